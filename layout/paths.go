@@ -1,0 +1,34 @@
+package layout
+
+// Paths in the layers and in the running system.
+const (
+	InitPath      = "/usr/lib/ketch/init" // PID 1; the initramfs carries the same bytes as InitramfsInit
+	InitramfsInit = "/init"
+	EtcSkeleton   = "/usr/share/ketch/etc"        // copied to /etc at every boot
+	ImageInfo     = "/usr/share/ketch/image.json" // what this image is made of
+	ImagesDir     = "/usr/share/ketch/images"     // container images the OS image carries
+	ComposeDir    = "/etc/ketch/compose"          // workloads, one Compose file each
+	OSRelease     = "/usr/lib/os-release"
+
+	RunDir           = "/run/ketch"
+	BootTimeline     = RunDir + "/boot.json"
+	KetchdSocket     = RunDir + "/ketchd.sock"
+	InitSocket       = RunDir + "/init.sock"
+	ContainerdSocket = "/run/containerd/containerd.sock"
+	ContainerdConfig = "/usr/share/ketch/containerd.toml"
+
+	StateDir = "/var/lib/ketch"
+	LogDir   = "/var/log/ketch"
+
+	DebugDaemon = "/usr/lib/ketch/debug/debugd" // only in a debug image
+)
+
+// Files of the merged tree's boot/ directory: they feed the UKI and the ESP and
+// do not become part of /usr.
+const (
+	BootKernel  = "boot/vmlinuz"
+	BootRelease = "boot/linux.release" // what uname -r says
+	BootSource  = "boot/linux.source"  // the source package and its version
+	BootStub    = "boot/linuxx64.efi.stub"
+	BootLoader  = "boot/systemd-bootx64.efi"
+)
