@@ -1,0 +1,262 @@
+package keys
+
+import (
+	"bytes"
+	"encoding/pem"
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"ketch/builder/hint"
+	"ketch/efi/sigdb"
+	"ketch/layout/oracle"
+)
+
+var start = time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
+
+// newSet makes keys in a directory of the test's own.
+func newSet(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "deep", "keys")
+	if err := New(dir, Options{Start: start}); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func TestNew(t *testing.T) {
+	dir := newSet(t)
+	want := map[string]fs.FileMode{
+		"PK.key": 0o600, "KEK.key": 0o600, "db.key": 0o600,
+		"PK.crt": 0o644, "KEK.crt": 0o644, "db.crt": 0o644,
+		"GUID.txt": 0o644, "development": 0o644,
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if mode, ok := want[e.Name()]; !ok || info.Mode() != mode {
+			t.Errorf("%s has mode %v; want %v", e.Name(), info.Mode(), mode)
+		}
+		delete(want, e.Name())
+	}
+	if len(want) != 0 {
+		t.Errorf("missing: %v", want)
+	}
+	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(dir), ".*")); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+func TestLoad(t *testing.T) {
+	dir := newSet(t)
+	s, err := Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !s.Development {
+		t.Error("Development = false; want true")
+	}
+	if s.Owner == (sigdb.GUID{}) {
+		t.Error("Owner is zero")
+	}
+	if got, want := s.DB.Certificate.Subject.CommonName, "Ketch development db"; got != want {
+		t.Errorf("db is called %q; want %q", got, want)
+	}
+	if got, want := s.PK.Certificate.NotBefore, start.Truncate(time.Second); !got.Equal(want) {
+		t.Errorf("valid from %v; want %v", got, want)
+	}
+	if err := os.Remove(filepath.Join(dir, "development")); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = Load(dir); err != nil || s.Development {
+		t.Errorf("without the marker: Development = %v, %v; want false", s.Development, err)
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	dir := newSet(t)
+	before, err := os.ReadFile(filepath.Join(dir, "db.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = New(dir, Options{Start: start})
+	if !errors.Is(err, fs.ErrExist) || hint.Of(err) == "" {
+		t.Errorf("New over keys = %v; want %v, with a hint", err, fs.ErrExist)
+	}
+	if after, _ := os.ReadFile(filepath.Join(dir, "db.key")); !bytes.Equal(before, after) {
+		t.Error("New changed db.key")
+	}
+	if err := New(filepath.Join(dir, "db.crt", "x"), Options{Start: start}); err == nil {
+		t.Error("New below a file succeeded")
+	}
+	if err := New(filepath.Join(t.TempDir(), "keys"), Options{}); err == nil {
+		t.Error("New without a time succeeded")
+	}
+}
+
+func TestLoadRefuses(t *testing.T) {
+	whole, other := newSet(t), newSet(t)
+	from := func(dir, name string) []byte {
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	for _, test := range []struct {
+		name    string
+		file    string
+		content []byte // nil: removed
+		want    string
+	}{
+		{"no key", "db.key", nil, "db.key: no such file"},
+		{"no certificate", "KEK.crt", nil, "KEK.crt: no such file"},
+		{"no owner", "GUID.txt", nil, "GUID.txt: no such file"},
+		{"bad owner", "GUID.txt", []byte("nobody"), `GUID.txt: parse GUID "nobody"`},
+		{"empty key", "PK.key", []byte{}, "PK.key: not in PEM form"},
+		{"key as certificate", "db.crt", from(whole, "db.key"), `db.crt: holds a PEM block "PRIVATE KEY"`},
+		{"two certificates", "db.crt", append(from(whole, "db.crt"), from(whole, "db.crt")...), "db.crt: holds more than one"},
+		{"another's key", "db.key", from(other, "db.key"), "db.key is not the key of"},
+		{"another's certificate", "KEK.crt", from(other, "KEK.crt"), "KEK.key is not the key of"},
+		{"damaged key", "PK.key", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte{0x30, 3, 2, 1, 0}}), "PK.key: "},
+		{"damaged certificate", "PK.crt", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte{1}}), "PK.crt: "},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "keys")
+			if err := os.CopyFS(dir, os.DirFS(whole)); err != nil {
+				t.Fatal(err)
+			}
+			path := filepath.Join(dir, test.file)
+			if err := os.Remove(path); err != nil {
+				t.Fatal(err)
+			}
+			if test.content != nil {
+				if err := os.WriteFile(path, test.content, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := Load(dir); err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), dir) {
+				t.Errorf("Load = %v; want error with %q and the path", err, test.want)
+			}
+		})
+	}
+}
+
+func TestLoadRefusesOneKeyTwice(t *testing.T) {
+	dir := newSet(t)
+	for _, suffix := range []string{".key", ".crt"} {
+		b, err := os.ReadFile(filepath.Join(dir, "PK"+suffix))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "db"+suffix), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := Load(dir); err == nil || !strings.Contains(err.Error(), "the same key as PK.crt") {
+		t.Errorf("Load = %v; want an error that names PK.crt", err)
+	}
+}
+
+func TestLoadHint(t *testing.T) {
+	if _, err := Load(filepath.Join(t.TempDir(), "none")); !strings.Contains(hint.Of(err), "ketch keys new") {
+		t.Errorf("Load of nothing: %v, hint %q; want one with the command", err, hint.Of(err))
+	}
+}
+
+func TestExpired(t *testing.T) {
+	s, err := Load(newSet(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		now  time.Time
+		want []string
+	}{
+		{start.AddDate(1, 0, 0), nil},
+		{start.AddDate(31, 0, 0), []string{
+			"certificate PK.crt expired on 2056-01-02", "certificate KEK.crt expired on 2056-01-02", "certificate db.crt expired on 2056-01-02"}},
+		{start.AddDate(-1, 0, 0), []string{
+			"certificate PK.crt is valid only from 2026-01-02", "certificate KEK.crt is valid only from 2026-01-02", "certificate db.crt is valid only from 2026-01-02"}},
+	} {
+		if got := s.Expired(test.now); !slices.Equal(got, test.want) {
+			t.Errorf("Expired(%v) = %q; want %q", test.now, got, test.want)
+		}
+	}
+}
+
+func TestEnrolment(t *testing.T) {
+	s, err := Load(newSet(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	files, err := s.Enrolment(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) != 3 {
+		t.Errorf("%d files; want 3", len(files))
+	}
+	for v, signer := range map[sigdb.Variable]Pair{sigdb.PK: s.PK, sigdb.KEK: s.PK, sigdb.DB: s.KEK} {
+		update, err := sigdb.ParseAuth(files[string(v)+".auth"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := update.Verify(v, signer.Certificate); err != nil {
+			t.Error(err)
+		}
+		list, err := sigdb.ParseList(update.Content)
+		if err != nil || len(list) != 1 || !list[0].Certificate.Equal(s.pair(v).Certificate) || list[0].Owner != s.Owner {
+			t.Errorf("%s.auth holds %v, %v; want the certificate of %s", v, list, err, v)
+		}
+	}
+	again, err := s.Enrolment(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range files {
+		if !bytes.Equal(files[name], again[name]) {
+			t.Errorf("%s differs when made again", name)
+		}
+	}
+}
+
+// OpenSSL is what firmware and sbverify use.
+func TestOpenSSLTakesThem(t *testing.T) {
+	tool, dir := oracle.Tool(t, "openssl"), newSet(t)
+	for _, name := range []string{"PK", "KEK", "db"} {
+		path := filepath.Join(dir, name)
+		for _, args := range [][]string{
+			{"pkey", "-in", path + ".key", "-check", "-noout"},
+			{"verify", "-x509_strict", "-CAfile", path + ".crt", path + ".crt"},
+		} {
+			if out, err := exec.Command(tool, args...).CombinedOutput(); err != nil {
+				t.Errorf("openssl %v: %v\n%s", args, err, out)
+			}
+		}
+	}
+}
+
+func FuzzReadPEM(f *testing.F) {
+	f.Add([]byte("-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n"))
+	path := filepath.Join(f.TempDir(), "key")
+	f.Fuzz(func(t *testing.T, content []byte) {
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		readPEM(path, "PRIVATE KEY", parseKey)
+	})
+}
