@@ -1,0 +1,194 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"ketch/agent/logfile"
+	"ketch/layout/status"
+)
+
+// serve runs a Server over a Unix socket.
+func serve(t *testing.T, s *Server) *Client {
+	t.Helper()
+	socket := filepath.Join(t.TempDir(), "run", "ketchd.sock")
+	listener, err := Listen(socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx, listener) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Serve = %v", err)
+		}
+	})
+	return NewClient(socket)
+}
+
+func logs(t *testing.T, text string) logfile.Dir {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "demo.log"), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return logfile.Dir(dir)
+}
+
+func TestHealth(t *testing.T) {
+	state := errors.New("containerd does not answer")
+	client := serve(t, &Server{Ready: func(context.Context) error { return state }})
+	if err := client.Health(t.Context()); err == nil || err.Error() != state.Error() {
+		t.Errorf("Health = %v; want %v", err, state)
+	}
+	state = nil
+	if err := client.Health(t.Context()); err != nil {
+		t.Errorf("Health = %v; want nil", err)
+	}
+}
+
+// PID 1 writes its request by hand and reads the first line of the answer.
+func TestHealthByHand(t *testing.T) {
+	client := serve(t, &Server{Ready: func(context.Context) error { return nil }})
+	conn, err := net.Dial("unix", client.socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	io.WriteString(conn, "GET /v1/health HTTP/1.1\r\nHost: ketch\r\nConnection: close\r\n\r\n")
+	answer, err := io.ReadAll(conn)
+	if err != nil || !bytes.HasPrefix(answer, []byte("HTTP/1.1 200 OK\r\n")) {
+		t.Errorf("answer = %q, %v; want 200", answer, err)
+	}
+}
+
+func TestStatus(t *testing.T) {
+	exit := uint32(3)
+	want := &Status{
+		State: Degraded, Problems: []string{"workload web: failed"},
+		System:    &status.Status{Version: "1.0", Good: true},
+		Memory:    status.Memory{TotalKiB: 100, AvailableKiB: 60, UsedKiB: 40},
+		Links:     []Link{{Name: "eth0", Addresses: []string{"192.0.2.1/24"}}},
+		Workloads: []Workload{{Name: "web", State: Failed, Exit: &exit}},
+		Images:    []Image{},
+	}
+	got, err := serve(t, &Server{Status: func(context.Context) *Status { return want }}).Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("Status (-want +got):\n%s", diff)
+	}
+}
+
+func TestLogs(t *testing.T) {
+	client := serve(t, &Server{Logs: logs(t, "one\ntwo\nthree\n")})
+	for lines, want := range map[int]string{-1: "one\ntwo\nthree\n", 0: "", 2: "two\nthree\n"} {
+		var out strings.Builder
+		if err := client.Logs(t.Context(), &out, "demo", lines, false); err != nil || out.String() != want {
+			t.Errorf("Logs(%d) = %q, %v; want %q", lines, out.String(), err, want)
+		}
+	}
+	for name, want := range map[string]string{"none": "there is no log of none", "../demo": "only letters and digits", "": "only letters"} {
+		err := client.Logs(t.Context(), io.Discard, name, -1, false)
+		var refused *Error
+		if !errors.As(err, &refused) || !strings.Contains(refused.Message, want) || refused.Hint != "there are logs of demo" {
+			t.Errorf("Logs(%q) = %v; want %q and a hint", name, err, want)
+		}
+	}
+}
+
+func TestFollow(t *testing.T) {
+	dir := logs(t, "one\n")
+	client := serve(t, &Server{Logs: dir})
+	ctx, cancel := context.WithCancel(t.Context())
+	reader, writer := io.Pipe()
+	done := make(chan error, 1)
+	go func() { done <- client.Logs(ctx, writer, "demo", 1, true) }()
+	expect := func(want string) {
+		t.Helper()
+		got := make([]byte, len(want))
+		if _, err := io.ReadFull(reader, got); err != nil || string(got) != want {
+			t.Fatalf("followed %q, %v; want %q", got, err, want)
+		}
+	}
+	expect("one\n")
+	log, err := os.OpenFile(filepath.Join(string(dir), "demo.log"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	io.WriteString(log, "two\n")
+	expect("two\n")
+	cancel()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Errorf("Logs = %v; want nil once its context has ended", err)
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("Logs still follows after its context has ended")
+	}
+}
+
+func TestBadRequests(t *testing.T) {
+	client := serve(t, &Server{Logs: logs(t, "")})
+	for path, want := range map[string]int{
+		"/v1/logs?name=demo&lines=x": 400, "/v1/logs?name=demo&lines=-1": 400, "/v1/logs?name=demo&follow=maybe": 400,
+		"/v1/logs?name=demo": 200, "/v1/nothing": 404, "/": 404,
+	} {
+		answer, err := client.http.Get("http://ketch" + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		if answer.StatusCode != want {
+			t.Errorf("GET %s = %d; want %d", path, answer.StatusCode, want)
+		}
+	}
+	answer, err := client.http.Post("http://ketch/v1/status", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	if answer.StatusCode != http.StatusMethodNotAllowed && answer.StatusCode != http.StatusNotFound {
+		t.Errorf("POST /v1/status = %d; want a refusal", answer.StatusCode)
+	}
+}
+
+func TestUnreachable(t *testing.T) {
+	err := NewClient(filepath.Join(t.TempDir(), "none")).Health(t.Context())
+	var refused *Error
+	if !errors.As(err, &refused) || !strings.Contains(refused.Message, "no such file") || refused.Hint == "" {
+		t.Errorf("Health without a socket = %#v; want the cause and a hint", err)
+	}
+}
+
+func TestListen(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "ketchd.sock")
+	for range 2 { // the second finds what a killed process leaves
+		listener, err := Listen(socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		listener.(*net.UnixListener).SetUnlinkOnClose(false)
+		info, err := os.Stat(socket)
+		if err != nil || info.Mode().Perm() != 0o660 {
+			t.Errorf("mode = %v, %v; want 0660", info.Mode(), err)
+		}
+		listener.Close()
+	}
+}

@@ -1,0 +1,111 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"syscall"
+)
+
+// maxAnswer bounds an answer in JSON, in bytes.
+const maxAnswer = 16 << 20
+
+// Client asks a ketchd.
+type Client struct {
+	socket string
+	http   *http.Client
+}
+
+// NewClient returns a client of the ketchd that listens on a socket.
+func NewClient(socket string) *Client {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", socket)
+	}
+	return &Client{socket, &http.Client{Transport: &http.Transport{DialContext: dial}}}
+}
+
+// Health returns nil when ketchd can do its work.
+func (c *Client) Health(ctx context.Context) error {
+	body, err := c.get(ctx, "/v1/health", nil)
+	if err == nil {
+		err = body.Close()
+	}
+	return err
+}
+
+// Status returns the machine's status.
+func (c *Client) Status(ctx context.Context) (*Status, error) {
+	body, err := c.get(ctx, "/v1/status", nil)
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	var status Status
+	if err := json.NewDecoder(io.LimitReader(body, maxAnswer)).Decode(&status); err != nil {
+		return nil, fmt.Errorf("decode status: %w", err)
+	}
+	return &status, nil
+}
+
+// Logs copies a log to w: its last lines, or all of it when lines is negative.
+// With follow it goes on until ctx ends, which is no error.
+func (c *Client) Logs(ctx context.Context, w io.Writer, name string, lines int, follow bool) error {
+	query := url.Values{"name": {name}, "follow": {strconv.FormatBool(follow)}}
+	if lines >= 0 {
+		query.Set("lines", strconv.Itoa(lines))
+	}
+	body, err := c.get(ctx, "/v1/logs", query)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	if _, err := io.Copy(w, body); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("read log of %s: %w", name, err)
+	}
+	return nil
+}
+
+// get asks, and turns every answer but 200 into an error, an *Error if it is
+// one of ketchd's.
+func (c *Client) get(ctx context.Context, path string, query url.Values) (io.ReadCloser, error) {
+	address := url.URL{Scheme: "http", Host: "ketch", Path: path, RawQuery: query.Encode()}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := c.http.Do(request)
+	if err != nil {
+		return nil, c.unreachable(err)
+	}
+	if answer.StatusCode == http.StatusOK {
+		return answer.Body, nil
+	}
+	defer answer.Body.Close()
+	var refused Error
+	if err := json.NewDecoder(io.LimitReader(answer.Body, maxAnswer)).Decode(&refused); err != nil || refused.Message == "" {
+		return nil, fmt.Errorf("ketchd answered %s", answer.Status)
+	}
+	return nil, &refused
+}
+
+func (c *Client) unreachable(err error) error {
+	var cause *net.OpError
+	if !errors.As(err, &cause) {
+		return err
+	}
+	hint := ""
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+		hint = "ketchd runs on Ketch machines only; its own log is /var/log/ketch/ketchd.log"
+	case errors.Is(err, fs.ErrPermission):
+		hint = "be root, or in the group of the socket"
+	}
+	return &Error{Message: fmt.Sprintf("connect to ketchd at %s: %v", c.socket, cause.Err), Hint: hint}
+}

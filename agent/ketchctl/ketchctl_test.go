@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"ketch/agent/api"
+	"ketch/agent/logfile"
+	"ketch/layout/status"
+)
+
+// machine runs a ketchd's API over what is given, and returns a way to call ketchctl on it.
+func machine(t *testing.T, s *api.Status, logs map[string]string) func(args ...string) (string, error) {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range logs {
+		if err := os.WriteFile(filepath.Join(dir, name+".log"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	info := filepath.Join(dir, "image.json")
+	if err := os.WriteFile(info, []byte(`{"name":"demo","version":"1.2.3"}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	socket := filepath.Join(dir, "ketchd.sock")
+	listener, err := api.Listen(socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	server := &api.Server{Status: func(context.Context) *api.Status { return s }, Logs: logfile.Dir(dir)}
+	go func() { done <- server.Serve(ctx, listener) }()
+	t.Cleanup(func() { cancel(); <-done })
+	return func(args ...string) (string, error) {
+		var out strings.Builder
+		err := command{api.NewClient(socket), info, &out}.run(t.Context(), args)
+		return out.String(), err
+	}
+}
+
+func example() *api.Status {
+	exit := uint32(1)
+	return &api.Status{
+		State:    api.Degraded,
+		Problems: []string{"workload demo-web: failed (exited with status 1)"},
+		System: &status.Status{
+			Version: "1.2.3", Development: true, Uptime: 93.4, Ready: true, Good: true, Disk: "vda", Entry: "ketch_1.2.3+2-1.efi",
+			Services: []status.Service{{Name: "containerd", State: status.StateReady, PID: 80}, {Name: "ketchd", State: status.StateBackoff, Restarts: 2, LastExit: "signal: killed"}},
+			Boot:     status.Boot{ReadyUsec: 1_900_000, GoodUsec: 3_200_000},
+		},
+		Memory:    status.Memory{TotalKiB: 487 << 10, AvailableKiB: 416 << 10, UsedKiB: 71 << 10},
+		Links:     []api.Link{{Name: "eth0", Addresses: []string{"10.0.2.15/24", "fe80::1/64"}, DHCP: "bound until 2026-01-01T00:00:00Z", DNS: []string{"10.0.2.3"}}},
+		Workloads: []api.Workload{{Name: "demo-hello", State: api.Running, PID: 99, Image: "docker.io/library/demo:latest"}, {Name: "demo-web", State: api.Failed, Exit: &exit, Image: "docker.io/library/web:1"}},
+		Images:    []api.Image{{Name: "docker.io/library/demo:latest", Digest: "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", Size: 5 << 20}},
+	}
+}
+
+const shown = `state    degraded
+version  1.2.3, signed with development keys
+boot     up 1m33s, runtime-ready after 1.9 s, good after 3.2 s
+entry    ketch_1.2.3+2-1.efi on vda
+memory   71 MiB in use of 487 MiB
+problem  workload demo-web: failed (exited with status 1)
+
+LINK  ADDRESSES                DHCP                              DNS
+eth0  10.0.2.15/24 fe80::1/64  bound until 2026-01-01T00:00:00Z  10.0.2.3
+
+SERVICE     STATE    PID  RESTARTS  LAST EXIT
+containerd  ready    80   0         -
+ketchd      backoff  -    2         signal: killed
+
+WORKLOAD    STATE    PID  RESTARTS  LAST EXIT      IMAGE
+demo-hello  running  99   0         -              docker.io/library/demo:latest
+demo-web    failed   -    0         exit status 1  docker.io/library/web:1
+
+IMAGE                          DIGEST               SIZE
+docker.io/library/demo:latest  sha256:0123456789ab  5.0 MiB
+`
+
+func TestStatus(t *testing.T) {
+	ketchctl := machine(t, example(), nil)
+	if got, err := ketchctl("status"); got != shown || err != nil {
+		t.Errorf("status = %v\n%s\nwant\n%s", err, got, shown)
+	}
+	got, err := ketchctl("status", "--json")
+	var decoded api.Status
+	if err != nil || json.Unmarshal([]byte(got), &decoded) != nil || decoded.Workloads[0].Name != "demo-hello" {
+		t.Errorf("status --json = %q, %v; want a Status", got, err)
+	}
+}
+
+func TestStatusWithoutPID1(t *testing.T) {
+	ketchctl := machine(t, &api.Status{State: api.Degraded, Problems: []string{"ask PID 1: no such file"}}, nil)
+	got, err := ketchctl("status")
+	if err != nil || !strings.Contains(got, "ask PID 1") {
+		t.Errorf("status = %q, %v; want the problem in it", got, err)
+	}
+}
+
+func TestLogs(t *testing.T) {
+	ketchctl := machine(t, nil, map[string]string{"demo-hello": "one\ntwo\nthree\n"})
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"logs", "demo-hello"}, "one\ntwo\nthree\n"},
+		{[]string{"logs", "-n", "1", "demo-hello"}, "three\n"},
+		{[]string{"logs", "demo-hello", "-n=2"}, "two\nthree\n"},
+	} {
+		if got, err := ketchctl(test.args...); got != test.want || err != nil {
+			t.Errorf("%q = %q, %v; want %q", test.args, got, err, test.want)
+		}
+	}
+}
+
+func TestErrors(t *testing.T) {
+	ketchctl := machine(t, nil, map[string]string{"demo-hello": ""})
+	for _, test := range []struct {
+		args       []string
+		want, hint string
+	}{
+		{nil, "no command", "--help"},
+		{[]string{"frobnicate"}, `no command "frobnicate"`, "--help"},
+		{[]string{"status", "x"}, "1 arguments", "--help"},
+		{[]string{"logs"}, "0 arguments", "--help"},
+		{[]string{"logs", "--frob", "x"}, "frob", "--help"},
+		{[]string{"logs", "demo"}, "no log of demo", "logs of demo-hello"},
+	} {
+		_, err := ketchctl(test.args...)
+		if err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(hint(err), test.hint) {
+			t.Errorf("%q = %v, hint %q; want %q, hint %q", test.args, err, hint(err), test.want, test.hint)
+		}
+	}
+}
+
+func TestHelpAndVersion(t *testing.T) {
+	ketchctl := machine(t, nil, nil)
+	for _, args := range [][]string{{"--help"}, {"help"}, {"status", "-h"}, {"logs", "--help"}} {
+		if got, err := ketchctl(args...); got != usage || err != nil {
+			t.Errorf("%q = %q, %v; want the usage", args, got, err)
+		}
+	}
+	if got, err := ketchctl("version"); got != "1.2.3\n" || err != nil {
+		t.Errorf("version = %q, %v; want 1.2.3", got, err)
+	}
+}

@@ -1,0 +1,169 @@
+// Ketchctl shows what a Ketch machine does. It asks ketchd, whose API package
+// ketch/agent/api describes.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"ketch/agent/api"
+	"ketch/layout"
+)
+
+const usage = `ketchctl shows what this machine does.
+
+    ketchctl status            the machine, its services, workloads, network, images
+    ketchctl status --json     the same, for programs
+    ketchctl logs NAME         what a workload or service has written
+    ketchctl logs -f NAME      the same, and what it writes from now on
+    ketchctl logs -n 20 NAME   only its last 20 lines
+    ketchctl version           the version of the OS
+
+Names are those that status lists. Logs are files, too: /var/log/ketch/NAME.log
+Workloads are Compose files: /etc/ketch/compose/*.yaml
+`
+
+// statusLimit bounds the wait for a status.
+const statusLimit = 10 * time.Second
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		if hint := hint(err); hint != "" {
+			fmt.Fprintln(os.Stderr, "hint:", hint)
+		}
+		os.Exit(1)
+	}
+}
+
+// usageError is a command line that is not understood.
+type usageError struct{ error }
+
+// hint is the cure for an error, where one is known.
+func hint(err error) string {
+	var refused *api.Error
+	var misused usageError
+	switch {
+	case errors.As(err, &refused):
+		return refused.Hint
+	case errors.As(err, &misused):
+		return "ketchctl --help shows what there is"
+	}
+	return ""
+}
+
+func run(ctx context.Context, args []string, out io.Writer) error {
+	return command{api.NewClient(layout.KetchdSocket), layout.ImageInfo, out}.run(ctx, args)
+}
+
+// command is where a command line finds its machine.
+type command struct {
+	client *api.Client
+	info   string // path of layout.ImageInfo
+	out    io.Writer
+}
+
+func (c command) run(ctx context.Context, args []string) error {
+	if len(args) == 0 {
+		return usageError{errors.New("no command is given")}
+	}
+	switch name, rest := args[0], args[1:]; name {
+	case "status":
+		return c.status(ctx, rest)
+	case "logs":
+		return c.logs(ctx, rest)
+	case "version":
+		return c.version(rest)
+	case "help", "--help", "-h":
+		_, err := io.WriteString(c.out, usage)
+		return err
+	default:
+		return usageError{fmt.Errorf("there is no command %q", name)}
+	}
+}
+
+// parse reads flags, which may stand before and after the other arguments, and
+// returns those; there must be want of them.
+func (c command) parse(flags *flag.FlagSet, args []string, want int) ([]string, error) {
+	flags.SetOutput(io.Discard)
+	var rest []string
+	for {
+		if err := flags.Parse(args); err != nil {
+			return nil, err
+		}
+		if flags.NArg() == 0 {
+			break
+		}
+		rest, args = append(rest, flags.Arg(0)), flags.Args()[1:]
+	}
+	if len(rest) != want {
+		return nil, fmt.Errorf("%s: %d arguments are given, not %d", flags.Name(), len(rest), want)
+	}
+	return rest, nil
+}
+
+// misuse tells a wish for help from a mistake.
+func (c command) misuse(err error) error {
+	if errors.Is(err, flag.ErrHelp) {
+		_, err := io.WriteString(c.out, usage)
+		return err
+	}
+	return usageError{err}
+}
+
+func (c command) status(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("status", flag.ContinueOnError)
+	asJSON := flags.Bool("json", false, "")
+	if _, err := c.parse(flags, args, 0); err != nil {
+		return c.misuse(err)
+	}
+	limited, cancel := context.WithTimeout(ctx, statusLimit)
+	defer cancel()
+	status, err := c.client.Status(limited)
+	if err != nil {
+		return err
+	}
+	if *asJSON {
+		encoder := json.NewEncoder(c.out)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(status)
+	}
+	return show(c.out, status)
+}
+
+func (c command) logs(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("logs", flag.ContinueOnError)
+	follow := flags.Bool("f", false, "")
+	lines := flags.Int("n", -1, "")
+	names, err := c.parse(flags, args, 1)
+	if err != nil {
+		return c.misuse(err)
+	}
+	return c.client.Logs(ctx, c.out, names[0], *lines, *follow)
+}
+
+func (c command) version(args []string) error {
+	if _, err := c.parse(flag.NewFlagSet("version", flag.ContinueOnError), args, 0); err != nil {
+		return c.misuse(err)
+	}
+	text, err := os.ReadFile(c.info)
+	if err != nil {
+		return err
+	}
+	var info struct{ Name, Version string }
+	if err := json.Unmarshal(text, &info); err != nil {
+		return fmt.Errorf("decode %s: %w", c.info, err)
+	}
+	_, err = fmt.Fprintln(c.out, info.Version)
+	return err
+}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"ketch/agent/api"
+	"ketch/layout/status"
+)
+
+// show prints a status for a person.
+func show(out io.Writer, s *api.Status) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	showMachine(w, s)
+	for _, problem := range s.Problems {
+		fmt.Fprintf(w, "problem\t%s\n", problem)
+	}
+	showLinks(w, s.Links)
+	if s.System != nil {
+		showServices(w, s.System.Services)
+	}
+	showWorkloads(w, s.Workloads)
+	showImages(w, s.Images)
+	return w.Flush()
+}
+
+func showMachine(w io.Writer, s *api.Status) {
+	fmt.Fprintf(w, "state\t%s\n", s.State)
+	if system := s.System; system != nil {
+		version := system.Version
+		if system.Development {
+			version += ", signed with development keys"
+		}
+		fmt.Fprintf(w, "version\t%s\n", version)
+		fmt.Fprintf(w, "boot\t%s\n", bootLine(system))
+		if system.GoingDown != "" {
+			fmt.Fprintf(w, "going down\t%s\n", system.GoingDown)
+		}
+		if system.Entry != "" {
+			fmt.Fprintf(w, "entry\t%s on %s\n", system.Entry, system.Disk)
+		}
+	}
+	fmt.Fprintf(w, "memory\t%d MiB in use of %d MiB\n", s.Memory.UsedKiB>>10, s.Memory.TotalKiB>>10)
+}
+
+// bootLine sums up how this boot went.
+func bootLine(system *status.Status) string {
+	parts := []string{"up " + duration(system.Uptime)}
+	if system.Boot.ReadyUsec > 0 {
+		parts = append(parts, fmt.Sprintf("runtime-ready after %.1f s", float64(system.Boot.ReadyUsec)/1e6))
+	}
+	switch {
+	case system.Good && system.Boot.GoodUsec > 0:
+		parts = append(parts, fmt.Sprintf("good after %.1f s", float64(system.Boot.GoodUsec)/1e6))
+	case system.Good:
+		parts = append(parts, "good")
+	default:
+		parts = append(parts, "not good yet: "+pendingChecks(system.Gate))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func pendingChecks(gate []status.Check) string {
+	var names []string
+	for _, check := range gate {
+		if !check.Passed {
+			names = append(names, strings.TrimSpace(check.Name+" "+check.Reason))
+		}
+	}
+	if len(names) == 0 {
+		return "no reason is given"
+	}
+	return strings.Join(names, "; ")
+}
+
+// duration is a time in seconds as a person says it.
+func duration(seconds float64) string {
+	d := time.Duration(seconds * float64(time.Second))
+	if d < time.Minute {
+		return d.Round(100 * time.Millisecond).String()
+	}
+	return d.Round(time.Second).String()
+}
+
+func showLinks(w io.Writer, links []api.Link) {
+	fmt.Fprintf(w, "\nLINK\tADDRESSES\tDHCP\tDNS\n")
+	for _, l := range links {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", l.Name, list(l.Addresses), dash(l.DHCP), list(l.DNS))
+	}
+}
+
+func showServices(w io.Writer, services []status.Service) {
+	fmt.Fprintf(w, "\nSERVICE\tSTATE\tPID\tRESTARTS\tLAST EXIT\n")
+	for _, s := range services {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\n", s.Name, s.State, number(s.PID), s.Restarts, dash(s.LastExit))
+	}
+}
+
+func showWorkloads(w io.Writer, workloads []api.Workload) {
+	fmt.Fprintf(w, "\nWORKLOAD\tSTATE\tPID\tRESTARTS\tLAST EXIT\tIMAGE\n")
+	for _, l := range workloads {
+		exit := "-"
+		if l.Exit != nil {
+			exit = fmt.Sprintf("exit status %d", *l.Exit)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", l.Name, l.State, number(l.PID), l.Restarts, exit, l.Image)
+	}
+}
+
+func showImages(w io.Writer, images []api.Image) {
+	fmt.Fprintf(w, "\nIMAGE\tDIGEST\tSIZE\n")
+	for _, i := range images {
+		fmt.Fprintf(w, "%s\t%s\t%.1f MiB\n", i.Name, shortDigest(i.Digest), float64(i.Size)/(1<<20))
+	}
+}
+
+// shortDigest is enough of a digest to tell images apart.
+func shortDigest(digest string) string { return digest[:min(len(digest), len("sha256:")+12)] }
+
+func number(n int) string {
+	if n == 0 {
+		return "-"
+	}
+	return fmt.Sprint(n)
+}
+
+func dash(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return text
+}
+
+func list(items []string) string { return dash(strings.Join(items, " ")) }

@@ -1,0 +1,203 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"time"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+	"github.com/insomniacslk/dhcp/dhcpv4/nclient4"
+)
+
+// grant is a lease as the server's messages tell it.
+type grant struct {
+	*Lease
+	messages *nclient4.Lease
+}
+
+// server is the DHCP side of a link. *exchange is one.
+type server interface {
+	// Request asks whoever answers for an address.
+	Request(ctx context.Context) (grant, error)
+	// Renew asks for more time: the server that gave the lease, or any.
+	Renew(ctx context.Context, g grant, any bool) (grant, error)
+}
+
+// port is the kernel's side of a link. *device is one.
+type port interface {
+	// Set makes the link's addresses and routes those of the lease.
+	Set(l *Lease) error
+	// Clear takes away what Set has set.
+	Clear() error
+}
+
+// client keeps one link configured.
+type client struct {
+	server server
+	port   port
+	// changed is called with each lease, nil when it has ended, and with what
+	// went wrong while there is none.
+	changed func(l *Lease, err error)
+}
+
+const (
+	firstRetry = 500 * time.Millisecond
+	lastRetry  = time.Minute
+	// minRetry is the least time between two requests for more time (RFC 2131, 4.4.5).
+	minRetry = time.Minute
+)
+
+// run asks for leases and keeps them until ctx ends. The configuration stays
+// then: the kernel drops it when the lease ends.
+func (c *client) run(ctx context.Context) {
+	for failures := 0; ctx.Err() == nil; failures++ {
+		asked := time.Now()
+		g, err := c.server.Request(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil {
+			err = c.port.Set(g.Lease)
+		}
+		if err != nil {
+			c.changed(nil, err)
+			sleep(ctx, retryDelay(failures))
+			continue
+		}
+		failures = 0
+		c.changed(g.Lease, nil)
+		if c.hold(ctx, g, asked); ctx.Err() == nil {
+			c.changed(nil, errors.Join(errors.New("lease has ended"), c.port.Clear()))
+		}
+	}
+}
+
+// hold renews a lease until it cannot be had any longer or ctx ends.
+func (c *client) hold(ctx context.Context, g grant, asked time.Time) {
+	if g.Expire == 0 {
+		<-ctx.Done()
+		return
+	}
+	next := asked.Add(g.Renew)
+	for sleep(ctx, time.Until(next)) {
+		now := time.Now()
+		if !now.Before(asked.Add(g.Expire)) {
+			return
+		}
+		newer, err := c.renew(ctx, g, asked)
+		var refused *nclient4.ErrNak
+		switch {
+		case err == nil:
+			g, asked = newer, now
+			next = asked.Add(g.Renew)
+			c.changed(g.Lease, nil)
+		case errors.As(err, &refused):
+			return
+		default:
+			next = nextTry(time.Now(), asked, g.Lease)
+		}
+		if g.Expire == 0 {
+			<-ctx.Done()
+		}
+	}
+}
+
+// renew asks once, and puts what it got to use.
+func (c *client) renew(ctx context.Context, g grant, asked time.Time) (grant, error) {
+	limited, cancel := context.WithDeadline(ctx, asked.Add(g.Expire))
+	defer cancel()
+	newer, err := c.server.Renew(limited, g, !time.Now().Before(asked.Add(g.Rebind)))
+	if err == nil {
+		err = c.port.Set(newer.Lease)
+	}
+	return newer, err
+}
+
+// nextTry is when to ask again: after half of what is left of the period, but
+// not sooner than in a minute, and no later than the period's end (RFC 2131, 4.4.5).
+func nextTry(now, asked time.Time, l *Lease) time.Time {
+	for _, end := range [...]time.Time{asked.Add(l.Rebind), asked.Add(l.Expire)} {
+		if left := end.Sub(now); left > 0 {
+			return now.Add(min(max(left/2, minRetry), left))
+		}
+	}
+	return now
+}
+
+// retryDelay grows with the failures, with ±25 % of chance.
+func retryDelay(failures int) time.Duration {
+	pause := lastRetry
+	if failures < 7 {
+		pause = min(firstRetry<<failures, lastRetry)
+	}
+	return time.Duration(float64(pause) * (0.75 + rand.Float64()/2))
+}
+
+// sleep waits for d; it tells whether ctx still holds.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// exchange speaks DHCP on one link. Its sockets are open only while it waits
+// for an answer: a raw socket sees every packet of the link.
+type exchange struct{ link string }
+
+// asked for in every request (RFC 2132, 9.8).
+var options = [...]dhcpv4.OptionCode{
+	dhcpv4.OptionSubnetMask, dhcpv4.OptionRouter, dhcpv4.OptionClasslessStaticRoute,
+	dhcpv4.OptionDomainNameServer, dhcpv4.OptionDomainName, dhcpv4.OptionDNSDomainSearchList,
+	dhcpv4.OptionInterfaceMTU, dhcpv4.OptionRenewTimeValue, dhcpv4.OptionRebindingTimeValue,
+}
+
+func modifiers() []dhcpv4.Modifier {
+	list := []dhcpv4.Modifier{dhcpv4.WithRequestedOptions(options[:]...)}
+	if name, err := os.Hostname(); err == nil && domain.MatchString(name) && name != "localhost" {
+		list = append(list, dhcpv4.WithOption(dhcpv4.OptHostName(name)))
+	}
+	return list
+}
+
+// Request goes from DISCOVER to ACK.
+func (e *exchange) Request(ctx context.Context) (grant, error) {
+	c, err := nclient4.New(e.link, nclient4.WithTimeout(time.Second), nclient4.WithRetry(4))
+	if err != nil {
+		return grant{}, fmt.Errorf("open DHCP socket on %s: %w", e.link, err)
+	}
+	defer c.Close()
+	return newGrant(c.Request(ctx, modifiers()...))
+}
+
+// Renew sends one REQUEST in state RENEWING, to the server, or REBINDING, to all.
+func (e *exchange) Renew(ctx context.Context, g grant, any bool) (grant, error) {
+	options := []nclient4.ClientOpt{nclient4.WithTimeout(2 * time.Second), nclient4.WithRetry(2)}
+	if !any && g.Server.IsValid() {
+		self := &net.UDPAddr{IP: g.Address.Addr().AsSlice(), Port: nclient4.ClientPort}
+		peer := &net.UDPAddr{IP: g.Server.AsSlice(), Port: nclient4.ServerPort}
+		options = append(options, nclient4.WithUnicast(self), nclient4.WithServerAddr(peer))
+	}
+	c, err := nclient4.New(e.link, options...)
+	if err != nil {
+		return grant{}, fmt.Errorf("open DHCP socket on %s: %w", e.link, err)
+	}
+	defer c.Close()
+	return newGrant(c.Renew(ctx, g.messages, modifiers()...))
+}
+
+func newGrant(messages *nclient4.Lease, err error) (grant, error) {
+	if err != nil {
+		return grant{}, err
+	}
+	lease, err := newLease(messages.ACK)
+	return grant{lease, messages}, err
+}

@@ -1,0 +1,214 @@
+// Package node is ketchd: it holds the parts of the agent together.
+//
+//	network     from the first moment, waited for by nobody
+//	API         from the first moment; healthy once containerd answers
+//	images      imported when containerd answers
+//	workloads   after the images; stopped on SIGTERM
+//
+// ketchd may be killed and started again at any time: containers run on and are
+// adopted. SIGTERM means that the machine goes down: workloads are stopped.
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/errdefs"
+
+	"ketch/agent/api"
+	"ketch/agent/image"
+	"ketch/agent/logfile"
+	"ketch/agent/network"
+	"ketch/agent/workload"
+	"ketch/layout"
+)
+
+const (
+	// Namespace is the containerd namespace of the machine's workloads.
+	Namespace = "ketch"
+	// askLimit bounds one question to containerd.
+	askLimit = 2 * time.Second
+	// retry is the pause before containerd is asked again.
+	retry = 500 * time.Millisecond
+	// Memory: collect garbage early, and hard when the heap nears the limit.
+	gcPercent   = 50
+	memoryLimit = 48 * layout.MiB
+)
+
+// Node is a running ketchd.
+type Node struct {
+	client    *client.Client
+	network   *network.Network
+	images    *image.Store
+	workloads *workload.Supervisor
+	console   io.Writer
+
+	mu       sync.Mutex
+	problems []string // of this start: what could not be read or imported
+}
+
+// Run is ketchd. It ends, with every workload stopped, when ctx does. After an
+// error the process must exit: parts of it may still run.
+func Run(ctx context.Context, console io.Writer) error {
+	debug.SetGCPercent(gcPercent)
+	debug.SetMemoryLimit(memoryLimit)
+	listener, err := api.Listen(layout.KetchdSocket)
+	if err != nil {
+		return fmt.Errorf("open the API: %w", err)
+	}
+	defer listener.Close()
+	n, err := newNode(console)
+	if err != nil {
+		return err
+	}
+	defer n.client.Close()
+
+	// The API and the network outlive the workloads, so they get their own end.
+	late, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	server := &api.Server{Ready: n.ready, Status: n.status, Logs: n.workloads.Logs}
+	served, worked := make(chan error, 1), make(chan struct{})
+	var background sync.WaitGroup
+	background.Go(func() { served <- server.Serve(late, listener) })
+	background.Go(func() { n.network.Run(late) })
+	background.Go(func() { n.work(ctx); close(worked) })
+	select {
+	case err := <-served: // without its API ketchd ends, to be started anew; nothing is stopped
+		return err
+	case <-worked:
+	}
+	end()
+	background.Wait()
+	return <-served
+}
+
+func newNode(console io.Writer) (*Node, error) {
+	if err := os.MkdirAll(layout.LogDir, 0o755); err != nil {
+		return nil, fmt.Errorf("make log directory: %w", err)
+	}
+	// Nothing is connected yet. After an end of containerd the client tries
+	// again once a second.
+	c, err := client.New(layout.ContainerdSocket, client.WithDefaultNamespace(Namespace), client.WithTimeout(time.Second))
+	if err != nil {
+		return nil, fmt.Errorf("make containerd client: %w", err)
+	}
+	n := &Node{client: c, images: &image.Store{Client: c}, console: &lines{w: console}}
+	n.network = &network.Network{Resolv: layout.RunDir + "/resolv.conf", Say: n.say}
+	logs := logfile.Dir(layout.LogDir)
+	version, err := imageVersion(layout.ImageInfo)
+	if err != nil {
+		n.problem("read version of the OS", err)
+	}
+	n.workloads = &workload.Supervisor{
+		Runtime: &workload.Containerd{Client: c, Logs: logs, Version: version},
+		Logs:    logs,
+		Records: layout.RunDir + "/workloads",
+		Console: n.console,
+		Say:     n.say,
+		Chance:  rand.Float64,
+	}
+	return n, nil
+}
+
+// work imports the images and runs the workloads until ctx ends.
+func (n *Node) work(ctx context.Context) {
+	err := n.importImages(ctx)
+	if ctx.Err() != nil {
+		return
+	}
+	if err != nil {
+		n.problem("import images", err)
+	}
+	services, err := workload.Load(layout.ComposeDir)
+	if err != nil {
+		n.problem("read Compose files", err)
+	}
+	debug.FreeOSMemory() // what reading Compose files took is not needed again
+	n.workloads.Run(ctx, services)
+}
+
+// importImages imports what the OS image carries, as soon as containerd answers.
+func (n *Node) importImages(ctx context.Context) error {
+	for {
+		err := n.ready(ctx)
+		if err == nil {
+			err = n.images.Import(ctx, layout.ImagesDir)
+			if err == nil || !errdefs.IsUnavailable(err) {
+				return err
+			}
+		}
+		select {
+		case <-time.After(retry):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// ready tells whether ketchd can do its work: containerd must answer.
+func (n *Node) ready(ctx context.Context) error {
+	limited, cancel := context.WithTimeout(ctx, askLimit)
+	defer cancel()
+	serving, err := n.client.IsServing(limited)
+	if err != nil {
+		return fmt.Errorf("ask containerd: %w", err)
+	}
+	if !serving {
+		return errors.New("containerd is not serving yet")
+	}
+	return nil
+}
+
+// say prints a short line on the console.
+func (n *Node) say(what string) { fmt.Fprintln(n.console, what) }
+
+// problem says what is wrong, and keeps it for the status: a line for each
+// error that was joined.
+func (n *Node) problem(what string, err error) {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, err := range joined.Unwrap() {
+			n.problem(what, err)
+		}
+		return
+	}
+	text := strings.ReplaceAll(fmt.Sprintf("%s: %v", what, err), "\n", "; ")
+	n.say("error: " + text)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.problems = append(n.problems, text)
+}
+
+// imageVersion is the version of the running OS image.
+func imageVersion(path string) (string, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	var info struct{ Version string }
+	if err := json.Unmarshal(text, &info); err != nil {
+		return "", fmt.Errorf("decode %s: %w", path, err)
+	}
+	return info.Version, nil
+}
+
+// lines is a console that several write to, a line at a time.
+type lines struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *lines) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(line)
+}

@@ -1,0 +1,143 @@
+package node
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"ketch/agent/api"
+	"ketch/layout"
+	"ketch/layout/status"
+)
+
+// status gathers what is known of the machine. What cannot be had is a problem
+// of the machine, told in the status, not an error of the question.
+func (n *Node) status(ctx context.Context) *api.Status {
+	s := &api.Status{Workloads: n.workloads.Status(), Links: []api.Link{}, Images: []api.Image{}}
+	n.mu.Lock()
+	s.Problems = append(s.Problems, n.problems...)
+	n.mu.Unlock()
+
+	limited, cancel := context.WithTimeout(ctx, askLimit)
+	defer cancel()
+	var errs [4]error
+	s.System, errs[0] = askInit(limited, layout.InitSocket)
+	s.Memory, errs[1] = memory("/proc/meminfo")
+	if links, err := n.network.Links(); err != nil {
+		errs[2] = err
+	} else {
+		s.Links = links
+	}
+	if images, err := n.images.List(limited); err != nil {
+		errs[3] = err
+	} else {
+		s.Images = images
+	}
+	for _, err := range errs {
+		if err != nil {
+			s.Problems = append(s.Problems, err.Error())
+		}
+	}
+	s.Problems = append(s.Problems, judge(s)...)
+	s.State = api.Healthy
+	if len(s.Problems) > 0 {
+		s.State = api.Degraded
+	}
+	return s
+}
+
+// judge lists what is wrong with the parts of a status.
+func judge(s *api.Status) []string {
+	var problems []string
+	if s.System != nil {
+		problems = append(problems, s.System.Degraded...)
+		for _, service := range s.System.Services {
+			if service.State == status.StateBackoff || service.State == status.StateDegraded {
+				problems = append(problems, fmt.Sprintf("service %s: %s", service.Name, join(service.State, service.LastExit)))
+			}
+		}
+	}
+	for _, w := range s.Workloads {
+		switch w.State {
+		case api.Failed, api.Backoff, api.Unknown:
+		default:
+			continue
+		}
+		why := w.Error
+		if why == "" && w.Exit != nil {
+			why = fmt.Sprintf("exited with status %d", *w.Exit)
+		}
+		problems = append(problems, fmt.Sprintf("workload %s: %s", w.Name, join(w.State, why)))
+	}
+	return problems
+}
+
+func join(state, why string) string {
+	if why == "" {
+		return state
+	}
+	return state + " (" + why + ")"
+}
+
+// askInit asks PID 1 for its status.
+func askInit(ctx context.Context, socket string) (*status.Status, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", socket)
+	if err != nil {
+		return nil, fmt.Errorf("ask PID 1: %w", err)
+	}
+	defer conn.Close()
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		deadline = time.Now().Add(askLimit)
+	}
+	conn.SetDeadline(deadline)
+	reply, err := status.Exchange(conn, status.Request{Do: status.DoStatus})
+	if err != nil {
+		return nil, err
+	}
+	if reply.Status == nil {
+		return nil, errors.New("PID 1 sent no status")
+	}
+	return reply.Status, nil
+}
+
+// memory reads /proc/meminfo (proc_meminfo(5)).
+func memory(path string) (status.Memory, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return status.Memory{}, err
+	}
+	defer file.Close()
+	m, err := parseMemory(file)
+	if err != nil {
+		return m, fmt.Errorf("read %s: %w", path, err)
+	}
+	return m, nil
+}
+
+func parseMemory(r io.Reader) (status.Memory, error) {
+	var m status.Memory
+	found := 0
+	for lines := bufio.NewScanner(r); lines.Scan(); {
+		name, rest, _ := strings.Cut(lines.Text(), ":")
+		to := map[string]*int64{"MemTotal": &m.TotalKiB, "MemAvailable": &m.AvailableKiB}[name]
+		if to == nil {
+			continue
+		}
+		if _, err := fmt.Sscanf(rest, "%d kB", to); err != nil {
+			return m, fmt.Errorf("%s: %w", name, err)
+		}
+		found++
+	}
+	if found != 2 {
+		return m, errors.New("MemTotal or MemAvailable is missing")
+	}
+	m.UsedKiB = m.TotalKiB - m.AvailableKiB
+	return m, nil
+}

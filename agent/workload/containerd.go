@@ -1,0 +1,274 @@
+package workload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/pkg/cio"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/errdefs/pkg/errgrpc"
+
+	"ketch/agent/image"
+	"ketch/agent/logfile"
+)
+
+// digestLabel holds the digest of the definition a container was made from.
+const digestLabel = "org.ketch.digest"
+
+// ErrNoImage is the error of a service whose image containerd does not hold.
+var ErrNoImage = errors.New("image is not on this machine; this version runs images that the OS image carries")
+
+// ErrUnavailable is the error of a service that could not be started because
+// containerd does not answer.
+var ErrUnavailable = errdefs.ErrUnavailable
+
+// Containerd is a Runtime. The client's default namespace counts.
+type Containerd struct {
+	Client  *client.Client
+	Logs    logfile.Dir
+	Version string // of the OS: told to containers as KETCH_VERSION
+}
+
+// Adopt returns the task of the service's container, running or just ended; nil
+// when there is none. A task of another definition is stopped and removed.
+func (c *Containerd) Adopt(ctx context.Context, s Service) (Task, error) {
+	container, err := c.current(ctx, s)
+	if container == nil || err != nil {
+		return nil, err
+	}
+	found, err := findTask(ctx, container)
+	if found == nil {
+		return nil, err
+	}
+	state, err := found.Status(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("ask for status of container %s: %w", s.Name, err)
+	}
+	if state.Status != client.Created {
+		return found, nil
+	}
+	// Made, but never started: ketchd was killed in between.
+	if _, err := found.Delete(ctx, client.WithProcessKill); err != nil {
+		return nil, fmt.Errorf("remove task of container %s: %w", s.Name, err)
+	}
+	return nil, nil
+}
+
+// Start starts the service's container. It is made first where there is none.
+func (c *Containerd) Start(ctx context.Context, s Service) (Task, error) {
+	container, err := c.current(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	if container == nil {
+		if container, err = c.create(ctx, s); err != nil {
+			return nil, fmt.Errorf("create container %s: %w", s.Name, err)
+		}
+	}
+	log, err := c.Logs.Path(s.Name)
+	if err != nil {
+		return nil, err
+	}
+	created, err := container.NewTask(ctx, cio.LogFile(log))
+	if err != nil {
+		return nil, fmt.Errorf("create task of container %s: %w", s.Name, err)
+	}
+	if err := created.Start(ctx); err != nil {
+		_, removeErr := created.Delete(context.WithoutCancel(ctx), client.WithProcessKill)
+		return nil, errors.Join(fmt.Errorf("start container %s: %w", s.Name, err), removeErr)
+	}
+	return newTask(ctx, container, created)
+}
+
+// Prune stops and removes every container whose name is not in keep.
+func (c *Containerd) Prune(ctx context.Context, keep map[string]bool) error {
+	all, err := c.Client.Containers(ctx)
+	if err != nil {
+		return fmt.Errorf("list containers: %w", err)
+	}
+	var problems []error
+	for _, container := range all {
+		if !keep[container.ID()] {
+			problems = append(problems, remove(ctx, container))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// current returns the service's container, nil when there is none. One of
+// another definition is removed.
+func (c *Containerd) current(ctx context.Context, s Service) (client.Container, error) {
+	container, err := c.Client.LoadContainer(ctx, s.Name)
+	if errdefs.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("load container %s: %w", s.Name, err)
+	}
+	labels, err := container.Labels(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read labels of container %s: %w", s.Name, err)
+	}
+	digest, err := c.digest(ctx, s)
+	if err != nil && !errors.Is(err, ErrNoImage) { // without its image, the container goes, too
+		return nil, err
+	}
+	if labels[digestLabel] == digest {
+		return container, nil
+	}
+	return nil, remove(ctx, container)
+}
+
+// digest names everything that a container of s is made from.
+func (c *Containerd) digest(ctx context.Context, s Service) (string, error) {
+	found, err := c.image(ctx, s)
+	if err != nil {
+		return "", err
+	}
+	return s.digest(found.Target().Digest.String(), c.Version)
+}
+
+func (c *Containerd) image(ctx context.Context, s Service) (client.Image, error) {
+	found, err := c.Client.GetImage(ctx, s.Image)
+	if errdefs.IsNotFound(err) {
+		return nil, fmt.Errorf("%s: %w", s.Image, ErrNoImage)
+	}
+	return found, err
+}
+
+func (c *Containerd) create(ctx context.Context, s Service) (client.Container, error) {
+	found, err := c.image(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	config, err := found.Spec(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration of image %s: %w", s.Image, err)
+	}
+	digest, err := c.digest(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	// A snapshot without its container is what a power cut between the two left.
+	err = c.Client.SnapshotService(image.Snapshotter).Remove(ctx, s.Name)
+	if err != nil && !errdefs.IsNotFound(err) {
+		return nil, fmt.Errorf("remove old writable layer: %w", err)
+	}
+	return c.Client.NewContainer(ctx, s.Name,
+		client.WithImage(found),
+		client.WithImageStopSignal(found, "SIGTERM"),
+		client.WithAdditionalContainerLabels(map[string]string{digestLabel: digest}),
+		client.WithSnapshotter(image.Snapshotter),
+		client.WithNewSnapshot(s.Name, found),
+		client.WithNewSpec(specOptions(s, found, config.Config, c.Version)...),
+	)
+}
+
+// remove stops a container's task, if it has one, and deletes both, with the
+// writable layer.
+func remove(ctx context.Context, container client.Container) error {
+	running, err := findTask(ctx, container)
+	if running != nil {
+		if err = running.Stop(ctx, stopGrace); err == nil {
+			_, err = running.Wait(ctx)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("stop container %s: %w", container.ID(), err)
+	}
+	if err := container.Delete(ctx, client.WithSnapshotCleanup); err != nil && !errdefs.IsNotFound(err) {
+		return fmt.Errorf("remove container %s: %w", container.ID(), err)
+	}
+	return nil
+}
+
+// task is a containerd task: the process of a container.
+type task struct {
+	client.Task
+	stop syscall.Signal // what asks it to end (image-spec, config.md, StopSignal)
+}
+
+func newTask(ctx context.Context, container client.Container, t client.Task) (*task, error) {
+	stop, err := client.GetStopSignal(ctx, container, syscall.SIGTERM)
+	if err != nil {
+		return nil, fmt.Errorf("find stop signal of container %s: %w", container.ID(), err)
+	}
+	return &task{t, stop}, nil
+}
+
+// findTask returns the task of a container, nil when there is none.
+func findTask(ctx context.Context, container client.Container) (*task, error) {
+	found, err := container.Task(ctx, nil)
+	if errdefs.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find task of container %s: %w", container.ID(), err)
+	}
+	return newTask(ctx, container, found)
+}
+
+// PID is the process's number.
+func (t *task) PID() int { return int(t.Task.Pid()) }
+
+// Wait waits for the process to end, removes the task and returns the exit
+// status. An error says that containerd cannot tell; the process may still run.
+func (t *task) Wait(ctx context.Context) (uint32, error) {
+	ended, err := t.Task.Wait(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("wait for container %s: %w", t.ID(), err)
+	}
+	select {
+	case exit := <-ended:
+		if err := exit.Error(); err != nil {
+			return 0, fmt.Errorf("wait for container %s: %w", t.ID(), err)
+		}
+		_, err := t.Delete(ctx)
+		if err != nil && !errdefs.IsNotFound(err) {
+			return 0, fmt.Errorf("remove task of container %s: %w", t.ID(), err)
+		}
+		return exit.ExitCode(), nil
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+// Stop asks the process to end, and kills it after grace. It returns when the
+// process has ended.
+func (t *task) Stop(ctx context.Context, grace time.Duration) error {
+	ended, err := t.Task.Wait(ctx)
+	if err != nil {
+		return ignoreMissing(err)
+	}
+	var problems []error
+	for _, attempt := range [...]struct {
+		signal syscall.Signal
+		wait   time.Duration
+	}{{t.stop, grace}, {syscall.SIGKILL, stopGrace}} {
+		// A signal that meets a process just ending may fail in many ways: only
+		// the end counts.
+		if err := t.Kill(ctx, attempt.signal); err != nil {
+			problems = append(problems, fmt.Errorf("send %v: %w", attempt.signal, err))
+		}
+		select {
+		case exit := <-ended:
+			return ignoreMissing(exit.Error())
+		case <-time.After(attempt.wait):
+		case <-ctx.Done():
+			return errors.Join(append(problems, ctx.Err())...)
+		}
+	}
+	return errors.Join(append(problems, fmt.Errorf("container %s still runs after SIGKILL", t.ID()))...)
+}
+
+// ignoreMissing: what is not there has ended.
+func ignoreMissing(err error) error {
+	if errdefs.IsNotFound(errgrpc.ToNative(err)) {
+		return nil
+	}
+	return err
+}

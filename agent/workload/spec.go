@@ -1,0 +1,115 @@
+package workload
+
+import (
+	"context"
+	"errors"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/containerd/containerd/v2/contrib/seccomp"
+	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/containerd/v2/pkg/oci"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// CgroupParent is where the cgroups of containers live.
+const CgroupParent = "/ketch/workloads"
+
+// Open files a container may have: systemd's figures. Containerd's default, a
+// hard limit of 1,024, is too low for servers.
+const (
+	softFiles = 1024
+	hardFiles = 524288
+)
+
+// specOptions turn containerd's default specification (its default
+// capabilities, no new privileges, masked paths) into the one of a service.
+// The order counts: the seccomp profile depends on the capabilities.
+func specOptions(s Service, image oci.Image, config ocispec.ImageConfig, version string) []oci.SpecOpts {
+	options := []oci.SpecOpts{
+		oci.WithDefaultUnixDevices,
+		oci.WithImageConfig(image),
+		withArgs(s, config),
+		oci.WithEnv(append([]string{"KETCH_VERSION=" + version}, s.Environment...)),
+		oci.WithRlimit(&specs.POSIXRlimit{Type: "RLIMIT_NOFILE", Soft: softFiles, Hard: hardFiles}),
+		oci.WithCgroup(CgroupParent + "/" + s.Name),
+		oci.WithLinuxNamespace(specs.LinuxNamespace{Type: specs.CgroupNamespace}),
+		oci.WithHostNamespace(specs.NetworkNamespace),
+		oci.WithMounts(append(hostFiles("/etc/hosts", "/etc/resolv.conf"), cgroupMount)),
+		withHostname,
+		withOOMScore,
+	}
+	if s.User != "" {
+		options = append(options, oci.WithUser(s.User))
+		if !strings.Contains(s.User, ":") { // no group is given: those of the image's /etc/group count
+			options = append(options, oci.WithAdditionalGIDs(s.User))
+		}
+	}
+	if s.WorkingDir != "" {
+		options = append(options, oci.WithProcessCwd(s.WorkingDir))
+	}
+	if s.ReadOnly {
+		options = append(options, oci.WithRootFSReadonly())
+	}
+	return append(options, seccomp.WithDefaultProfile())
+}
+
+// cgroupMount shows a container its own cgroup, where runtimes look for limits.
+var cgroupMount = specs.Mount{
+	Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup",
+	Options: []string{"ro", "nosuid", "noexec", "nodev"},
+}
+
+// hostFiles binds files of the host, read-only, those that exist. Bind mounts
+// follow symbolic links: what /etc/resolv.conf leads to must keep its inode.
+func hostFiles(paths ...string) []specs.Mount {
+	var mounts []specs.Mount
+	for _, path := range paths {
+		if _, err := os.Stat(path); err == nil {
+			mounts = append(mounts, specs.Mount{Destination: path, Type: "bind", Source: path, Options: []string{"rbind", "ro"}})
+		}
+	}
+	return mounts
+}
+
+// withHostname gives the container the machine's name: it shares its network.
+func withHostname(ctx context.Context, c oci.Client, container *containers.Container, s *oci.Spec) error {
+	name, err := os.Hostname()
+	if err != nil {
+		return err
+	}
+	return oci.WithHostname(name)(ctx, c, container, s)
+}
+
+// withOOMScore makes a container as likely to be killed for its memory as any
+// process: without it, it inherits from containerd, which is killed last.
+func withOOMScore(_ context.Context, _ oci.Client, _ *containers.Container, s *oci.Spec) error {
+	s.Process.OOMScoreAdj = new(int)
+	return nil
+}
+
+func withArgs(s Service, config ocispec.ImageConfig) oci.SpecOpts {
+	return func(ctx context.Context, c oci.Client, container *containers.Container, spec *oci.Spec) error {
+		args := arguments(s, config)
+		if len(args) == 0 {
+			return errors.New("neither the image nor the service names a command")
+		}
+		return oci.WithProcessArgs(args...)(ctx, c, container, spec)
+	}
+}
+
+// arguments is the command line: the service's entrypoint and command over the
+// image's. A service with its own entrypoint does not get the image's command
+// (Compose specification, services, entrypoint).
+func arguments(s Service, config ocispec.ImageConfig) []string {
+	entrypoint, command := config.Entrypoint, config.Cmd
+	if s.Entrypoint != nil {
+		entrypoint, command = s.Entrypoint, nil
+	}
+	if s.Command != nil {
+		command = s.Command
+	}
+	return slices.Concat(entrypoint, command)
+}

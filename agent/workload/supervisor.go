@@ -1,0 +1,135 @@
+package workload
+
+import (
+	"context"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"ketch/agent/api"
+	"ketch/agent/logfile"
+)
+
+// Runtime runs the containers of services. *Containerd is one.
+type Runtime interface {
+	// Adopt returns the task that a service has already, nil when it has none.
+	Adopt(ctx context.Context, s Service) (Task, error)
+	// Start starts a service that has no task.
+	Start(ctx context.Context, s Service) (Task, error)
+	// Prune stops and removes the containers of all other services.
+	Prune(ctx context.Context, keep map[string]bool) error
+}
+
+// Task is the process of a container.
+type Task interface {
+	PID() int
+	// Wait waits for the end, removes the task and returns the exit status. An
+	// error says that the status cannot be had; the process may still run.
+	Wait(ctx context.Context) (uint32, error)
+	// Stop asks the process to end, kills it after grace, and waits for its end.
+	Stop(ctx context.Context, grace time.Duration) error
+}
+
+const (
+	// stopGrace is how long a container has between SIGTERM and SIGKILL.
+	stopGrace = 10 * time.Second
+	// StopLimit bounds the stopping of all workloads.
+	StopLimit = stopGrace + 5*time.Second
+	// startLimit bounds the start of a container.
+	startLimit = time.Minute
+	// notStartedStatus is the exit status of a container that could not be
+	// started, as far as the restart policy is concerned.
+	notStartedStatus = 128
+	// checkLogs is how often logs are looked at for their size.
+	checkLogs = 30 * time.Second
+)
+
+// Supervisor keeps services running as their restart policies ask. Its zero
+// value is not usable: all fields but Console must be set.
+type Supervisor struct {
+	Runtime Runtime
+	Logs    logfile.Dir
+	Records string            // directory, on a tmpfs
+	Console io.Writer         // gets the output of services with ConsoleLabel; nil: none does
+	Say     func(what string) // a short line for the console
+	Chance  func() float64    // a random number in [0, 1)
+
+	mu    sync.Mutex
+	units []*unit // sorted by name
+}
+
+// Run runs the services until ctx ends, then stops them all. It returns when
+// everything has ended.
+func (s *Supervisor) Run(ctx context.Context, services []Service) {
+	units := make([]*unit, 0, len(services))
+	keep := make(map[string]bool)
+	for _, service := range services {
+		units = append(units, newUnit(s, service))
+		keep[service.Name] = true
+	}
+	slices.SortFunc(units, func(a, b *unit) int { return strings.Compare(a.service.Name, b.service.Name) })
+	s.mu.Lock()
+	s.units = units
+	s.mu.Unlock()
+
+	var all sync.WaitGroup
+	all.Go(func() { s.prune(ctx, keep) })
+	all.Go(func() { s.rotate(ctx, services) })
+	for _, u := range units {
+		all.Go(func() { u.run(ctx) })
+	}
+	all.Wait()
+}
+
+// Status describes every workload, sorted by name.
+func (s *Supervisor) Status() []api.Workload {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]api.Workload, 0, len(s.units))
+	for _, u := range s.units {
+		list = append(list, u.describe())
+	}
+	return list
+}
+
+// prune removes what earlier configurations left; it tries until it can.
+func (s *Supervisor) prune(ctx context.Context, keep map[string]bool) {
+	for failures := 1; ; failures++ {
+		err := s.Runtime.Prune(ctx, keep)
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		s.Say("remove old containers: " + err.Error())
+		if !sleep(ctx, delay(failures, s.Chance())) {
+			return
+		}
+	}
+}
+
+// rotate keeps the logs of services within their limit.
+func (s *Supervisor) rotate(ctx context.Context, services []Service) {
+	for {
+		for _, service := range services {
+			if err := s.Logs.Rotate(service.Name, logfile.DefaultLimit); err != nil {
+				s.Say(err.Error())
+			}
+		}
+		if !sleep(ctx, checkLogs) {
+			return
+		}
+	}
+}
+
+// sleep waits for d; it tells whether ctx still holds.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,298 @@
+package workload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"ketch/agent/api"
+	"ketch/agent/logfile"
+)
+
+// life is how a fake container's process goes: it exits with status after d,
+// or cannot be started.
+type life struct {
+	d      time.Duration
+	status uint32
+	err    error
+}
+
+// fakeRuntime gives each start the next of its lives; the last one repeats.
+type fakeRuntime struct {
+	mu     sync.Mutex
+	lives  []life
+	starts []time.Duration // since begin
+	begin  time.Time
+	task   *fakeTask // running or ended, not yet waited for
+	kept   map[string]bool
+	adopts []error // what Adopt returns first
+}
+
+func (r *fakeRuntime) Adopt(context.Context, Service) (Task, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.adopts) > 0 {
+		err := r.adopts[0]
+		r.adopts = r.adopts[1:]
+		return nil, err
+	}
+	if r.task == nil {
+		return nil, nil
+	}
+	return r.task, nil
+}
+
+func (r *fakeRuntime) Start(context.Context, Service) (Task, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.task != nil {
+		return nil, errors.New("started twice")
+	}
+	next := r.lives[min(len(r.starts), len(r.lives)-1)]
+	r.starts = append(r.starts, time.Since(r.begin))
+	if next.err != nil {
+		return nil, next.err
+	}
+	r.task = &fakeTask{runtime: r, ended: make(chan uint32, 1)}
+	time.AfterFunc(next.d, func() { r.end(next.status) })
+	return r.task, nil
+}
+
+// end ends the running task as if its process had exited.
+func (r *fakeRuntime) end(status uint32) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.task != nil {
+		select {
+		case r.task.ended <- status:
+		default:
+		}
+	}
+}
+
+func (r *fakeRuntime) Prune(_ context.Context, keep map[string]bool) error {
+	r.kept = keep
+	return nil
+}
+
+type fakeTask struct {
+	runtime *fakeRuntime
+	ended   chan uint32
+	stopped bool
+}
+
+func (t *fakeTask) PID() int { return 42 }
+
+func (t *fakeTask) Wait(ctx context.Context) (uint32, error) {
+	select {
+	case status := <-t.ended:
+		t.runtime.mu.Lock()
+		defer t.runtime.mu.Unlock()
+		t.runtime.task = nil
+		return status, nil
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+func (t *fakeTask) Stop(context.Context, time.Duration) error {
+	t.stopped = true
+	t.runtime.end(143)
+	return nil
+}
+
+// supervise runs one service for d on a fake clock.
+func supervise(t *testing.T, runtime *fakeRuntime, records string, policy string, d time.Duration) (api.Workload, string) {
+	t.Helper()
+	restart, err := ParseRestart(policy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said strings.Builder
+	s := &Supervisor{
+		Runtime: runtime,
+		Logs:    logfile.Dir(t.TempDir()),
+		Records: records,
+		Say:     func(what string) { fmt.Fprintln(&said, what) },
+		Chance:  func() float64 { return 0.5 }, // no jitter
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.Run(ctx, []Service{{Name: "test", Image: "demo", Restart: restart}})
+	}()
+	time.Sleep(d)
+	synctest.Wait()
+	got := s.Status()[0]
+	cancel()
+	<-done
+	return got, said.String()
+}
+
+func TestRestartPolicies(t *testing.T) {
+	second := time.Second
+	for _, test := range []struct {
+		name   string
+		policy string
+		lives  []life
+		starts []time.Duration
+		state  string
+	}{
+		{"runs", "no", []life{{d: time.Hour}}, []time.Duration{0}, api.Running},
+		{"no, success", "no", []life{{}}, []time.Duration{0}, api.Exited},
+		{"no, failure", "no", []life{{status: 1}}, []time.Duration{0}, api.Failed},
+		{"on-failure, success", "on-failure", []life{{status: 1}, {}}, []time.Duration{0, 200 * time.Millisecond}, api.Exited},
+		{"on-failure:2", "on-failure:2", []life{{status: 1}}, []time.Duration{0, 200 * time.Millisecond, 600 * time.Millisecond}, api.Failed},
+		{"always backs off", "always", []life{{}, {}, {}, {}, {d: time.Hour}},
+			[]time.Duration{0, 200 * time.Millisecond, 600 * time.Millisecond, 1400 * time.Millisecond, 3 * second}, api.Running},
+		{"running well resets the back-off", "always", []life{{}, {}, {d: 10 * second}, {d: time.Hour}},
+			[]time.Duration{0, 200 * time.Millisecond, 600 * time.Millisecond, 10800 * time.Millisecond}, api.Running},
+		{"missing image", "always", []life{{err: fmt.Errorf("x: %w", ErrNoImage)}}, []time.Duration{0}, api.Failed},
+		{"cannot start, always", "always", []life{{err: errors.New("no such command")}, {d: time.Hour}}, []time.Duration{0, 200 * time.Millisecond}, api.Running},
+		{"cannot start, no", "no", []life{{err: errors.New("no such command")}}, []time.Duration{0}, api.Failed},
+		{"containerd away, no", "no", []life{{err: fmt.Errorf("x: %w", ErrUnavailable)}, {d: time.Hour}}, []time.Duration{0, 200 * time.Millisecond}, api.Running},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				runtime := &fakeRuntime{lives: test.lives, begin: time.Now()}
+				got, said := supervise(t, runtime, t.TempDir(), test.policy, 20*second)
+				if diff := cmp.Diff(test.starts, runtime.starts); diff != "" {
+					t.Errorf("starts (-want +got):\n%s\n%s", diff, said)
+				}
+				if got.State != test.state {
+					t.Errorf("state = %s; want %s\n%s", got.State, test.state, said)
+				}
+				if !runtime.kept["test"] {
+					t.Error("Prune was not told to keep the service")
+				}
+			})
+		})
+	}
+}
+
+func TestDelayIsBounded(t *testing.T) {
+	for failures, want := range map[int]time.Duration{0: firstDelay, 1: firstDelay, 3: 4 * firstDelay, 9: lastDelay, 1000: lastDelay} {
+		if got := delay(failures, 0.5); got != want {
+			t.Errorf("delay(%d) = %v; want %v", failures, got, want)
+		}
+	}
+	if low, high := delay(9, 0), delay(9, 0.999); low != 45*time.Second || high > 75*time.Second {
+		t.Errorf("delay(9) is between %v and %v; want 45 s to 75 s", low, high)
+	}
+}
+
+// Ending the supervisor stops what runs.
+func TestStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		runtime := &fakeRuntime{lives: []life{{d: time.Hour}}, begin: time.Now()}
+		supervise(t, runtime, t.TempDir(), "always", time.Second)
+		if runtime.task != nil || len(runtime.starts) != 1 {
+			t.Errorf("after the end: task %v, %d starts; want none running, 1 start", runtime.task, len(runtime.starts))
+		}
+	})
+}
+
+// A supervisor that begins where a killed one has left off adopts what runs,
+// and remembers what is done.
+func TestAdopts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		records := t.TempDir()
+		runtime := &fakeRuntime{lives: []life{{d: time.Hour}}, begin: time.Now(), adopts: []error{ErrUnavailable}}
+		runtime.Start(t.Context(), Service{})
+		record{Restarts: 3}.save(records, "test")
+		got, said := supervise(t, runtime, records, "always", time.Second)
+		want := api.Workload{Name: "test", State: api.Running, Image: "demo", Restart: "always", PID: 42, Restarts: 3}
+		if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(api.Workload{}, "Since")); diff != "" {
+			t.Errorf("status (-want +got):\n%s\n%s", diff, said)
+		}
+		if len(runtime.starts) != 1 {
+			t.Errorf("%d starts; want only that of the first supervisor", len(runtime.starts))
+		}
+	})
+}
+
+func TestDoneIsRemembered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		records := t.TempDir()
+		runtime := &fakeRuntime{lives: []life{{status: 3}}, begin: time.Now()}
+		supervise(t, runtime, records, "no", time.Second)
+		got, _ := supervise(t, runtime, records, "no", time.Second)
+		if len(runtime.starts) != 1 || got.State != api.Failed || got.Exit == nil || *got.Exit != 3 {
+			t.Errorf("%d starts, status %+v; want one start, failed with 3", len(runtime.starts), got)
+		}
+	})
+}
+
+// The record of an earlier ketchd may be damaged.
+func TestBadRecord(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(recordPath(dir, "test"), []byte("{"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := loadRecord(dir, "test"); err == nil {
+		t.Error("loadRecord of half a record = nil; want an error")
+	}
+}
+
+func TestParseRestart(t *testing.T) {
+	for text, want := range map[string]Restart{
+		"": {Never, 0}, "no": {Never, 0}, "always": {Always, 0}, "unless-stopped": {UnlessStopped, 0},
+		"on-failure": {OnFailure, 0}, "on-failure:5": {OnFailure, 5},
+	} {
+		if got, err := ParseRestart(text); got != want || err != nil {
+			t.Errorf("ParseRestart(%q) = %v, %v; want %v", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"yes", "on-failure:", "on-failure:0", "on-failure:x", "always:3", "no:1", ":3"} {
+		if got, err := ParseRestart(text); err == nil {
+			t.Errorf("ParseRestart(%q) = %v; want an error", text, got)
+		}
+	}
+}
+
+func TestConsole(t *testing.T) {
+	logs := logfile.Dir(t.TempDir())
+	path, _ := logs.Path("test")
+	if err := os.WriteFile(path, []byte("from an earlier boot\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Supervisor{
+		Runtime: &fakeRuntime{lives: []life{{d: time.Hour}}}, Logs: logs, Records: t.TempDir(), Console: writer,
+		Say: func(string) {}, Chance: func() float64 { return 0 },
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.Run(ctx, []Service{{Name: "test", Labels: map[string]string{ConsoleLabel: "true"}, Restart: Restart{When: Never}}})
+	}()
+	time.Sleep(50 * time.Millisecond)
+	file, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintln(file, "hello")
+	file.Close()
+	line := make([]byte, 100)
+	reader.SetReadDeadline(time.Now().Add(5 * time.Second))
+	n, err := reader.Read(line)
+	if got := string(line[:n]); got != "test: hello\n" || err != nil {
+		t.Errorf("console got %q, %v; want %q", got, err, "test: hello\n")
+	}
+	cancel()
+	<-done
+}

@@ -1,0 +1,211 @@
+package workload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"ketch/agent/api"
+	"ketch/agent/logfile"
+)
+
+// unit is one service under supervision.
+type unit struct {
+	s       *Supervisor
+	service Service
+	record  record // of run only
+	trouble int    // times in a row that containerd could not be asked; of run only
+
+	mu    sync.Mutex
+	shown api.Workload
+}
+
+func newUnit(s *Supervisor, service Service) *unit {
+	return &unit{s: s, service: service, shown: api.Workload{
+		Name: service.Name, State: api.Waiting, Image: service.Image, File: service.File, Restart: service.Restart.String(),
+	}}
+}
+
+// run keeps the service in the state that its policy asks for, until ctx ends
+// or the service has ended for good.
+func (u *unit) run(ctx context.Context) {
+	name := u.service.Name
+	var err error
+	if u.record, err = loadRecord(u.s.Records, name); err != nil {
+		u.s.Say(fmt.Sprintf("workload %s: read record: %v", name, err))
+	}
+	if u.service.Console() && u.s.Console != nil {
+		copied := u.copyToConsole(ctx)
+		defer copied.Wait()
+	}
+	for again := true; again; {
+		again = u.turn(ctx)
+	}
+}
+
+// turn sees the service through one life of its container.
+func (u *unit) turn(ctx context.Context) (again bool) {
+	if ctx.Err() != nil {
+		return false
+	}
+	// A start is not cut short: a container half made would be left behind.
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), startLimit)
+	defer cancel()
+	task, err := u.s.Runtime.Adopt(limited, u.service)
+	if err != nil {
+		return u.outOfSight(ctx, err)
+	}
+	if task != nil {
+		return u.attend(ctx, task)
+	}
+	definition, err := u.service.digest()
+	if err == nil && u.record.Done == definition {
+		u.showEnd() // before ketchd was restarted
+		return false
+	}
+	if err == nil {
+		err = u.s.Logs.Rotate(u.service.Name, logfile.DefaultLimit)
+	}
+	if err == nil {
+		task, err = u.s.Runtime.Start(limited, u.service)
+	}
+	if err != nil {
+		return u.notStarted(ctx, err)
+	}
+	return u.attend(ctx, task)
+}
+
+// notStarted deals with a service that could not be started: that counts as an
+// exit, but for a missing image, which is final, and a missing containerd.
+func (u *unit) notStarted(ctx context.Context, err error) (again bool) {
+	switch {
+	case errors.Is(err, ErrUnavailable):
+		return u.outOfSight(ctx, err)
+	case errors.Is(err, ErrNoImage), !u.service.Restart.Again(notStartedStatus, u.record.Failures):
+		u.show(api.Failed, func(w *api.Workload) { w.Error = err.Error() })
+		u.s.Say(fmt.Sprintf("workload %s: %v", u.service.Name, err))
+		return false
+	}
+	u.record.Failures++
+	return u.pause(ctx, err.Error())
+}
+
+// outOfSight waits for containerd, which PID 1 restarts when it ends. The
+// containers live on without it.
+func (u *unit) outOfSight(ctx context.Context, err error) (again bool) {
+	u.trouble++
+	u.show(api.Unknown, func(w *api.Workload) { w.Error = err.Error() })
+	if u.trouble == 1 {
+		u.s.Say(fmt.Sprintf("workload %s: out of sight: %v", u.service.Name, err))
+	}
+	return sleep(ctx, delay(u.trouble, u.s.Chance()))
+}
+
+// attend watches a running task to its end and decides what comes next.
+func (u *unit) attend(ctx context.Context, task Task) (again bool) {
+	begun := time.Now()
+	u.trouble = 0
+	u.show(api.Running, func(w *api.Workload) { w.PID, w.Error = task.PID(), "" })
+	u.s.Say(fmt.Sprintf("workload %s: running, pid %d", u.service.Name, task.PID()))
+	status, err := task.Wait(ctx)
+	switch {
+	case ctx.Err() != nil:
+		u.stop(task)
+		return false
+	case err != nil:
+		return u.outOfSight(ctx, err)
+	}
+	if time.Since(begun) >= settled {
+		u.record.Failures = 0
+	}
+	u.record.Exit = &status
+	if !u.service.Restart.Again(status, u.record.Failures) {
+		return u.finish()
+	}
+	u.record.Failures++
+	u.record.Restarts++
+	return u.pause(ctx, fmt.Sprintf("exited with status %d", status))
+}
+
+// finish records that the service has ended for good.
+func (u *unit) finish() (again bool) {
+	definition, err := u.service.digest()
+	if err != nil {
+		u.s.Say(fmt.Sprintf("workload %s: %v", u.service.Name, err))
+	}
+	u.record.Done = definition
+	u.save()
+	u.showEnd()
+	u.s.Say(fmt.Sprintf("workload %s: exited with status %d, not restarted", u.service.Name, *u.record.Exit))
+	return false
+}
+
+// pause waits before the next start, the longer the more have failed.
+func (u *unit) pause(ctx context.Context, why string) (again bool) {
+	u.save()
+	pause := delay(u.record.Failures, u.s.Chance())
+	u.show(api.Backoff, func(w *api.Workload) { w.PID, w.Error = 0, why })
+	u.s.Say(fmt.Sprintf("workload %s: %s; again in %v", u.service.Name, why, pause.Round(100*time.Millisecond)))
+	return sleep(ctx, pause)
+}
+
+// stop ends the task on the way down. Its exit is none that a policy counts.
+func (u *unit) stop(task Task) {
+	ctx, cancel := context.WithTimeout(context.Background(), StopLimit)
+	defer cancel()
+	u.show(api.Stopping, func(*api.Workload) {})
+	err := task.Stop(ctx, stopGrace)
+	if err == nil {
+		_, err = task.Wait(ctx)
+	}
+	if err != nil {
+		u.s.Say(fmt.Sprintf("workload %s: stop: %v", u.service.Name, err))
+	}
+}
+
+func (u *unit) save() {
+	if err := u.record.save(u.s.Records, u.service.Name); err != nil {
+		u.s.Say(fmt.Sprintf("workload %s: save record: %v", u.service.Name, err))
+	}
+}
+
+// copyToConsole passes on what the service writes from now on.
+func (u *unit) copyToConsole(ctx context.Context) *sync.WaitGroup {
+	var copying sync.WaitGroup
+	name := u.service.Name
+	from := u.s.Logs.Size(name)
+	console := &logfile.Console{W: u.s.Console, Prefix: name + ": "}
+	copying.Go(func() {
+		if err := u.s.Logs.Follow(ctx, console, name, from); err != nil {
+			u.s.Say(fmt.Sprintf("workload %s: copy output to the console: %v", name, err))
+		}
+	})
+	return &copying
+}
+
+// show changes what Status says.
+func (u *unit) show(state string, change func(*api.Workload)) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.shown.State = state
+	u.shown.Since = time.Now().UTC().Format(time.RFC3339)
+	u.shown.Restarts, u.shown.Exit = u.record.Restarts, u.record.Exit
+	change(&u.shown)
+}
+
+// showEnd shows a service that has exited for good.
+func (u *unit) showEnd() {
+	state := api.Exited
+	if u.record.Exit != nil && *u.record.Exit != 0 {
+		state = api.Failed
+	}
+	u.show(state, func(w *api.Workload) { w.PID, w.Error = 0, "" })
+}
+
+func (u *unit) describe() api.Workload {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.shown
+}
