@@ -1,0 +1,136 @@
+// Package image turns a definition into a disk image: container images go in,
+// a signed disk with two slots comes out. It also reads such images back, to
+// inspect and to verify them.
+//
+// Every step is in this process: no root, no loop device, no mount, no other
+// program. The same definition, layers and keys give the same bytes.
+package image
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"ketch/builder/keys"
+	"ketch/builder/layers"
+	"ketch/builder/tree"
+)
+
+// Options say what to build.
+type Options struct {
+	Definition *Definition
+	Output     string     // the image; it appears by rename
+	Keys       *keys.Set  // sign with
+	Source     Source     // of container images
+	Progress   func(Step) // called after each step
+}
+
+// Step is a step that has been done.
+type Step struct {
+	Name   string        `json:"name"`
+	Took   time.Duration `json:"took"` // nanoseconds
+	Detail string        `json:"detail,omitempty"`
+}
+
+// Result describes an image that was built.
+type Result struct {
+	Path     string `json:"path"`
+	UpToDate bool   `json:"upToDate,omitempty"` // it was there already, from the same inputs
+	Version  string `json:"version"`
+	RootHash string `json:"rootHash"`
+	UsrSize  int64  `json:"usrSize"` // bytes of the usr file system
+	UKISize  int64  `json:"ukiSize"` // bytes
+	Steps    []Step `json:"steps"`
+}
+
+// build is a build on its way: each step uses what earlier ones left here.
+type build struct {
+	Options
+	out      *output
+	images   []*layers.Image
+	stack    *Stack
+	tree     *tree.Tree
+	boot     bootFiles
+	info     Info
+	infoJSON []byte
+	root     [32]byte
+	uki      []byte
+	esp      map[string][]byte // the ESP's files that carry no signature
+	detail   string            // of the current step
+	result   Result
+}
+
+// steps is the build, in order.
+var steps = []struct {
+	name string
+	do   func(*build, context.Context) error
+}{
+	{"merge layers", (*build).merge},
+	{"describe the image", (*build).describe},
+	{"usr and its hash tree", (*build).makeUsr},
+	{"kernel image", (*build).makeUKI},
+	{"system partition", (*build).makeESP},
+	{"partition table", (*build).makeTable},
+}
+
+// Build builds the image, unless it is there already, from the same inputs. On
+// an error nothing of it is left.
+func Build(ctx context.Context, o Options) (result *Result, err error) {
+	b := &build{Options: o}
+	if b.images, err = o.Source.open(ctx, o.Definition.Images); err != nil {
+		return nil, err
+	}
+	inputs, err := b.inputs()
+	if err != nil {
+		return nil, err
+	}
+	if result, ok := upToDate(o.Output, inputs); ok {
+		return result, nil
+	}
+	if err := b.build(ctx); err != nil {
+		return nil, err
+	}
+	b.result.Path, b.result.Version, b.result.RootHash = o.Output, o.Definition.Version, fmt.Sprintf("%x", b.root)
+	return &b.result, writeRecord(o.Output, inputs, b.result)
+}
+
+func (b *build) build(ctx context.Context) (err error) {
+	if b.out, err = createOutput(b.Output); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.out.discard(), b.closeStack()) }()
+	if err := b.out.Truncate(diskSize()); err != nil {
+		return err
+	}
+	for _, step := range steps {
+		if err := b.run(ctx, step.name, step.do); err != nil {
+			return err
+		}
+	}
+	return b.out.commit()
+}
+
+func (b *build) run(ctx context.Context, name string, do func(*build, context.Context) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	start := time.Now()
+	b.detail = ""
+	if err := do(b, ctx); err != nil {
+		return err
+	}
+	step := Step{name, time.Since(start), b.detail}
+	b.result.Steps = append(b.result.Steps, step)
+	if b.Progress != nil {
+		b.Progress(step)
+	}
+	return nil
+}
+
+func (b *build) closeStack() error {
+	if b.stack == nil {
+		return nil
+	}
+	return b.stack.Close()
+}

@@ -1,0 +1,213 @@
+package image
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+
+	"ketch/builder/hint"
+	"ketch/builder/tree"
+)
+
+// Definition says what an image is made of: one YAML file per platform.
+type Definition struct {
+	File     string // the file it was read from
+	Name     string
+	Version  string
+	Released time.Time
+	Platform string
+	Images   []ImageRef // bottom up
+	Cmdline  []string   // kernel parameters, in order
+	// Drop lists paths of the merged tree that are left out on purpose.
+	Drop []string
+	// UsrMerge decides what happens when a layer has a directory where a lower
+	// one has a link to a directory: "error", "follow" or "replace".
+	UsrMerge tree.LinkPolicy
+	// SlotFill is the part of a slot that usr may fill, 0.5 unless the definition says otherwise.
+	SlotFill float64
+	// Enroll makes the image enrol its keys in firmware that is in setup mode:
+	// "off", "manual" (a menu entry), or "force" (at the next boot).
+	Enroll string
+}
+
+// ImageRef is a container image that a definition names.
+type ImageRef struct {
+	Ref  string
+	Dir  string // relative references start here
+	File string
+	Line int
+}
+
+// Origin tells where the reference stands: "images/qemu.yaml:7", or "" for one
+// that stands in no definition.
+func (r ImageRef) Origin() string {
+	if r.File == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s:%d", r.File, r.Line)
+}
+
+func (r ImageRef) wrap(err error) error {
+	if r.File == "" {
+		return err
+	}
+	return fmt.Errorf("definition %s: %w", r.Origin(), err)
+}
+
+// file is the YAML form of a definition.
+type file struct {
+	Extends  string          `yaml:"extends"`
+	Name     string          `yaml:"name"`
+	Version  string          `yaml:"version"`
+	Released time.Time       `yaml:"released"`
+	Platform string          `yaml:"platform"`
+	Images   []yaml.Node     `yaml:"images"`
+	Cmdline  []string        `yaml:"cmdline"`
+	Drop     []string        `yaml:"drop"`
+	UsrMerge tree.LinkPolicy `yaml:"usr-merge"`
+	SlotFill float64         `yaml:"slot-fill"`
+	Enroll   string          `yaml:"enroll"`
+}
+
+// maxExtends bounds a chain of definitions.
+const maxExtends = 8
+
+// LoadDefinition reads a definition and those it extends: lists add up, the
+// extended one's first; a value replaces the extended one's.
+func LoadDefinition(path string) (*Definition, error) {
+	d := &Definition{UsrMerge: tree.LinksError, SlotFill: 0.5, Enroll: "off"}
+	if err := d.load(path, maxExtends); err != nil {
+		return nil, err
+	}
+	d.File = path
+	return d, d.validate()
+}
+
+func (d *Definition) load(path string, depth int) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return hint.Add(fmt.Errorf("read definition: %w", err), "definitions are the YAML files in images/")
+	}
+	f, err := parse(data)
+	if err != nil {
+		return fmt.Errorf("definition %s: %w", path, err)
+	}
+	if f.Extends != "" {
+		if depth == 0 {
+			return fmt.Errorf("definition %s: extends: more than %d definitions deep; do they extend each other?", path, maxExtends)
+		}
+		if err := d.load(filepath.Join(filepath.Dir(path), f.Extends), depth-1); err != nil {
+			return err
+		}
+	}
+	return d.merge(f, path)
+}
+
+// parse decodes one document strictly: an unknown key is an error with its line.
+func parse(data []byte) (*file, error) {
+	var f file
+	loader, err := yaml.NewLoader(bytes.NewReader(data), yaml.WithKnownFields())
+	if err != nil {
+		return nil, err
+	}
+	if err := loader.Load(&f); err != nil {
+		if errors.Is(err, io.EOF) {
+			return nil, errors.New("is empty")
+		}
+		return nil, err
+	}
+	if err := loader.Load(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return nil, errors.New("holds more than one YAML document")
+	}
+	return &f, nil
+}
+
+func (d *Definition) merge(f *file, path string) error {
+	override(&d.Name, f.Name)
+	override(&d.Version, f.Version)
+	override(&d.Platform, f.Platform)
+	override(&d.UsrMerge, f.UsrMerge)
+	override(&d.Enroll, f.Enroll)
+	override(&d.SlotFill, f.SlotFill)
+	if !f.Released.IsZero() {
+		d.Released = f.Released.UTC()
+	}
+	d.Cmdline = append(d.Cmdline, f.Cmdline...)
+	d.Drop = append(d.Drop, f.Drop...)
+	for _, node := range f.Images {
+		ref := ImageRef{Dir: filepath.Dir(path), File: path, Line: node.Line}
+		if err := node.Decode(&ref.Ref); err != nil || ref.Ref == "" {
+			return fmt.Errorf("definition %s:%d: images: want a reference to a container image, such as oci:DIR:TAG", path, node.Line)
+		}
+		d.Images = append(d.Images, ref)
+	}
+	return nil
+}
+
+func override[T comparable](value *T, with T) {
+	var zero T
+	if with != zero {
+		*value = with
+	}
+}
+
+// versionForm keeps a version usable in partition labels (36 characters with
+// ketch_ and _verity), file names on FAT and boot-entry names (UAPI.1).
+var versionForm = regexp.MustCompile(`^[0-9][A-Za-z0-9.-]{0,22}$`)
+
+func (d *Definition) validate() error {
+	fail := func(format string, args ...any) error {
+		return fmt.Errorf("definition %s: %s", d.File, fmt.Sprintf(format, args...))
+	}
+	switch {
+	case d.Name == "":
+		return fail("name: missing")
+	case strings.ContainsAny(d.Name, "\"\\$`\n"):
+		return fail("name: %q has a character that os-release cannot carry", d.Name)
+	case !versionForm.MatchString(d.Version):
+		return fail("version: %q: want a digit, then up to 22 letters, digits, dots and hyphens", d.Version)
+	case d.Released.IsZero():
+		return fail("released: missing; give the time of the release, such as 2026-11-22T00:00:00Z")
+	case d.Released.Year() < 1980 || d.Released.Year() > 2107:
+		return fail("released: %s is outside what FAT can hold, 1980 to 2107", d.Released.Format(time.RFC3339))
+	case len(d.Images) == 0:
+		return fail("images: none; an image is made of at least one container image")
+	case !slices.Contains([]tree.LinkPolicy{tree.LinksError, tree.LinksFollow, tree.LinksReplace}, d.UsrMerge):
+		return fail("usr-merge: %q: want error, follow or replace", d.UsrMerge)
+	case !slices.Contains([]string{"off", "manual", "force"}, d.Enroll):
+		return fail("enroll: %q: want off, manual or force", d.Enroll)
+	case d.SlotFill <= 0 || d.SlotFill > 1:
+		return fail("slot-fill: %v: want a part of a slot, above 0 and up to 1", d.SlotFill)
+	}
+	return d.validateCmdline(fail)
+}
+
+// ownedParameters are written by the builder itself: given twice, PID 1 refuses to boot.
+var ownedParameters = []string{"usrhash", "ketch.version", "ketch.dev", "init", "rdinit", "root"}
+
+func (d *Definition) validateCmdline(fail func(string, ...any) error) error {
+	for _, parameter := range d.Cmdline {
+		key, _, _ := strings.Cut(parameter, "=")
+		if slices.Contains(ownedParameters, key) {
+			return fail("cmdline: %q: the builder sets %s itself", parameter, key)
+		}
+		for _, r := range parameter {
+			if r <= ' ' || r > '~' {
+				return fail("cmdline: %q: one parameter an entry, printable ASCII without blanks", parameter)
+			}
+		}
+		if parameter == "" {
+			return fail("cmdline: an empty parameter")
+		}
+	}
+	return nil
+}

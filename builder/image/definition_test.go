@@ -1,0 +1,91 @@
+package image
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"ketch/builder/tree"
+)
+
+const goodDefinition = "name: Test\nversion: 1.0\nreleased: 2026-01-02T03:04:05Z\nimages: [oci:a]\n"
+
+func writeDefinition(t *testing.T, dir, name, text string) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestLoadDefinition(t *testing.T) {
+	dir := t.TempDir()
+	base := writeDefinition(t, dir, "base.yaml", goodDefinition+"cmdline: [quiet]\nslot-fill: 0.4\n")
+	path := writeDefinition(t, dir, "top.yaml", "extends: base.yaml\nplatform: qemu\nversion: 2.0-rc1\nimages:\n  - oci:b\ncmdline: [console=ttyS0]\n")
+	got, err := LoadDefinition(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &Definition{
+		File: path, Name: "Test", Version: "2.0-rc1", Platform: "qemu", Released: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+		Images:   []ImageRef{{Ref: "oci:a", Dir: dir, File: base, Line: 4}, {Ref: "oci:b", Dir: dir, File: path, Line: 5}},
+		Cmdline:  []string{"quiet", "console=ttyS0"},
+		UsrMerge: tree.LinksError, SlotFill: 0.4, Enroll: "off",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("LoadDefinition (-want +got):\n%s", diff)
+	}
+}
+
+func TestLoadDefinitionRefuses(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                               "is empty",
+		goodDefinition + "---\na: b\n":   "more than one YAML document",
+		goodDefinition + "colour: red\n": "colour",
+		strings.Replace(goodDefinition, "name: Test\n", "", 1):             "name: missing",
+		strings.Replace(goodDefinition, "1.0", "v1", 1):                    "version:",
+		strings.Replace(goodDefinition, "1.0", "1_0", 1):                   "version:",
+		strings.Replace(goodDefinition, "1.0", "1.0+3", 1):                 "version:",
+		strings.Replace(goodDefinition, "1.0", strings.Repeat("1", 24), 1): "version:",
+		strings.Replace(goodDefinition, "2026-", "1970-", 1):               "released:",
+		strings.Replace(goodDefinition, "[oci:a]", "[]", 1):                "images: none",
+		strings.Replace(goodDefinition, "[oci:a]", "[{a: b}]", 1):          ":4: images: want a reference",
+		goodDefinition + "cmdline: [usrhash=0]\n":                          "the builder sets usrhash",
+		goodDefinition + "cmdline: [ketch.dev]\n":                          "the builder sets ketch.dev",
+		goodDefinition + "cmdline: ['a b']\n":                              "one parameter an entry",
+		goodDefinition + "cmdline: ['']\n":                                 "empty parameter",
+		goodDefinition + "usr-merge: maybe\n":                              "usr-merge:",
+		goodDefinition + "enroll: sometimes\n":                             "enroll:",
+		goodDefinition + "slot-fill: 1.5\n":                                "slot-fill:",
+		goodDefinition + "extends: definition.yaml\n":                      "do they extend each other",
+	} {
+		path := writeDefinition(t, t.TempDir(), "definition.yaml", text)
+		if _, err := LoadDefinition(path); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "definition.yaml") {
+			t.Errorf("LoadDefinition(%q) = %v; want an error that names the file and says %q", text, err, want)
+		}
+	}
+}
+
+// The definitions that the project ships are good ones.
+func TestShippedDefinitions(t *testing.T) {
+	paths, err := filepath.Glob("../../images/*.yaml")
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no definitions: %v", err)
+	}
+	for _, path := range paths {
+		if _, err := LoadDefinition(path); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(goodDefinition))
+	f.Add([]byte("extends: [a]\nimages: {b: c}"))
+	f.Fuzz(func(t *testing.T, data []byte) { _, _ = parse(data) })
+}

@@ -1,0 +1,221 @@
+package image
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+
+	"ketch/builder/hint"
+	"ketch/disk/erofs"
+	"ketch/disk/fat"
+	"ketch/disk/gpt"
+	"ketch/disk/verity"
+	"ketch/efi/entry"
+	"ketch/efi/uki"
+	"ketch/layout"
+)
+
+// Disk is an image, or a machine's disk, opened for reading.
+type Disk struct {
+	Size  int64 // bytes
+	Table *gpt.Table
+	ESP   *fat.FS
+	file  *os.File
+}
+
+// Open opens a raw disk and reads its partition table and ESP.
+func Open(name string) (*Disk, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, hint.Add(err, "an image is a raw disk; make qemu builds one")
+	}
+	d, err := open(f)
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return d, nil
+}
+
+func open(f *os.File) (*Disk, error) {
+	size, err := f.Seek(0, io.SeekEnd) // of a block device, too
+	if err != nil {
+		return nil, err
+	}
+	d := &Disk{Size: size, file: f}
+	if d.Table, err = gpt.Read(f, size); err != nil {
+		return nil, hint.Add(err, "is it a raw disk image of Ketch?")
+	}
+	esp, err := d.partition(layout.NumESP, layout.TypeESP)
+	if err != nil {
+		return nil, err
+	}
+	if d.ESP, err = fat.Open(esp, esp.Size()); err != nil {
+		return nil, fmt.Errorf("ESP: %w", err)
+	}
+	return d, nil
+}
+
+// Close closes the disk.
+func (d *Disk) Close() error { return d.file.Close() }
+
+// partition is the content of a partition that must be of one type.
+func (d *Disk) partition(number int, kind string) (*io.SectionReader, error) {
+	if number > len(d.Table.Partitions) || d.Table.Partitions[number-1].Type != gpt.MustParseGUID(kind) {
+		return nil, fmt.Errorf("partition %d: not of type %s: this is not a disk of Ketch", number, kind)
+	}
+	return d.section(number), nil
+}
+
+func (d *Disk) section(number int) *io.SectionReader {
+	p := d.Table.Partitions[number-1]
+	return io.NewSectionReader(d.file, p.Offset(d.Table.SectorSize), p.Size(d.Table.SectorSize))
+}
+
+// Entry is a boot entry on the ESP: a unified kernel image.
+type Entry struct {
+	Path     string // on the ESP
+	Name     entry.Name
+	Data     []byte
+	Cmdline  string
+	Version  string
+	RootHash [32]byte
+}
+
+// maxUKI bounds what is read into memory.
+const maxUKI = 256 * layout.MiB
+
+// Entries reads the boot entries in the order of their names. One that cannot
+// be read is an error; those before it are returned.
+func (d *Disk) Entries() ([]Entry, error) {
+	names, err := fs.Glob(d.ESP, layout.ESPEntries+"/*.efi")
+	if err != nil {
+		return nil, err
+	}
+	var entries []Entry
+	for _, name := range names {
+		e, err := d.entry(name)
+		if err != nil {
+			return entries, fmt.Errorf("ESP %s: %w", name, err)
+		}
+		entries = append(entries, *e)
+	}
+	return entries, nil
+}
+
+func (d *Disk) entry(name string) (*Entry, error) {
+	data, err := d.readESP(name)
+	if err != nil {
+		return nil, err
+	}
+	e := &Entry{Path: name, Data: data}
+	if e.Name, err = entry.Parse(path.Base(name)); err != nil {
+		return nil, err
+	}
+	sections, err := uki.Parse(data)
+	if err != nil {
+		return nil, err
+	}
+	e.Cmdline = sections.Cmdline
+	e.Version, _ = parameter(e.Cmdline, layout.ParamVersion)
+	e.RootHash, err = rootHash(e.Cmdline)
+	return e, err
+}
+
+func (d *Disk) readESP(name string) ([]byte, error) {
+	info, err := fs.Stat(d.ESP, name)
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > maxUKI {
+		return nil, fmt.Errorf("%d bytes are too many", info.Size())
+	}
+	return fs.ReadFile(d.ESP, name)
+}
+
+// parameter returns the value of the first occurrence of key: the one that counts.
+func parameter(cmdline, key string) (value string, ok bool) {
+	for _, field := range strings.Fields(cmdline) {
+		if name, value, found := strings.Cut(field, "="); found && name == key {
+			return value, true
+		}
+	}
+	return "", false
+}
+
+func rootHash(cmdline string) (root [32]byte, err error) {
+	value, ok := parameter(cmdline, layout.ParamUsrHash)
+	digest, err := hex.DecodeString(value)
+	if !ok || err != nil || len(digest) != len(root) {
+		return root, fmt.Errorf("command line: %s=%s: want 64 hexadecimal digits", layout.ParamUsrHash, value)
+	}
+	return [32]byte(digest), nil
+}
+
+// Slot is a version of the OS on the disk: usr and its hash tree.
+type Slot struct {
+	Name         string // "A" or "B"
+	Label        string
+	Usr, Hash    *io.SectionReader
+	UsrSize      int64 // of the file system
+	UsrNumber    int
+	VerityNumber int
+	superblock   *verity.Superblock
+}
+
+// Slot finds the slot with a root hash, by the UUIDs of its partitions.
+func (d *Disk) Slot(root [32]byte) (*Slot, error) {
+	usrID, verityID := slotIDs(root)
+	usr, hash := d.Table.ByID(usrID), d.Table.ByID(verityID)
+	if usr == 0 || hash == 0 {
+		return nil, fmt.Errorf("no slot holds the version with root hash %x: want partitions %s and %s", root, usrID, verityID)
+	}
+	s := &Slot{
+		Name: map[int]string{layout.NumUsrA: "A", layout.NumUsrB: "B"}[usr], Label: d.Table.Partitions[usr-1].Name,
+		Usr: d.section(usr), Hash: d.section(hash), UsrNumber: usr, VerityNumber: hash,
+	}
+	var err error
+	if s.superblock, err = verity.ReadSuperblock(s.Hash); err != nil {
+		return nil, fmt.Errorf("partition %d (%s): %w", hash, d.Table.Partitions[hash-1].Name, err)
+	}
+	if s.UsrSize = s.superblock.DataSize(); s.UsrSize > s.Usr.Size() || verity.HashSize(s.UsrSize) > s.Hash.Size() {
+		return nil, fmt.Errorf("partition %d (%s): the superblock tells of %d bytes, more than the partition holds", hash, d.Table.Partitions[hash-1].Name, s.UsrSize)
+	}
+	return s, nil
+}
+
+// FS is the file system of usr. Nothing in it is checked against the root hash.
+func (s *Slot) FS() (*erofs.FS, error) {
+	usr, err := erofs.Open(s.Usr, s.UsrSize)
+	if err != nil {
+		return nil, fmt.Errorf("usr: %w", err)
+	}
+	return usr, nil
+}
+
+// Info reads usr/share/ketch/image.json out of a slot.
+func (s *Slot) Info() (info *Info, raw []byte, err error) {
+	usr, err := s.FS()
+	if err != nil {
+		return nil, nil, err
+	}
+	name := strings.TrimPrefix(layout.ImageInfo, "/usr/")
+	if raw, err = fs.ReadFile(usr, name); err != nil {
+		return nil, nil, fmt.Errorf("usr: %w", err)
+	}
+	info, err = decodeInfo(raw)
+	return info, raw, err
+}
+
+// Pristine tells whether no machine has booted from the disk yet: the first
+// boot marks the state partition.
+func (d *Disk) Pristine() bool {
+	return len(d.Table.Partitions) == layout.NumState && d.Table.Partitions[layout.NumState-1].Attributes&layout.AttrStateFormatted == 0
+}
+
+var errNoEntry = errors.New("the ESP has no boot entry in " + layout.ESPEntries)

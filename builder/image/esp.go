@@ -1,0 +1,31 @@
+package image
+
+import (
+	"encoding/binary"
+	"maps"
+	"slices"
+	"time"
+
+	"ketch/disk/fat"
+	"ketch/efi/entry"
+	"ketch/layout"
+)
+
+// espOptions are the ESP's file system as the builder makes it.
+func espOptions(root [32]byte, released time.Time, files []fat.File) fat.Options {
+	serial := derive(root, "ESP serial")
+	return fat.Options{
+		Size: layout.SizeESP, SectorSize: sectorSize, Label: layout.LabelESP,
+		Serial: binary.LittleEndian.Uint32(serial[:]), Time: released, Files: files,
+	}
+}
+
+// firstEntry is the name of a version's boot entry before its first boot.
+func firstEntry(version string) entry.Name {
+	return entry.Name{ID: layout.EntryID(version), Counted: true, Left: layout.Tries}
+}
+
+// sortedESP lists the names of unsigned files in the order they are written in.
+func sortedESP[V any](files map[string]V) []string { return slices.Sorted(maps.Keys(files)) }
+
+func fatFile(name string, data []byte) fat.File { return fat.File{Path: name, Data: data} }

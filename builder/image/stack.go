@@ -1,0 +1,112 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"ketch/builder/hint"
+	"ketch/builder/layers"
+	"ketch/builder/tree"
+)
+
+// Stack is a tree merged from container images, with the layers it reads
+// file contents from.
+type Stack struct {
+	Tree   *tree.Tree
+	Inputs []Input // bottom up
+	// LeftOut is what Merge did not take over: dropped by the definition, or empty
+	// directories of the skeleton.
+	LeftOut []tree.Removal
+	blobs   []io.Closer
+}
+
+// Close closes the layers: file contents cannot be read any more.
+func (s *Stack) Close() error {
+	var errs []error
+	for _, blob := range s.blobs {
+		errs = append(errs, blob.Close())
+	}
+	s.blobs = nil
+	return errors.Join(errs...)
+}
+
+// Source is where images come from and where their layers are kept.
+type Source struct {
+	Client   *layers.Client
+	Cache    *layers.Cache
+	Progress func(layers.Progress) // called while layers arrive; may be nil
+}
+
+// OpenStack merges images, the first at the bottom.
+func OpenStack(ctx context.Context, from Source, refs []ImageRef, policy tree.Policy) (*Stack, error) {
+	images, err := from.open(ctx, refs)
+	if err != nil {
+		return nil, err
+	}
+	return from.merge(ctx, refs, images, policy)
+}
+
+// merge merges images that have been opened.
+func (from Source) merge(ctx context.Context, refs []ImageRef, images []*layers.Image, policy tree.Policy) (s *Stack, err error) {
+	var all []layers.Layer
+	for _, img := range images {
+		all = append(all, img.Layers...)
+	}
+	blobs, err := from.Cache.Fetch(ctx, all, from.Progress)
+	if err != nil {
+		return nil, err
+	}
+	s = &Stack{Tree: tree.New(policy)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	for i, img := range images {
+		if err := s.apply(refs[i], img, blobs[:len(img.Layers)]); err != nil {
+			return nil, err
+		}
+		blobs = blobs[len(img.Layers):]
+	}
+	return s, nil
+}
+
+func (from Source) open(ctx context.Context, refs []ImageRef) ([]*layers.Image, error) {
+	var images []*layers.Image
+	for _, ref := range refs {
+		parsed, err := layers.ParseReference(ref.Ref, ref.Dir)
+		if err != nil {
+			return nil, ref.wrap(err)
+		}
+		img, err := from.Client.Open(ctx, parsed)
+		if err != nil {
+			if parsed.Transport == layers.Layout && hint.Of(err) == "" {
+				err = hint.Add(err, "the OS's own layers come from: make layers")
+			}
+			return nil, ref.wrap(err)
+		}
+		images = append(images, img)
+	}
+	return images, nil
+}
+
+// apply applies the layers of one image, bottom up.
+func (s *Stack) apply(ref ImageRef, img *layers.Image, blobs []layers.Blob) error {
+	input := Input{Ref: ref.Ref, Digest: img.Digest.String()}
+	for i, layer := range img.Layers {
+		blob, err := blobs[i].Open()
+		if err != nil {
+			return ref.wrap(err)
+		}
+		s.blobs = append(s.blobs, blob)
+		diffID := layer.DiffID.String()
+		origin := &tree.Origin{Image: ref.Ref, Layer: layer.Position, DiffID: diffID, Place: ref.Origin()}
+		if err := s.Tree.Apply(tree.Layer{Origin: origin, Blob: blob, Size: blobs[i].Size}); err != nil {
+			return ref.wrap(err)
+		}
+		input.Layers = append(input.Layers, diffID)
+	}
+	s.Inputs = append(s.Inputs, input)
+	return nil
+}
