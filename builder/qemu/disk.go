@@ -1,0 +1,80 @@
+package qemu
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Copy makes a sparse copy of a raw image for a machine to write to, size bytes
+// long where that is more than the image. Only the data is copied, not the
+// holes; where the file system can, the blocks are shared.
+func Copy(to, from string, size int64) (err error) {
+	src, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	dst, err := os.OpenFile(to, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, dst.Close()) }()
+	info, err := src.Stat()
+	if err != nil {
+		return err
+	}
+	if err := dst.Truncate(max(size, info.Size())); err != nil {
+		return err
+	}
+	for at := int64(0); at < info.Size(); {
+		start, end, err := nextData(src, at)
+		if errors.Is(err, unix.ENXIO) {
+			return nil // nothing but a hole up to the end
+		}
+		if err != nil {
+			return fmt.Errorf("copy %s: %w", from, err)
+		}
+		if err := copyRange(dst, src, start, end-start); err != nil {
+			return fmt.Errorf("copy %s to %s: %w", from, to, err)
+		}
+		at = end
+	}
+	return nil
+}
+
+// nextData returns the next range that holds data (lseek(2), SEEK_DATA and SEEK_HOLE).
+func nextData(f *os.File, at int64) (start, end int64, err error) {
+	if start, err = f.Seek(at, unix.SEEK_DATA); err != nil {
+		return 0, 0, err
+	}
+	end, err = f.Seek(start, unix.SEEK_HOLE)
+	return start, end, err
+}
+
+func copyRange(dst, src *os.File, at, size int64) error {
+	if _, err := src.Seek(at, io.SeekStart); err != nil {
+		return err
+	}
+	if _, err := dst.Seek(at, io.SeekStart); err != nil {
+		return err
+	}
+	_, err := io.CopyN(dst, src, size) // copy_file_range(2)
+	return err
+}
+
+func copyFile(to, from string) error { return Copy(to, from, 0) }
+
+// lineWith returns the first whole line of text that contains part.
+func lineWith(text, part string) (string, bool) {
+	for line := range strings.Lines(text) {
+		if strings.HasSuffix(line, "\n") && strings.Contains(line, part) {
+			return strings.TrimRight(line, "\r\n"), true
+		}
+	}
+	return "", false
+}
