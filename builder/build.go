@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"ketch/builder/hint"
+	"ketch/builder/image"
+	"ketch/builder/keys"
+	"ketch/builder/layers"
+)
+
+// buildOptions are the flags of ketch build; ketch run has them too.
+type buildOptions struct {
+	output string
+	keys   string
+	update bool
+	json   bool
+}
+
+func (o *buildOptions) flags(f *flag.FlagSet) {
+	f.StringVar(&o.output, "o", "", "write the image to `FILE` (default out/DEFINITION/disk.raw)")
+	f.StringVar(&o.keys, "keys", "keys", "sign with the keys in `DIR` (see ketch keys)")
+	f.BoolVar(&o.update, "update", false, "move tags to the images they mean now, and record that in the .lock file")
+}
+
+func buildCommand() command {
+	return command{
+		name: "build", args: "DEFINITION", short: "Build a disk image from a definition",
+		long: `
+A definition is a YAML file that names container images, bottom up. Their
+layers are merged; usr/ becomes the read-only file system of slot A with its
+hash tree, boot/ becomes the signed kernel image on the ESP.
+
+A tag in a registry is resolved once and recorded beside the definition, in
+NAME.lock: later builds use the same image until --update. The same input gives
+the same bytes.
+
+  ketch build images/qemu.yaml -o disk.raw`,
+		setup: func(f *flag.FlagSet) func(context.Context, *env, []string) error {
+			var o buildOptions
+			o.flags(f)
+			f.BoolVar(&o.json, "json", false, "print the result as JSON")
+			return func(ctx context.Context, e *env, args []string) error {
+				definition, err := oneArgument("build", "a definition", args)
+				if err != nil {
+					return err
+				}
+				_, err = o.build(ctx, e, definition)
+				return err
+			}
+		},
+	}
+}
+
+// build builds a definition's image, unless it is there already, and returns its path.
+func (o *buildOptions) build(ctx context.Context, e *env, path string) (string, error) {
+	start := time.Now()
+	options, err := o.options(e, path)
+	if err != nil {
+		return "", fmt.Errorf("build: %w", err)
+	}
+	result, err := image.Build(ctx, options)
+	if err != nil {
+		return "", fmt.Errorf("build: %w", err)
+	}
+	if err := options.Source.Client.Lock.Save(lockFile(path)); err != nil {
+		return "", fmt.Errorf("build: %w", err)
+	}
+	if o.json {
+		return result.Path, printJSON(e.stdout, result)
+	}
+	if result.UpToDate {
+		fmt.Fprintf(e.stdout, "%s: %s is up to date\n", result.Path, result.Version)
+		return result.Path, nil
+	}
+	fmt.Fprintf(e.stdout, "%s: %s, usr %.1f MiB, root hash %s…, built in %.2f s\n",
+		result.Path, result.Version, float64(result.UsrSize)/(1<<20), result.RootHash[:16], time.Since(start).Seconds())
+	return result.Path, nil
+}
+
+func (o *buildOptions) options(e *env, path string) (image.Options, error) {
+	definition, err := image.LoadDefinition(path)
+	if err != nil {
+		return image.Options{}, err
+	}
+	options := image.Options{Definition: definition}
+	if options.Source, err = sourceFor(path, o.update); err != nil {
+		return image.Options{}, err
+	}
+	if options.Keys, err = keys.Load(o.keys); err != nil {
+		return image.Options{}, hint.Add(err, "make a set of keys: ketch keys new %s", o.keys)
+	}
+	if options.Output = o.output; options.Output == "" {
+		options.Output = filepath.Join("out", strings.TrimSuffix(filepath.Base(path), ".yaml"), "disk.raw")
+	}
+	options.Progress = func(s image.Step) {
+		fmt.Fprintf(e.stderr, "build: %-22s %6.2f s  %s\n", s.Name, s.Took.Seconds(), s.Detail)
+	}
+	return options, nil
+}
+
+// sourceFor is where the images of a definition come from: its lock says what tags mean.
+func sourceFor(definition string, update bool) (image.Source, error) {
+	lock, err := layers.LoadLock(lockFile(definition))
+	if err != nil {
+		return image.Source{}, err
+	}
+	cache, err := openCache()
+	if err != nil {
+		return image.Source{}, err
+	}
+	return image.Source{Client: &layers.Client{Lock: lock, Update: update}, Cache: cache}, nil
+}
+
+func lockFile(definition string) string { return strings.TrimSuffix(definition, ".yaml") + ".lock" }
+
+// cacheDir is where long-lived products are kept: ${XDG_CACHE_HOME:-~/.cache}/ketch.
+func cacheDir() (string, error) {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return "", hint.Add(fmt.Errorf("find the cache: %w", err), "set XDG_CACHE_HOME or HOME")
+	}
+	return filepath.Join(dir, "ketch"), nil
+}
+
+func openCache() (*layers.Cache, error) {
+	dir, err := cacheDir()
+	if err != nil {
+		return nil, err
+	}
+	return layers.OpenCache(filepath.Join(dir, "layers"))
+}
+
+func printJSON(w io.Writer, v any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(v)
+}
