@@ -79,7 +79,7 @@ func (v *verification) table() (string, error) {
 	return fmt.Sprintf("%d partitions, both copies whole", len(v.disk.Table.Partitions)), nil
 }
 
-func (v *verification) esp() (string, error) { return "", v.disk.ESP.Check() }
+func (v *verification) esp() (string, error) { return "consistent", v.disk.ESP.Check() }
 
 func (v *verification) bootLoader() (string, error) {
 	data, err := v.disk.readESP(layout.AMD64.BootLoader)
