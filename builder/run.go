@@ -129,7 +129,8 @@ func (o *runOptions) runInteractive(ctx context.Context, e *env, path string, si
 		return fmt.Errorf("run: %w", err)
 	}
 	m := o.machine()
-	m.Image, m.Dir, m.Interactive = disk, dir, true
+	m.Image, m.Dir = disk, dir
+	m.Interactive = &announcer{out: e.stdout, after: layout.ConsolePrefix + layout.SayGood, text: o.reach()}
 	for _, f := range o.ports {
 		if err := portFree(f.Host); err != nil {
 			return hint.Add(fmt.Errorf("run: %w", err), "give another: --port %d:%d", f.Host+1, f.Guest)
@@ -141,12 +142,49 @@ func (o *runOptions) runInteractive(ctx context.Context, e *env, path string, si
 	if err != nil {
 		return fmt.Errorf("run: %w", err)
 	}
-	fmt.Fprintf(e.stderr, "ketch run: %s, %d MiB, %d processors (%s)\r\n", path, o.memory, o.cpus, vm.Accel)
-	for _, f := range o.ports {
-		fmt.Fprintf(e.stderr, "ketch run: http://127.0.0.1:%d/ reaches the machine's port %d\r\n", f.Host, f.Guest)
-	}
-	fmt.Fprint(e.stderr, "ketch run: Enter gets a shell once the machine is up; Ctrl-A X ends it\r\n")
+	fmt.Fprintf(e.stderr, "ketch run: %s, %d MiB, %d processors (%s); Ctrl-A X ends it\r\n", path, o.memory, o.cpus, vm.Accel)
 	return vm.Wait(ctx)
+}
+
+// reach tells how to reach the machine.
+func (o *runOptions) reach() string {
+	var text strings.Builder
+	for _, f := range o.ports {
+		fmt.Fprintf(&text, "ketch run: http://127.0.0.1:%d/ reaches the machine's port %d\r\n", f.Host, f.Guest)
+	}
+	text.WriteString("ketch run: Enter gets a shell on the machine, Ctrl-A X ends it\r\n")
+	return text.String()
+}
+
+// announcer passes a console on, and says something once a certain line has
+// come: the firmware clears the screen, so what is said before is not seen.
+type announcer struct {
+	out         io.Writer
+	after, text string
+	line        []byte
+	said        bool
+}
+
+func (a *announcer) Write(p []byte) (int, error) {
+	if a.said {
+		return a.out.Write(p)
+	}
+	for i, b := range p {
+		a.line = append(a.line, b)
+		if b != '\n' {
+			continue
+		}
+		a.said = strings.Contains(string(a.line), a.after)
+		a.line = a.line[:0]
+		if a.said {
+			if _, err := a.out.Write(append(p[:i+1:i+1], a.text...)); err != nil {
+				return i, err
+			}
+			n, err := a.out.Write(p[i+1:])
+			return i + 1 + n, err
+		}
+	}
+	return a.out.Write(p)
 }
 
 // rawTerminal notes the terminal's state, which QEMU changes, and returns what restores it.

@@ -233,3 +233,22 @@ func TestParseSize(t *testing.T) {
 		}
 	}
 }
+
+// The announcement comes once, after the whole line, wherever writes are cut.
+func TestAnnouncer(t *testing.T) {
+	const console, want = "one\r\nketch: good\r\ntwo\r\nketch: good\r\n", "one\r\nketch: good\r\n[TEXT]two\r\nketch: good\r\n"
+	for size := 1; size <= len(console); size++ {
+		var out bytes.Buffer
+		a := &announcer{out: &out, after: "ketch: good", text: "[TEXT]"}
+		for rest := []byte(console); len(rest) > 0; {
+			part := rest[:min(size, len(rest))]
+			if n, err := a.Write(part); n != len(part) || err != nil {
+				t.Fatalf("Write(%q) = %d, %v", part, n, err)
+			}
+			rest = rest[len(part):]
+		}
+		if out.String() != want {
+			t.Errorf("in writes of %d bytes: %q; want %q", size, &out, want)
+		}
+	}
+}

@@ -9,6 +9,7 @@ package qemu
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strconv"
@@ -44,9 +45,10 @@ type Options struct {
 	ExitOnReboot bool
 	// Kernel boots this kernel directly, without firmware or boot loader.
 	Kernel, Initrd, Cmdline string
-	// Interactive connects the serial console to this process's terminal;
-	// otherwise VM.Console records it.
-	Interactive bool
+	// Interactive connects the serial console to this process's terminal: what
+	// is typed goes to the machine, what it prints to this writer. Otherwise
+	// VM.Console records it.
+	Interactive io.Writer
 	// ReadOnlyDisk, Drive and Extra let a test bend the machine.
 	Drive string   // appended to the -drive of the disk: "readonly=on"
 	Extra []string // appended to the command line
@@ -170,7 +172,7 @@ func (o Options) bootFrom(fw firmware, variables string) []string {
 }
 
 func (o Options) console() []string {
-	if o.Interactive {
+	if o.Interactive != nil {
 		// mux: Ctrl-A X ends the machine; signal=off: Ctrl-C belongs to the guest.
 		return []string{"-chardev", "stdio,id=console,mux=on,signal=off", "-serial", "chardev:console", "-mon", "chardev=console"}
 	}

@@ -15,7 +15,7 @@ import (
 
 // VM is a running machine. It belongs to whoever started it: call Wait or Stop.
 type VM struct {
-	// Console holds everything the serial console printed so far. It is nil when Options.Interactive.
+	// Console holds everything the serial console printed so far. It is nil where Options.Interactive is not.
 	Console *Console
 	Accel   string
 
@@ -84,9 +84,9 @@ func prepareVariables(path, from, empty string) error {
 	return copyFile(path, from)
 }
 
-func (vm *VM) connect(interactive bool) {
-	if interactive {
-		vm.cmd.Stdin, vm.cmd.Stdout, vm.cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+func (vm *VM) connect(interactive io.Writer) {
+	if interactive != nil {
+		vm.cmd.Stdin, vm.cmd.Stdout, vm.cmd.Stderr = os.Stdin, interactive, os.Stderr
 		return
 	}
 	vm.Console = newConsole()
