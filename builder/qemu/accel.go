@@ -34,7 +34,9 @@ func Acceleration(ctx context.Context, cache string) (accel, reason string, err 
 		return split(verdict)
 	}
 	verdict := "kvm\tprobed"
-	if err := probeKVM(ctx); err != nil {
+	limited, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	if err := probeKVM(limited); err != nil {
 		if ctx.Err() != nil {
 			return "", "", ctx.Err()
 		}
@@ -97,8 +99,6 @@ func probe(ctx context.Context, accel, cpu string) error {
 	if err := os.WriteFile(app, probeProgram(), 0o644); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
-	defer cancel()
 	cmd := exec.CommandContext(ctx, program, "-nodefaults", "-no-user-config", "-display", "none",
 		"-machine", "q35,accel="+accel, "-cpu", cpu, "-m", "256",
 		"-drive", "if=pflash,format=raw,unit=0,readonly=on,file="+escape(fw.code),
@@ -109,8 +109,8 @@ func probe(ctx context.Context, accel, cpu string) error {
 	err = cmd.Run()
 	var exit *exec.ExitError
 	switch {
-	case ctx.Err() == context.DeadlineExceeded:
-		return fmt.Errorf("a guest with %s did not answer within %v", accel, probeTimeout)
+	case ctx.Err() != nil:
+		return fmt.Errorf("a guest with %s did not answer in time", accel)
 	case errors.As(err, &exit) && exit.ExitCode() == probeStatus:
 		return nil
 	default:
