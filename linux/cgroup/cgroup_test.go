@@ -1,0 +1,100 @@
+package cgroup
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ketch/linux/mount"
+)
+
+// tree makes directories that look like a hierarchy with two controllers.
+func tree(t *testing.T) string {
+	t.Helper()
+	root := t.TempDir()
+	for _, dir := range []string{"", "services"} {
+		os.MkdirAll(filepath.Join(root, dir), 0o755)
+		os.WriteFile(filepath.Join(root, dir, "cgroup.controllers"), []byte("cpu memory\n"), 0o644)
+		os.WriteFile(filepath.Join(root, dir, "cgroup.subtree_control"), nil, 0o644)
+	}
+	return root
+}
+
+func TestMake(t *testing.T) {
+	root := tree(t)
+	group, err := Make(root, "services/containerd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := filepath.Join(root, "services/containerd"); string(group) != want || group.Name() != "containerd" {
+		t.Errorf("Make = %s; want %s", group, want)
+	}
+	for _, dir := range []string{"", "services"} {
+		if got, _ := os.ReadFile(filepath.Join(root, dir, "cgroup.subtree_control")); string(got) != "+cpu +memory" {
+			t.Errorf("controllers handed down by %q = %q; want +cpu +memory", dir, got)
+		}
+	}
+	if children, err := Group(root).Children(); err != nil || len(children) != 1 || children[0].Name() != "services" {
+		t.Errorf("Children = %v, %v; want services", children, err)
+	}
+	if _, err := Make(t.TempDir(), "x"); err == nil {
+		t.Error("Make without a hierarchy = nil; want an error")
+	}
+}
+
+// TestKill uses the machine's own hierarchy where there is one to write to.
+func TestKill(t *testing.T) {
+	group := Group(filepath.Join(hierarchy(t), "ketch-cgroup-test"))
+	if err := os.Mkdir(string(group), 0o755); err != nil {
+		t.Skipf("no cgroup2 to write to: %v", err)
+	}
+	defer os.Remove(string(group))
+	dir, err := group.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	cmd := exec.Command("sleep", "60")
+	cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(dir.Fd())}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if !group.Populated() {
+		t.Error("the group of a running process is not populated")
+	}
+	group.Signal(unix.SIGCONT)
+	if err := group.Kill(); err != nil {
+		t.Error(err)
+	}
+	if err := cmd.Wait(); err == nil || err.Error() != "signal: killed" {
+		t.Errorf("process ended with %v; want signal: killed", err)
+	}
+	for range 100 {
+		if !group.Populated() {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Error("the group is still populated")
+}
+
+// hierarchy finds where cgroup2 is mounted on the machine of the test.
+func hierarchy(t *testing.T) string {
+	t.Helper()
+	mounts, err := mount.List()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range mounts {
+		if m.Type == "cgroup2" {
+			return m.Target
+		}
+	}
+	t.Skip("no cgroup2 is mounted here")
+	return ""
+}
