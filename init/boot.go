@@ -1,0 +1,48 @@
+package main
+
+import (
+	"ketch/init/initramfs"
+	"ketch/init/machine"
+	"ketch/init/state"
+	"ketch/init/step"
+	"ketch/layout/status"
+)
+
+// initramfsStage is the boot from the kernel's first process to the init of the
+// verified /usr. It returns only with an error.
+func initramfsStage(m *machine.Machine) error {
+	s := &initramfs.Stage{Machine: m}
+	err := step.Run(m, status.StageInitramfs, []step.Step{
+		{Name: "kernel file systems", Do: s.MountKernel},
+		{Name: "watchdog", Do: m.ArmWatchdog},
+		{Name: "command line", Do: s.ReadCommandLine},
+		{Name: "boot loader", Do: s.ReadLoader},
+		{Name: "slot", Limit: initramfs.SlotStepLimit, Do: s.FindSlot},
+		{Name: "verity", Do: s.MakeVerity},
+		{Name: "root", Do: s.BuildRoot},
+		{Name: "move", Do: s.Move},
+	})
+	if err != nil {
+		return err
+	}
+	return s.Become()
+}
+
+// boot is stage two, up to the moment when services run: everything they find in
+// place. What they do not need comes after them.
+func (s *running) boot() error {
+	return step.Run(s.m, status.StageSystem, []step.Step{
+		{Name: "file systems", Do: s.mounts},
+		{Name: "power buttons", Do: s.power},
+		{Name: "kernel parameters", Do: s.parameters},
+		{Name: "control groups", Do: s.groups},
+		{Name: "etc", Do: s.etc},
+		{Name: "clock", Do: s.clock},
+		{Name: "state", Limit: state.Limit, Do: s.state},
+		{Name: "directories", Do: s.directories},
+		{Name: "identity", Do: s.identity},
+		{Name: "services", Do: s.start},
+		{Name: "loopback", Do: s.loopback},
+		{Name: "control socket", Do: s.control},
+	})
+}

@@ -1,0 +1,87 @@
+package control
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"ketch/init/down"
+	"ketch/init/machine"
+	"ketch/layout/status"
+	"ketch/linux/kmsg"
+	"ketch/linux/power"
+)
+
+func serve(t *testing.T) (net.Conn, <-chan down.Order) {
+	t.Helper()
+	orders := make(chan down.Order)
+	m := machine.New()
+	m.Version = "1.0"
+	server := &Server{
+		Log:    &kmsg.Log{},
+		Orders: orders,
+		Status: func(lines int) *status.Status {
+			s := Report(m)
+			s.Services = []status.Service{{Name: "x", Lines: make([]string, lines)}}
+			return s
+		},
+	}
+	path := filepath.Join(t.TempDir(), "init.sock")
+	if err := server.Serve(path); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn, orders
+}
+
+func TestStatus(t *testing.T) {
+	conn, _ := serve(t)
+	for ask, want := range map[int]int{0: defaultLines, 7: 7, -1: 0} {
+		reply, err := status.Exchange(conn, status.Request{Do: status.DoStatus, Lines: ask})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := reply.Status; got.Version != "1.0" || len(got.Services[0].Lines) != want {
+			t.Errorf("status with %d lines = %+v; want %d lines", ask, got, want)
+		}
+	}
+}
+
+func TestPower(t *testing.T) {
+	conn, orders := serve(t)
+	if _, err := status.Exchange(conn, status.Request{Do: status.DoPower, Power: status.PowerReboot, By: "ketchctl"}); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case got := <-orders:
+		if got.Action != power.Reboot || !strings.HasPrefix(got.By, "ketchctl, process "+strconv.Itoa(os.Getpid())) {
+			t.Errorf("order = %+v; want a reboot asked by ketchctl, process %d", got, os.Getpid())
+		}
+	case <-time.After(5 * time.Second):
+		t.Fatal("no order came")
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	for line, want := range map[string]string{
+		`{"do":"dance"}`:                 `unknown request "dance"`,
+		`{"do":"power","power":"cycle"}`: `unknown way down "cycle"`,
+		`power off`:                      "invalid character",
+	} {
+		conn, _ := serve(t)
+		conn.Write([]byte(line + "\n"))
+		answer := make([]byte, 4096)
+		n, err := conn.Read(answer)
+		if err != nil || !strings.Contains(strings.ReplaceAll(string(answer[:n]), `\"`, `"`), want) {
+			t.Errorf("answer to %s = %q, %v; want %s", line, answer[:n], err, want)
+		}
+	}
+}

@@ -1,0 +1,113 @@
+package down
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"ketch/init/machine"
+	"ketch/linux/power"
+)
+
+func TestOrder(t *testing.T) {
+	for _, test := range []struct {
+		order Order
+		want  string
+	}{
+		{Order{Action: power.Off, By: "SIGTERM"}, "power-off (asked by SIGTERM)"},
+		{Order{Action: power.Reboot, Fatal: errors.New("verity")}, "reboot (after a fatal error)"},
+	} {
+		if got := test.order.String(); got != test.want {
+			t.Errorf("String of %+v = %q; want %q", test.order, got, test.want)
+		}
+	}
+}
+
+// TestStepsAreBounded: no step may wait without a limit of its own, nor the whole
+// longer than a person would.
+func TestStepsAreBounded(t *testing.T) {
+	var whole time.Duration
+	for _, s := range steps(machine.New(), nil) {
+		if s.Limit <= 0 || s.Limit > time.Minute || s.Do == nil {
+			t.Errorf("step %q has the limit %v", s.Name, s.Limit)
+		}
+		whole += s.Limit
+	}
+	if whole > 3*time.Minute {
+		t.Errorf("the way down may take %v", whole)
+	}
+}
+
+func TestParseStat(t *testing.T) {
+	for stat, want := range map[string]process{
+		"1 (init) S 0 1 1 0 -1 4194560 0":                  {1, "init", 'S', 4194560},
+		"2 (kthreadd) S 0 0 0 0 -1 2129984 0":              {2, "kthreadd", 'S', 2129984},
+		"77 (a) R (b ) Z) D 1 77 77 0 -1 4194304 100 0 0 ": {77, "a) R (b ) Z", 'D', 4194304},
+	} {
+		if got, ok := parseStat(stat); got != want || !ok {
+			t.Errorf("parseStat(%q) = %+v, %v; want %+v", stat, got, ok, want)
+		}
+	}
+	for _, stat := range []string{"", "1", "1 (init", "1 (init) S", "x (init) S 0 1 1 0 -1 5", "1 (init) S 0 1 1 0 -1 x", ")("} {
+		if got, ok := parseStat(stat); ok {
+			t.Errorf("parseStat(%q) = %+v; want it refused", stat, got)
+		}
+	}
+}
+
+func TestProcesses(t *testing.T) {
+	file := func(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
+	proc := fstest.MapFS{
+		"1/stat":  file("1 (init) S 0 1 1 0 -1 4194560 0"),
+		"2/stat":  file("2 (kthreadd) S 0 0 0 0 -1 2129984 0"),
+		"7/stat":  file("7 (gone) Z 1 1 1 0 -1 4194560 0"),
+		"9/stat":  file("9 (sleep) S 1 1 1 0 -1 4194560 0"),
+		"12/comm": file("has just ended"),
+		"stat":    file("cpu 1 2 3"),
+	}
+	got := processes(proc)
+	if len(got) != 1 || got[0].String() != "9 sleep" {
+		t.Errorf("processes = %v; want 9 sleep alone", got)
+	}
+}
+
+func TestStays(t *testing.T) {
+	for target, want := range map[string]bool{
+		"/": true, "/usr": true, "/run": true, "/proc": true, "/sys/fs/cgroup": true, "/dev/shm": true,
+		"/var": false, "/tmp": false, "/run/containerd/x/rootfs": false, "/development": false,
+	} {
+		if got := stays(target); got != want {
+			t.Errorf("stays(%q) = %v; want %v", target, got, want)
+		}
+	}
+}
+
+// TestHolders finds this very process by a file that it holds open.
+func TestHolders(t *testing.T) {
+	dir := t.TempDir()
+	f, err := os.Create(filepath.Join(dir, "held"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	comm, err := os.ReadFile("/proc/self/comm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := os.Readlink("/proc/self")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{pid + " " + string(comm[:len(comm)-1])}
+	if diff := cmp.Diff(want, holders(os.DirFS("/proc"), dir)); diff != "" {
+		t.Errorf("holders of %s (-want +got):\n%s", dir, diff)
+	}
+	if got := holders(os.DirFS("/proc"), dir+"/hel"); got != nil {
+		t.Errorf("holders of a sibling = %v; want none", got)
+	}
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"ketch/layout/status"
+	"ketch/linux/power"
+)
+
+// TestSignals runs itself as PID 1 of a new PID namespace and sends it all 64
+// signals: it lives, and takes those that ask it to go down for what they are.
+func TestSignals(t *testing.T) {
+	if os.Getenv("INIT_TEST_INSIDE") == "" {
+		cmd := exec.Command(os.Args[0], "-test.run=^TestSignals$", "-test.v")
+		cmd.Env = append(os.Environ(), "INIT_TEST_INSIDE=1")
+		cmd.SysProcAttr = &syscall.SysProcAttr{
+			Cloneflags:  unix.CLONE_NEWPID | unix.CLONE_NEWUSER,
+			UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
+		}
+		out, err := cmd.CombinedOutput()
+		if _, ran := err.(*exec.ExitError); err != nil && !ran {
+			t.Skipf("no PID namespace to be had: %v", err)
+		}
+		if err != nil {
+			t.Errorf("as PID 1: %v\n%s", err, out)
+		}
+		return
+	}
+	if os.Getpid() != 1 {
+		t.Fatalf("this is process %d", os.Getpid())
+	}
+	caught := catchSignals()
+	go storm(t)
+	got := map[string]power.Action{}
+	for quiet := time.After(20 * time.Second); len(got) < len(orders()); {
+		select {
+		case s := <-caught:
+			if order, ok := meaning(s); ok {
+				got[order.By] = order.Action
+			}
+		case <-quiet:
+			t.Fatalf("orders taken: %v; want all of %d", got, len(orders()))
+		}
+	}
+	want := map[string]power.Action{
+		"SIGTERM": power.Off, "Ctrl-Alt-Del": power.Reboot, "SIGPWR": power.Off, "SIGUSR1": power.Halt,
+		"SIGUSR2": power.Off, "SIGRTMIN+3": power.Halt, "SIGRTMIN+4": power.Off, "SIGRTMIN+5": power.Reboot,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("orders (-want +got):\n%s", diff)
+	}
+}
+
+// storm sends PID 1 every signal, more than once, from a child: signals from the
+// process itself are a different matter.
+func storm(t *testing.T) {
+	signal.Ignore(unix.SIGCHLD)
+	for round := range 3 {
+		var script strings.Builder
+		for s := 1; s <= 64; s++ {
+			// KILL and STOP do not reach PID 1; the kernel sees to that.
+			fmt.Fprintf(&script, "kill -%d 1; ", s)
+		}
+		out, err := exec.Command("/bin/sh", "-c", script.String()+"exit 0").CombinedOutput()
+		if err != nil && !strings.Contains(err.Error(), "no child") {
+			t.Errorf("round %d: %v\n%s", round, err, out)
+		}
+	}
+}
+
+func TestSignalForIsTheInverse(t *testing.T) {
+	for _, action := range []power.Action{power.Off, power.Reboot, power.Halt} {
+		order, ok := meaning(signalFor(action))
+		if !ok || order.Action != action {
+			t.Errorf("meaning(signalFor(%v)) = %v, %v", action, order, ok)
+		}
+	}
+	for _, s := range []unix.Signal{unix.SIGHUP, unix.SIGQUIT, unix.SIGSEGV, unix.SIGPIPE, 64} {
+		if order, ok := meaning(s); ok {
+			t.Errorf("meaning(%v) = %v; want none", s, order)
+		}
+	}
+}
+
+func TestParseMemory(t *testing.T) {
+	got, err := parseMemory(strings.NewReader("MemTotal:         491692 kB\nMemFree:   1 kB\nMemAvailable:     450000 kB\n"))
+	want := &status.Memory{TotalKiB: 491692, AvailableKiB: 450000, UsedKiB: 41692}
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("parseMemory: %v (-want +got):\n%s", err, diff)
+	}
+	for _, bad := range []string{"", "MemTotal: 1 kB\n", "MemTotal: x kB\nMemAvailable: 1 kB\n"} {
+		if got, err := parseMemory(strings.NewReader(bad)); err == nil {
+			t.Errorf("parseMemory(%q) = %+v; want an error", bad, got)
+		}
+	}
+}
+
+func TestCommandRefuses(t *testing.T) {
+	for _, args := range [][]string{{"init"}, {"poweroff", "now"}, {"/sbin/reboot", "-x"}, {"/usr/lib/ketch/init", "console", "x"}} {
+		if got := command(args); got != 1 {
+			t.Errorf("command(%v) = %d; want 1", args, got)
+		}
+	}
+}

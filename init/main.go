@@ -1,0 +1,56 @@
+// Command init is PID 1 of Ketch, in both stages of the boot, and the commands
+// poweroff, reboot and halt, which ask it to end.
+//
+//	boot.go      the two lists of steps that are the boot
+//	main.go      what becomes of a boot that fails: the one place that decides
+//	serve.go     the loop of the running system
+//	signals.go   what each signal means
+//	command.go   what this program does when it is not PID 1
+//	service/     the table of services, and their supervision
+//	gate/        when a boot is good
+//	down/        the way down
+package main
+
+import (
+	"os"
+
+	"ketch/init/crash"
+	"ketch/init/down"
+	"ketch/init/machine"
+	"ketch/layout"
+	"ketch/linux/power"
+)
+
+func main() {
+	if os.Getpid() != 1 {
+		os.Exit(command(os.Args))
+	}
+	signals := catchSignals()
+	m, err := machine.New(), error(nil)
+	if os.Args[0] != layout.InitramfsInit {
+		m, err = machine.Resume(os.Getenv)
+	}
+	defer crash.Report(m.Log)
+	s := newSystem(m)
+	order := down.Order{}
+	switch {
+	case err != nil:
+	case os.Args[0] == layout.InitramfsInit:
+		err = initramfsStage(m)
+	default:
+		order, err = s.run(signals)
+	}
+	if err != nil {
+		order = fatal(m, err)
+	}
+	down.Run(m, s.services, order)
+}
+
+// fatal decides what happens when a stage of the boot, or the health gate, fails:
+// PID 1 says why and reboots. The boot loader has counted this try; when the tries
+// run out it boots the last good version. There is no shell to fall into, and
+// nothing waits for a person.
+func fatal(m *machine.Machine, err error) down.Order {
+	m.Log.Open() // it may have failed before there was one
+	return down.Order{Action: power.Reboot, Fatal: err}
+}

@@ -1,0 +1,69 @@
+// Package service supervises the processes that make up the running system:
+// each is started when what it needs is ready, into a control group of its own,
+// probed until it is ready, started again when it ends, and stopped in good
+// time. Which ones there are is a table of Service.
+package service
+
+import (
+	"time"
+)
+
+// Service is one entry of the table.
+type Service struct {
+	Name      string
+	Args      []string      // Args[0] is the path of the program
+	Env       []string      // beside Environment
+	If        []string      // files that must exist, or the image has no such service
+	After     string        // the service that must be ready first
+	Ready     func() error  // probe; nil: ready as soon as it runs
+	Console   bool          // its standard output goes to the console too
+	TTY       string        // a terminal it runs on: its device; nothing is logged
+	OOMScore  int           // oom_score_adj(5): -1000 never … 1000 first
+	MemoryMin int64         // bytes that reclaim leaves alone
+	StopLimit time.Duration // from SIGTERM to SIGKILL; 0: DefaultStopLimit
+}
+
+// DefaultStopLimit is how long a service may take to end.
+const DefaultStopLimit = 10 * time.Second
+
+// Environment is what every service gets. PID 1's own is not inherited.
+func Environment() []string {
+	return []string{"PATH=/usr/sbin:/usr/bin", "HOME=/root", "LANG=C.UTF-8"}
+}
+
+const (
+	// readyLimit is how long a process may run without getting ready before it
+	// counts as hung and is killed.
+	readyLimit = 2 * time.Minute
+	// killLimit is how long a process may take to die of SIGKILL.
+	killLimit = 5 * time.Second
+	// stable is how long a process must have been ready to be forgiven its
+	// earlier failures.
+	stable = time.Minute
+	// degradedAfter is how many failures in a row make a service degraded.
+	degradedAfter = 5
+)
+
+// probeEvery is the pause between two probes of a process that started a while
+// ago: short where a boot waits for it.
+func probeEvery(age time.Duration) time.Duration {
+	switch {
+	case age < 5*time.Second:
+		return 4 * time.Millisecond
+	case age < 30*time.Second:
+		return 50 * time.Millisecond
+	}
+	return 500 * time.Millisecond
+}
+
+// backoff is the pause after a number of failures in a row: 0.25 s, doubling up
+// to a minute, and between half and all of that by chance (0 ≤ chance < 1), so
+// that services that fail together do not return together.
+func backoff(failures int, chance float64) time.Duration {
+	const first, longest = 250 * time.Millisecond, time.Minute
+	pause := longest
+	if failures < 9 {
+		pause = min(first<<max(failures-1, 0), longest)
+	}
+	return time.Duration(float64(pause) * (0.5 + chance/2))
+}

@@ -1,0 +1,246 @@
+package service
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"ketch/init/reaper"
+	"ketch/init/timeline"
+	"ketch/layout/status"
+)
+
+// unit is one service at run time. One goroutine, run, owns its process.
+type unit struct {
+	Service
+	*Supervisor
+	log   *Log
+	ready chan struct{} // closed at first readiness
+	stop  chan struct{} // closed by end
+	ended chan struct{} // closed when run has returned
+
+	mu    sync.Mutex
+	state status.Service
+	why   string        // it is not ready
+	begun time.Duration // of the present process
+	once  struct{ ready, stop sync.Once }
+}
+
+func newUnit(s *Supervisor, service Service) *unit {
+	u := &unit{
+		Service: service, Supervisor: s,
+		log:   &Log{Path: filepath.Join(s.logs, service.Name+".log")},
+		ready: make(chan struct{}), stop: make(chan struct{}), ended: make(chan struct{}),
+		state: status.Service{Name: service.Name, State: status.StateWaiting},
+	}
+	if u.StopLimit == 0 {
+		u.StopLimit = DefaultStopLimit
+	}
+	return u
+}
+
+// run is the life of a service.
+func (u *unit) run() {
+	defer close(u.ended)
+	defer u.set(status.StateStopped)
+	if !u.wait(u.Supervisor.Ready(u.After)) {
+		return
+	}
+	for failures := 0; ; {
+		readyFor, err := u.live()
+		if u.stopping() {
+			return
+		}
+		if failures++; readyFor >= stable {
+			failures = 1
+		}
+		u.fail(err, failures)
+		if !u.pause(backoff(failures, rand.Float64())) {
+			return
+		}
+		u.change(func(s *status.Service) { s.Restarts++ })
+	}
+}
+
+// wait waits for a channel of Ready; a nil one of a service with no After is no
+// wait. It returns false when the service is to stop.
+func (u *unit) wait(needed <-chan struct{}) bool {
+	if u.After == "" {
+		return !u.stopping()
+	}
+	select {
+	case <-needed:
+		return true
+	case <-u.stop:
+		return false
+	}
+}
+
+// pause waits, unless the service is to stop.
+func (u *unit) pause(d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-u.stop:
+		return false
+	}
+}
+
+// live is the life of one process: start, ready, end. It returns how long the
+// process was ready and why it ended.
+func (u *unit) live() (readyFor time.Duration, err error) {
+	u.begun = timeline.Now()
+	child, err := u.start()
+	if err != nil {
+		return 0, err
+	}
+	u.change(func(s *status.Service) { s.PID = child.PID })
+	u.set(status.StateStarting)
+	if err := u.becomeReady(child); err != nil {
+		u.kill(child)
+		return 0, err
+	}
+	since := time.Now()
+	select {
+	case <-child.Done():
+	case <-u.stop:
+		u.terminate(child)
+	}
+	if err = child.Err(); err == nil {
+		err = errors.New("exit status 0")
+	}
+	return time.Since(since), err
+}
+
+// becomeReady probes until the service is ready. A process that ends, or that is
+// to stop, is left to live.
+func (u *unit) becomeReady(child *reaper.Child) error {
+	began := time.Now()
+	for u.Service.Ready != nil {
+		err := u.Service.Ready()
+		if err == nil {
+			break
+		}
+		age := time.Since(began)
+		if age > readyLimit {
+			return fmt.Errorf("not ready within %v: %w", readyLimit, err)
+		}
+		u.because(err.Error())
+		select {
+		case <-child.Done():
+			return nil
+		case <-u.stop:
+			return nil
+		case <-time.After(probeEvery(age)):
+		}
+	}
+	u.set(status.StateReady)
+	u.once.ready.Do(func() {
+		u.m.Timeline.Add(status.StageService, u.Name, u.begun, nil)
+		close(u.ready)
+	})
+	return nil
+}
+
+// fail notes why a process ended, and says it with its last line.
+func (u *unit) fail(err error, failures int) {
+	state := status.StateBackoff
+	if failures >= degradedAfter {
+		state = status.StateDegraded
+	}
+	u.change(func(s *status.Service) { s.LastExit, s.PID = err.Error(), 0 })
+	u.set(state)
+	u.because(err.Error())
+	last := ""
+	if lines := u.log.Last(1); len(lines) == 1 {
+		last = ": " + lines[0]
+	}
+	u.warn("%s has ended (%v)%s", u.Name, err, last)
+	if failures == degradedAfter {
+		u.m.Degrade("service %s keeps failing: %v", u.Name, err)
+	}
+}
+
+// terminate ends a process by SIGTERM, then SIGKILL.
+func (u *unit) terminate(child *reaper.Child) {
+	u.set(status.StateStopping)
+	child.Signal(sigTerm)
+	select {
+	case <-child.Done():
+	case <-time.After(u.StopLimit):
+		u.warn("%s has not ended within %v of SIGTERM: killed", u.Name, u.StopLimit)
+		u.kill(child)
+	}
+}
+
+// kill kills a process and waits for its end, but not for ever: one that hangs in
+// the kernel does not die.
+func (u *unit) kill(child *reaper.Child) {
+	child.Signal(sigKill)
+	select {
+	case <-child.Done():
+	case <-time.After(killLimit):
+		u.warn("%s does not die: process %d hangs in the kernel", u.Name, child.PID)
+	}
+}
+
+// end asks run to stop and waits until it has, as long as that may take.
+func (u *unit) end() {
+	u.once.stop.Do(func() { close(u.stop) })
+	select {
+	case <-u.ended:
+	case <-time.After(u.StopLimit + killLimit + time.Second):
+	}
+}
+
+func (u *unit) stopping() bool {
+	select {
+	case <-u.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// check returns nil while the service is ready.
+func (u *unit) check() error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	switch {
+	case u.state.State == status.StateReady:
+		return nil
+	case u.why == "":
+		return errors.New(u.state.State)
+	}
+	return fmt.Errorf("%s: %s", u.state.State, u.why)
+}
+
+func (u *unit) because(why string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.why = why
+}
+
+func (u *unit) set(state string) {
+	u.change(func(s *status.Service) { s.State, s.Since = state, timeline.Now().Seconds() })
+}
+
+func (u *unit) change(f func(*status.Service)) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	f(&u.state)
+}
+
+func (u *unit) report(lines int) status.Service {
+	u.mu.Lock()
+	s := u.state
+	u.mu.Unlock()
+	s.Lines = u.log.Last(lines)
+	if u.TTY == "" {
+		s.Log = u.log.Path
+	}
+	return s
+}

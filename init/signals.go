@@ -1,0 +1,73 @@
+package main
+
+import (
+	"os"
+	"os/signal"
+
+	"golang.org/x/sys/unix"
+
+	"ketch/init/down"
+	"ketch/linux/power"
+)
+
+// The first real-time signal as C libraries count them; who asks PID 1 to go down
+// by one (containers' managers, hypervisors' agents) does.
+const sigRTMin = unix.Signal(34)
+
+const lastSignal = 64
+
+// orders is what signals ask for. SIGTERM, SIGINT and SIGPWR come from the
+// kernel and from managers of containers; SIGUSR1 and SIGUSR2 are sysvinit's and
+// BusyBox's; the real-time ones are systemd's.
+func orders() []signalOrder {
+	return []signalOrder{
+		{unix.SIGTERM, power.Off, "SIGTERM"},
+		{unix.SIGINT, power.Reboot, "Ctrl-Alt-Del"},
+		{unix.SIGPWR, power.Off, "SIGPWR"},
+		{unix.SIGUSR1, power.Halt, "SIGUSR1"},
+		{unix.SIGUSR2, power.Off, "SIGUSR2"},
+		{sigRTMin + 3, power.Halt, "SIGRTMIN+3"},
+		{sigRTMin + 4, power.Off, "SIGRTMIN+4"},
+		{sigRTMin + 5, power.Reboot, "SIGRTMIN+5"},
+	}
+}
+
+type signalOrder struct {
+	signal unix.Signal
+	action power.Action
+	name   string
+}
+
+// catchSignals takes every signal, so that none ends PID 1: Go's runtime, unlike
+// the kernel, has no exception for it. Left alone are SIGCHLD, which is the
+// reaper's, and SIGURG, with which the runtime interrupts itself.
+func catchSignals() <-chan os.Signal {
+	caught := make(chan os.Signal, 16)
+	for s := unix.Signal(1); s <= lastSignal; s++ {
+		if s != unix.SIGCHLD && s != unix.SIGURG && s != unix.SIGKILL && s != unix.SIGSTOP {
+			signal.Notify(caught, s)
+		}
+	}
+	return caught
+}
+
+// meaning returns the order that a signal stands for; most stand for none.
+func meaning(got os.Signal) (down.Order, bool) {
+	for _, o := range orders() {
+		if got == os.Signal(o.signal) {
+			return down.Order{Action: o.action, By: o.name}, true
+		}
+	}
+	return down.Order{}, false
+}
+
+// signalFor is the inverse of meaning, for the commands.
+func signalFor(action power.Action) unix.Signal {
+	switch action {
+	case power.Reboot:
+		return sigRTMin + 5
+	case power.Halt:
+		return sigRTMin + 3
+	}
+	return sigRTMin + 4
+}

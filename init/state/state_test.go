@@ -1,0 +1,189 @@
+package state
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"ketch/disk/gpt"
+	"ketch/init/reaper"
+	"ketch/layout"
+	"ketch/layout/oracle"
+)
+
+// image is the table of a disk as the builder makes it: 1 GiB.
+func image() *gpt.Table {
+	const sectors = layout.GiB / 512
+	return &gpt.Table{
+		DiskID: gpt.MustParseGUID("aaaaaaaa-0000-0000-0000-000000000001"), SectorSize: 512, Sectors: sectors,
+		Partitions: []gpt.Partition{
+			{Type: gpt.MustParseGUID(layout.TypeESP), ID: gpt.MustParseGUID("aaaaaaaa-0000-0000-0000-000000000002"), First: 2048, Last: 4095},
+			{Type: gpt.MustParseGUID(layout.TypeState), ID: gpt.MustParseGUID("aaaaaaaa-0000-0000-0000-000000000003"), First: 4096, Last: sectors - 2049, Name: layout.LabelState},
+		},
+	}
+}
+
+func counting() random {
+	n := byte(0)
+	return func() (b [16]byte, err error) {
+		n++
+		for i := range b {
+			b[i] = n
+		}
+		return b, nil
+	}
+}
+
+func TestAdaptFirstBoot(t *testing.T) {
+	table, before := image(), image()
+	number, err := find(table)
+	if err != nil || number != 2 {
+		t.Fatalf("find = %d, %v; want 2", number, err)
+	}
+	const sectors = 10*layout.GiB/512 + 7 // a disk that is no multiple of anything
+	changed, err := adapt(table, number, sectors, counting())
+	if err != nil || !changed {
+		t.Fatalf("adapt = %v, %v; want a change", changed, err)
+	}
+	state := table.Partitions[1]
+	if table.DiskID == before.DiskID || state.ID == before.Partitions[1].ID || state.ID == table.DiskID {
+		t.Errorf("GUIDs %s, %s are not the machine's own", table.DiskID, state.ID)
+	}
+	if table.Partitions[0] != before.Partitions[0] {
+		t.Error("another partition has changed")
+	}
+	end := (state.Last + 1) * 512
+	if end%layout.Alignment != 0 || state.Last > table.LastUsable() || table.LastUsable()-state.Last > 2*layout.MiB/512 {
+		t.Errorf("the state partition ends at byte %d; want the last whole MiB", end)
+	}
+}
+
+func TestAdaptLater(t *testing.T) {
+	table := image()
+	table.Partitions[1].Attributes = layout.AttrStateFormatted
+	sectors := table.Sectors
+	// The image ends its last partition where it could not grow any more.
+	if changed, err := adapt(table, 2, sectors, counting()); changed || err != nil {
+		t.Errorf("adapt of a table that fits = %v, %v; want no change", changed, err)
+	}
+	id, disk := table.Partitions[1].ID, table.DiskID
+	if changed, err := adapt(table, 2, 2*sectors, counting()); !changed || err != nil {
+		t.Errorf("adapt to a larger disk = %v, %v; want a change", changed, err)
+	}
+	if table.Partitions[1].ID != id || table.DiskID != disk {
+		t.Error("a machine's GUIDs have changed after its first boot")
+	}
+	if _, err := adapt(table, 2, sectors/2, counting()); err == nil {
+		t.Error("adapt to a smaller disk = nil; want an error")
+	}
+	table.Damage = []string{"backup copy: gone"}
+	if changed, err := adapt(table, 2, 2*sectors, counting()); !changed || err != nil {
+		t.Errorf("adapt of a damaged table = %v, %v; want it rewritten", changed, err)
+	}
+}
+
+func TestFind(t *testing.T) {
+	two := image()
+	two.Partitions = append(two.Partitions, two.Partitions[1])
+	none := image()
+	none.Partitions = none.Partitions[:1]
+	for _, table := range []*gpt.Table{two, none} {
+		if number, err := find(table); err == nil {
+			t.Errorf("find among %d partitions = %d; want an error", len(table.Partitions), number)
+		}
+	}
+}
+
+func TestRenewIsVersion4(t *testing.T) {
+	var id gpt.GUID
+	if err := renew(&id, func() (b [16]byte, err error) { return b, nil }); err != nil {
+		t.Fatal(err)
+	}
+	if want := "00000000-0000-4000-8000-000000000000"; id.String() != want {
+		t.Errorf("renew = %s; want %s", id, want)
+	}
+	if err := renew(&id, func() ([16]byte, error) { return [16]byte{}, errors.New("none") }); err == nil {
+		t.Error("renew without randomness = nil; want an error")
+	}
+}
+
+// ext4 makes a file system with the reference tool.
+func ext4(t *testing.T, args ...string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "ext4")
+	args = append([]string{"-q", "-F"}, append(args, path, "16M")...)
+	if out, err := exec.Command(oracle.Tool(t, "mkfs.ext4"), args...).CombinedOutput(); err != nil {
+		t.Fatalf("mkfs.ext4: %v\n%s", err, out)
+	}
+	return path
+}
+
+func TestSuperblock(t *testing.T) {
+	for _, test := range []struct {
+		name          string
+		args, debugfs []string
+		block, blocks int64
+		clean         bool
+	}{
+		{"new", nil, nil, 1 << 10, 16 << 10, true},
+		{"4 KiB blocks, not 64bit", []string{"-b", "4096", "-O", "^64bit"}, nil, 4 << 10, 4 << 10, true},
+		{"not unmounted", nil, []string{"ssv state 0"}, 1 << 10, 16 << 10, false},
+		{"with an error", nil, []string{"ssv state 3"}, 1 << 10, 16 << 10, false},
+		{"journal to replay", nil, []string{"feature needs_recovery"}, 1 << 10, 16 << 10, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			path := ext4(t, test.args...)
+			for _, command := range test.debugfs {
+				if out, err := exec.Command(oracle.Tool(t, "debugfs"), "-w", "-R", command, path).CombinedOutput(); err != nil {
+					t.Fatalf("debugfs %s: %v\n%s", command, err, out)
+				}
+			}
+			f, err := os.Open(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			got, err := readSuperblock(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.blockSize() != test.block || got.blocks() != test.blocks || got.clean() != test.clean {
+				t.Errorf("superblock: %d blocks of %d, clean %v; want %d of %d, %v",
+					got.blocks(), got.blockSize(), got.clean(), test.blocks, test.block, test.clean)
+			}
+		})
+	}
+}
+
+func TestSuperblockRefuses(t *testing.T) {
+	for _, image := range []string{"", strings.Repeat("\x00", 4096), strings.Repeat("\xff", 4096)} {
+		if _, err := readSuperblock(strings.NewReader(image)); err == nil {
+			t.Errorf("readSuperblock of %d bytes %.1q = nil; want an error", len(image), image)
+		}
+	}
+}
+
+func TestCorrected(t *testing.T) {
+	for status, want := range map[int]bool{1: true, 2: true, 3: true, 4: false, 5: false, 8: false, 128: false} {
+		if got := corrected(&reaper.ExitError{Status: unix.WaitStatus(status << 8)}); got != want {
+			t.Errorf("corrected(exit status %d) = %v; want %v", status, got, want)
+		}
+	}
+	if corrected(&reaper.ExitError{Status: 9}) || corrected(errors.New("no e2fsck")) {
+		t.Error("a killed or missing e2fsck has corrected nothing")
+	}
+}
+
+func FuzzSuperblock(f *testing.F) {
+	f.Add(strings.Repeat("\x00", 2048))
+	f.Fuzz(func(t *testing.T, image string) {
+		if s, err := readSuperblock(strings.NewReader(image)); err == nil && (s.blocks() < 0 || s.blockSize() < 1024) {
+			t.Errorf("superblock of %d blocks of %d", s.blocks(), s.blockSize())
+		}
+	})
+}

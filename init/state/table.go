@@ -1,0 +1,70 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+
+	"ketch/disk/gpt"
+	"ketch/layout"
+)
+
+// random returns 16 random bytes for each new GUID.
+type random func() ([16]byte, error)
+
+// find returns the number of the state partition.
+func find(table *gpt.Table) (int, error) {
+	numbers := table.ByType(gpt.MustParseGUID(layout.TypeState))
+	switch len(numbers) {
+	case 0:
+		return 0, errors.New("the disk has no state partition")
+	case 1:
+		return numbers[0], nil
+	}
+	return 0, fmt.Errorf("the disk has %d state partitions: %v", len(numbers), numbers)
+}
+
+// formatted tells whether the partition holds a file system.
+func formatted(p gpt.Partition) bool { return p.Attributes&layout.AttrStateFormatted != 0 }
+
+// adapt makes the table fit the machine: it ends where the disk ends, the state
+// partition reaches there, and as long as that holds nothing the disk and the
+// partition get identifiers of their own, for all copies of an image start with
+// the same. It tells whether the table is to be written.
+func adapt(table *gpt.Table, number int, sectors uint64, random random) (changed bool, err error) {
+	changed = len(table.Damage) > 0
+	if table.Sectors != sectors {
+		if err := table.Resize(sectors); err != nil {
+			return false, err
+		}
+		changed = true
+	}
+	p := &table.Partitions[number-1]
+	last := p.Last
+	if err := table.Grow(number); err != nil {
+		return false, err
+	}
+	p.Last = max(last, alignDown(p.Last+1, table.SectorSize)-1)
+	changed = changed || p.Last != last
+	if formatted(*p) {
+		return changed, nil
+	}
+	return true, errors.Join(renew(&table.DiskID, random), renew(&p.ID, random))
+}
+
+// alignDown rounds an end down to where the layout lets partitions end.
+func alignDown(end uint64, sectorSize int64) uint64 {
+	unit := uint64(layout.Alignment / sectorSize)
+	return end / unit * unit
+}
+
+// renew makes a random GUID: version 4, variant 1 (RFC 9562, 5.4).
+func renew(id *gpt.GUID, random random) error {
+	b, err := random()
+	if err != nil {
+		return err
+	}
+	b[6] = b[6]&0x0f | 0x40
+	b[8] = b[8]&0x3f | 0x80
+	*id = gpt.UUID(b)
+	return nil
+}

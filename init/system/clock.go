@@ -1,0 +1,69 @@
+package system
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ketch/layout"
+)
+
+// clockStamp is a file whose modification time is a time that has been.
+const clockStamp = layout.StateDir + "/clock"
+
+// Released returns when the image was released, from its image.json.
+func Released(path string) (time.Time, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("read release time: %w", err)
+	}
+	var info struct {
+		Released time.Time `json:"released"`
+	}
+	if err := json.Unmarshal(text, &info); err != nil {
+		return time.Time{}, fmt.Errorf("read release time from %s: %w", path, err)
+	}
+	return info.Released, nil
+}
+
+// Stamped returns the last time that this machine noted, zero for none.
+func Stamped() time.Time {
+	info, err := os.Stat(clockStamp)
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
+}
+
+// FloorClock sets the clock forward to floor if it is behind: a machine whose
+// battery is empty would take every certificate for one of the future. It
+// tells whether it did.
+func FloorClock(floor time.Time) (moved bool, err error) {
+	if !time.Now().Before(floor) {
+		return false, nil
+	}
+	to := unix.NsecToTimeval(floor.UnixNano())
+	if err := unix.Settimeofday(&to); err != nil {
+		return false, os.NewSyscallError("settimeofday", err)
+	}
+	return true, nil
+}
+
+// StampClock notes the present time for the next boot.
+func StampClock() error {
+	now := time.Now()
+	err := os.Chtimes(clockStamp, now, now)
+	if os.IsNotExist(err) {
+		if err = os.MkdirAll(filepath.Dir(clockStamp), 0o700); err == nil {
+			err = os.WriteFile(clockStamp, nil, 0o644)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("note the time: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,123 @@
+package system
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"ketch/layout"
+)
+
+// MachineID returns the machine's own identifier, 32 hexadecimal digits
+// (machine-id(5)), from the directory where it is kept, and makes it the first
+// time. One that is not valid is replaced: it identifies nothing.
+func MachineID(dir string) (string, error) {
+	path := filepath.Join(dir, "machine-id")
+	text, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("read machine ID: %w", err)
+	}
+	if id := strings.TrimSpace(string(text)); validID(id) {
+		return id, nil
+	}
+	var b [16]byte
+	if _, err := unix.Getrandom(b[:], 0); err != nil {
+		return "", os.NewSyscallError("getrandom", err)
+	}
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80 // also a UUID of version 4
+	id := hex.EncodeToString(b[:])
+	if err := replace(path, []byte(id+"\n"), 0o444); err != nil {
+		return "", fmt.Errorf("keep machine ID: %w", err)
+	}
+	return id, nil
+}
+
+func validID(id string) bool {
+	return len(id) == 32 && strings.Trim(id, "0123456789abcdef") == "" && strings.Trim(id, "0") != ""
+}
+
+// replace writes a file so that a power cut leaves the old one or the new one.
+func replace(path string, data []byte, mode fs.FileMode) error {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	fresh := path + ".new"
+	if err := os.Remove(fresh); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := writeSynced(fresh, data, mode); err != nil {
+		return err
+	}
+	if err := os.Rename(fresh, path); err != nil {
+		return err
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
+
+func writeSynced(path string, data []byte, mode fs.FileMode) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := f.Write(data); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+// Hostname returns the name that the machine was given, or one from its ID.
+func Hostname(given []string, machineID string) string {
+	for _, path := range given {
+		text, _ := os.ReadFile(path)
+		name, _, _ := strings.Cut(strings.TrimSpace(string(text)), "\n")
+		if validHostname(name) {
+			return name
+		}
+	}
+	return "ketch-" + machineID[:min(6, len(machineID))]
+}
+
+// validHostname keeps to RFC 1123, 2.1, and to what sethostname(2) takes.
+func validHostname(name string) bool {
+	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-."
+	return name != "" && len(name) <= 64 && strings.Trim(name, letters) == "" &&
+		!strings.HasPrefix(name, "-") && !strings.HasPrefix(name, ".")
+}
+
+// Identify sets the host name and writes the files of /etc that carry names.
+func Identify(etc, machineID string) error {
+	name := Hostname([]string{layout.StateDir + "/hostname", filepath.Join(etc, "hostname")}, machineID)
+	if err := unix.Sethostname([]byte(name)); err != nil {
+		return os.NewSyscallError("sethostname", err)
+	}
+	for file, text := range map[string]string{"hostname": name + "\n", "machine-id": machineID + "\n"} {
+		if err := os.WriteFile(filepath.Join(etc, file), []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	return addHost(filepath.Join(etc, "hosts"), name)
+}
+
+// addHost gives the machine's own name an address that works without a network.
+func addHost(path, name string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = f.WriteString("127.0.1.1\t" + name + "\n")
+	return err
+}

@@ -1,0 +1,80 @@
+// Package timeline records when each step of the boot began and how long it
+// took, in the form of status.Boot.
+package timeline
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ketch/layout/status"
+)
+
+// Timeline is safe for use by several goroutines.
+type Timeline struct {
+	mu   sync.Mutex
+	boot status.Boot
+}
+
+// New continues the record of an earlier stage; its zero value starts one.
+func New(boot status.Boot) *Timeline { return &Timeline{boot: boot} }
+
+// Now returns the time since the kernel started, suspended time included.
+func Now() time.Duration {
+	var now unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &now) != nil {
+		return 0
+	}
+	return time.Duration(now.Nano())
+}
+
+// Add records a step that has just ended.
+func (t *Timeline) Add(stage, name string, start time.Duration, err error) {
+	step := status.Step{Stage: stage, Name: name, StartUsec: start.Microseconds(), TookUsec: (Now() - start).Microseconds()}
+	if err != nil {
+		step.Error = err.Error()
+	}
+	t.Change(func(b *status.Boot) { b.Steps = append(b.Steps, step) })
+}
+
+// Change lets f change the record.
+func (t *Timeline) Change(f func(*status.Boot)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f(&t.boot)
+}
+
+// Boot returns a copy of the record, its steps in the order they began.
+func (t *Timeline) Boot() status.Boot {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	boot := t.boot
+	boot.Steps = slices.Clone(boot.Steps)
+	slices.SortStableFunc(boot.Steps, func(a, b status.Step) int { return int(a.StartUsec - b.StartUsec) })
+	return boot
+}
+
+// Save replaces the file at path by the record. It is not synced: the file
+// lives in memory.
+func (t *Timeline) Save(path string) error {
+	text, err := json.MarshalIndent(t.Boot(), "", "\t")
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(path), 0o755)
+	}
+	if err == nil {
+		err = os.WriteFile(path+".new", append(text, '\n'), 0o644)
+	}
+	if err == nil {
+		err = os.Rename(path+".new", path)
+	}
+	if err != nil {
+		return fmt.Errorf("save boot timeline: %w", err)
+	}
+	return nil
+}

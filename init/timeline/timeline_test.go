@@ -1,0 +1,44 @@
+package timeline
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"ketch/layout/status"
+)
+
+func TestSave(t *testing.T) {
+	line := New(status.Boot{Version: "1", PID1Usec: 7})
+	late := Now()
+	line.Add(status.StageSystem, "late", late, errors.New("half done"))
+	line.Add(status.StageInitramfs, "early", late-time.Second, nil)
+	path := filepath.Join(t.TempDir(), "run/boot.json")
+	for range 2 {
+		if err := line.Save(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got status.Boot
+	if err := json.Unmarshal(text, &got); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(line.Boot(), got); diff != "" {
+		t.Errorf("saved timeline (-want +got):\n%s", diff)
+	}
+	if got.Version != "1" || len(got.Steps) != 2 || got.Steps[0].Name != "early" || got.Steps[1].Error != "half done" {
+		t.Errorf("timeline = %+v; want early before late, and late's error", got)
+	}
+	if took := got.Steps[0].TookUsec; took < 1e6 || took > 1e7 {
+		t.Errorf("early took %d µs; want a little over a second", took)
+	}
+}
