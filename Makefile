@@ -1,0 +1,69 @@
+# The daily loop:
+#
+#   make run          build what is missing, boot it in QEMU on this terminal
+#   make test         every test, the ones in QEMU included
+#   make lint         gofmt, vet, shellcheck: before a commit
+#
+# Long-lived products (the kernel, the binaries of other people's modules) are
+# kept by content hash under ${XDG_CACHE_HOME:-~/.cache}/ketch: make clean does
+# not touch them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+KETCH := bin/ketch
+PORT ?= 8080
+GOFLAGS := -trimpath -buildvcs=false
+export GOFLAGS
+
+# Every target is a command, not a file: the tools below decide what is up to date.
+.PHONY: help setup modules build keys kernel layers qemu run test bench lint fuzz clean \
+	ec2 gce openstack rackspace onmetal metal
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install the Debian packages that are missing (the only step that needs root)
+	@scripts/setup
+
+modules: setup
+	@scripts/modules
+
+build: modules ## bin/ketch, the builder
+	@go build -o $(KETCH) ./builder
+
+keys: build ## development keys in keys/, made on the first build
+	@[ -e keys ] || $(KETCH) keys new --development keys
+
+kernel: setup ## the kernel, kept by content hash
+	@scripts/kernel >/dev/null
+
+layers: build kernel ## the OS's own layers, in out/layers
+	@$(KETCH) layers build -o out/layers
+
+qemu: layers keys ## out/qemu/disk.raw
+	@$(KETCH) build images/qemu.yaml -o out/qemu/disk.raw
+
+run: qemu ## build what is missing, boot it in QEMU on this terminal (PORT=8080: the demo's)
+	@$(KETCH) run out/qemu/disk.raw --port $(PORT):8080
+
+test: qemu ## every test, the ones in QEMU included
+	@scripts/test
+
+bench: qemu ## the figures that the README quotes, as a table and in out/bench.json
+	@go run ./qemu-tests/bench -image out/qemu/disk.raw -json out/bench.json
+
+lint: ## gofmt, go vet, shellcheck, go.mod
+	@scripts/lint
+
+fuzz: ## every fuzz target, FUZZTIME each (default 30s)
+	@scripts/fuzz $${FUZZTIME:-30s}
+
+clean: ## remove what was built here (keys/ and the cache stay)
+	@rm -rf bin out
+
+ec2 gce openstack rackspace onmetal metal:
+	@echo "error: make $@: images for this platform are not built yet" >&2; \
+	echo "hint: make qemu builds the image that works today" >&2; exit 1
