@@ -1,0 +1,236 @@
+package qemutests
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"ketch/builder/image"
+	"ketch/builder/qemu"
+	"ketch/disk/gpt"
+	"ketch/layout"
+	"ketch/layout/oracle"
+)
+
+func TestBootsToRuntimeReady(t *testing.T) {
+	t.Parallel()
+	m := boot(t, qemu.Options{Image: newDisk(t)})
+	for _, want := range []string{layout.SayVersion, layout.SayDevelopment, layout.SayRuntimeReady} {
+		m.waitLine(layout.ConsolePrefix + want)
+	}
+	m.waitLine("hello from a container on Ketch")
+	// The health gate took the counter off the boot entry: this version is good.
+	if got := m.shell("ketchctl status"); !strings.Contains(got, "good") {
+		t.Errorf("ketchctl status says nothing of a good boot:\n%s", got)
+	}
+}
+
+func TestUsrCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	m := boot(t, qemu.Options{Image: newDisk(t)})
+	for _, attempt := range []string{
+		"touch /usr/x",
+		"mount -o remount,rw /usr",
+		"dd if=/dev/zero of=/dev/dm-0 bs=4096 count=1",
+	} {
+		if out, err := m.Shell(m.ctx, attempt); err == nil {
+			t.Errorf("%s succeeded: %s", attempt, out)
+		}
+	}
+	if mounts := m.shell("cat /proc/mounts"); !strings.Contains(mounts, " /usr erofs ro,") {
+		t.Errorf("/usr is not a read-only EROFS:\n%s", mounts)
+	}
+}
+
+func TestDemoAnswers(t *testing.T) {
+	t.Parallel()
+	port := freePort(t)
+	m := boot(t, qemu.Options{Image: newDisk(t), Ports: []qemu.Forward{{Host: port, Guest: 8080}}})
+	m.waitLine("hello from a container on Ketch")
+	body := m.get(fmt.Sprintf("http://127.0.0.1:%d/", port))
+	if !strings.Contains(body, "Ketch") {
+		t.Errorf("the demo answers %q", body)
+	}
+}
+
+// get asks until there is an answer: the container's network comes up after its first line.
+func (m *machine) get(url string) string {
+	m.t.Helper()
+	for {
+		ctx, cancel := context.WithTimeout(m.ctx, 5*time.Second)
+		request, _ := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		response, err := http.DefaultClient.Do(request)
+		if err == nil {
+			body, err := io.ReadAll(response.Body)
+			response.Body.Close()
+			cancel()
+			if err == nil && response.StatusCode == http.StatusOK {
+				return string(body)
+			}
+		}
+		cancel()
+		if m.ctx.Err() != nil {
+			m.t.Fatalf("GET %s: %v", url, err)
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// A second boot finds what the first one wrote; both leave a clean file system.
+func TestStateLastsAndIsClean(t *testing.T) {
+	t.Parallel()
+	disk := newDisk(t)
+	vars := filepath.Join(t.TempDir(), "vm")
+	if err := os.Mkdir(vars, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	options := qemu.Options{Image: disk, Dir: vars}
+
+	m := boot(t, options)
+	id := m.shell("cat /etc/machine-id")
+	m.shell("echo kept > /var/lib/ketch/test-file")
+	m.powerOff()
+	m.waitLine(layout.ConsolePrefix + layout.SayDown)
+	checkState(t, disk)
+
+	m = boot(t, options)
+	if got := m.shell("cat /var/lib/ketch/test-file"); got != "kept" {
+		t.Errorf("after a second boot the file holds %q; want %q", got, "kept")
+	}
+	if got := m.shell("cat /etc/machine-id"); got != id {
+		t.Errorf("machine-id is %q after a second boot, was %q", got, id)
+	}
+	m.powerOff()
+	checkState(t, disk)
+}
+
+// checkState holds the state partition against e2fsck.
+func checkState(t *testing.T, disk string) {
+	t.Helper()
+	fs := partition(t, disk, layout.NumState)
+	out, err := exec.Command(oracle.Tool(t, "e2fsck"), "-f", "-n", fs).CombinedOutput()
+	if err != nil || strings.Contains(string(out), "recovering journal") {
+		t.Errorf("e2fsck -f -n: %v\n%s", err, out)
+	}
+	out, err = exec.Command(oracle.Tool(t, "dumpe2fs"), "-h", fs).CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "Filesystem state:         clean") || strings.Contains(string(out), "needs_recovery") {
+		t.Errorf("dumpe2fs: the state partition is not clean: %v\n%s", err, out)
+	}
+}
+
+// partition copies a partition out of a disk.
+func partition(t *testing.T, disk string, number int) string {
+	t.Helper()
+	table, f := readTable(t, disk)
+	p := table.Partitions[number-1]
+	out, err := os.Create(filepath.Join(t.TempDir(), "partition"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	if err := sparse(out, io.NewSectionReader(f, p.Offset(table.SectorSize), p.Size(table.SectorSize))); err != nil {
+		t.Fatal(err)
+	}
+	return out.Name()
+}
+
+// sparse copies r and leaves holes where it is zero.
+func sparse(w *os.File, r *io.SectionReader) error {
+	buffer := make([]byte, 1<<20)
+	zero := make([]byte, 1<<20)
+	for at := int64(0); at < r.Size(); at += int64(len(buffer)) {
+		n, err := r.ReadAt(buffer, at)
+		if err != nil && err != io.EOF {
+			return err
+		}
+		if string(buffer[:n]) != string(zero[:n]) {
+			if _, err := w.WriteAt(buffer[:n], at); err != nil {
+				return err
+			}
+		}
+	}
+	return w.Truncate(r.Size())
+}
+
+func readTable(t *testing.T, disk string) (*gpt.Table, *os.File) {
+	t.Helper()
+	f, err := os.OpenFile(disk, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	info, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, err := gpt.Read(f, info.Size())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return table, f
+}
+
+func TestFirstBootGrowsState(t *testing.T) {
+	t.Parallel()
+	const size = 9 * layout.GiB
+	disk := copyOf(t, imagePath(t), size)
+	before, _ := readTable(t, disk)
+	m := boot(t, qemu.Options{Image: disk})
+	m.waitLine(layout.ConsolePrefix + layout.SayStateGrown)
+	m.powerOff()
+
+	table, _ := readTable(t, disk)
+	state := table.Partitions[layout.NumState-1]
+	if end := state.Offset(table.SectorSize) + state.Size(table.SectorSize); size-end > layout.Alignment {
+		t.Errorf("the state partition ends %d bytes before the disk's end", size-end)
+	}
+	if table.DiskID == before.DiskID || state.ID == before.Partitions[layout.NumState-1].ID {
+		t.Error("disk GUID or state UUID are still the image's: every machine wants its own")
+	}
+	for i, p := range table.Partitions[:layout.NumBoot] {
+		if p != before.Partitions[i] {
+			t.Errorf("partition %d has changed: %+v, was %+v", i+1, p, before.Partitions[i])
+		}
+	}
+	if out, err := exec.Command(oracle.Tool(t, "sgdisk"), "-v", disk).CombinedOutput(); err != nil || !strings.Contains(string(out), "No problems found") {
+		t.Errorf("sgdisk -v: %v\n%s", err, out)
+	}
+	checkState(t, disk)
+	// What the machine may not change still verifies.
+	for _, c := range verifyDisk(t, disk) {
+		if c.Err != nil {
+			t.Errorf("verify %s: %v", c.Name, c.Err)
+		}
+	}
+}
+
+func TestGoodBootLosesItsCounter(t *testing.T) {
+	t.Parallel()
+	disk := newDisk(t)
+	boot(t, qemu.Options{Image: disk}).powerOff()
+	report, err := image.Inspect(disk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(report.Entries) != 1 || strings.Contains(report.Entries[0].Path, "+") {
+		t.Errorf("boot entries after a good boot: %+v; want one without a counter", report.Entries)
+	}
+}

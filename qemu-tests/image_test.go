@@ -1,0 +1,227 @@
+package qemutests
+
+import (
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"ketch/builder/image"
+	"ketch/layout"
+	"ketch/layout/oracle"
+)
+
+// keysDir holds the keys that the image under test is signed with.
+const keysDir = "../keys"
+
+func dbCert(t testing.TB) *x509.Certificate {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(keysDir, "db.crt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode(data)
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cert
+}
+
+func verifyDisk(t testing.TB, disk string) []image.Check {
+	t.Helper()
+	checks, err := image.Verify(disk, dbCert(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return checks
+}
+
+// runTool runs a reference tool, which must succeed, and returns what it printed.
+func runTool(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	out, err := exec.Command(oracle.Tool(t, name), args...).CombinedOutput()
+	if err != nil {
+		t.Errorf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// TestReferenceToolsAgree holds the image against the tools that others wrote.
+func TestReferenceToolsAgree(t *testing.T) {
+	t.Parallel()
+	path := imagePath(t)
+	d, err := image.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	entries, err := d.Entries()
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := fmt.Sprintf("%x", entries[0].RootHash)
+
+	if out := runTool(t, "sgdisk", "-v", path); !strings.Contains(out, "No problems found") {
+		t.Errorf("sgdisk -v: %s", out)
+	}
+	runTool(t, "fsck.vfat", "-n", partition(t, path, layout.NumESP))
+	usr, hash := partition(t, path, layout.NumUsrA), partition(t, path, layout.NumVerityA)
+	runTool(t, "fsck.erofs", usr)
+	runTool(t, "veritysetup", "verify", usr, hash, root)
+	for _, name := range []string{layout.AMD64.BootLoader, entries[0].Path} {
+		data, err := fs.ReadFile(d.ESP, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(t.TempDir(), "signed.efi")
+		if err := os.WriteFile(file, data, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		runTool(t, "sbverify", "--cert", filepath.Join(keysDir, "db.crt"), file)
+	}
+	if out := runTool(t, "systemd-dissect", path); !strings.Contains(out, "usr") {
+		t.Errorf("systemd-dissect finds no usr:\n%s", out)
+	}
+	for _, c := range verifyDisk(t, path) {
+		if c.Err != nil {
+			t.Errorf("ketch verify disagrees: %s: %v", c.Name, c.Err)
+		}
+	}
+}
+
+// TestVerifyFindsAnyByte changes single bytes all over the image, those that no
+// signature and no hash covers included.
+func TestVerifyFindsAnyByte(t *testing.T) {
+	t.Parallel()
+	disk := copyOf(t, imagePath(t), 0)
+	table, f := readTable(t, disk)
+	at := map[string]int64{"protective MBR": 446, "boot code": 3, "primary header": 512 + 60, "primary array": 1024 + 40, "array, unused entry": 1024 + 128*100}
+	size := int64(table.Sectors) * table.SectorSize
+	at["backup header"], at["backup array"], at["before the backup"] = size-512+60, size-512-128*128+5, size-layout.Alignment+7
+	source := rand.New(rand.NewPCG(1, 2))
+	for i, p := range table.Partitions {
+		start, length := p.Offset(table.SectorSize), p.Size(table.SectorSize)
+		at[fmt.Sprintf("first byte of partition %d", i+1)] = start
+		at[fmt.Sprintf("last byte of partition %d", i+1)] = start + length - 1
+		for n := range 6 {
+			at[fmt.Sprintf("partition %d, random byte %d", i+1, n)] = start + source.Int64N(length)
+			at[fmt.Sprintf("partition %d, random early byte %d", i+1, n)] = start + source.Int64N(min(length, 8*layout.MiB))
+		}
+	}
+	for name, offset := range at {
+		var b [1]byte
+		if _, err := f.ReadAt(b[:], offset); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.WriteAt([]byte{b[0] ^ 0x10}, offset); err != nil {
+			t.Fatal(err)
+		}
+		if err := firstFault(t, disk); err == nil {
+			t.Errorf("byte %d (%s) was changed: ketch verify finds nothing", offset, name)
+		}
+		if _, err := f.WriteAt(b[:], offset); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := firstFault(t, disk); err != nil {
+		t.Errorf("with every byte put back: %v", err)
+	}
+}
+
+func firstFault(t *testing.T, disk string) error {
+	checks, err := image.Verify(disk, dbCert(t))
+	if err != nil {
+		return err
+	}
+	for _, c := range checks {
+		if c.Err != nil {
+			return fmt.Errorf("%s: %w", c.Name, c.Err)
+		}
+	}
+	return nil
+}
+
+// TestReproducible builds everything twice, in two directories, under two time
+// zones and umasks; only the keys are the same.
+func TestReproducible(t *testing.T) {
+	root, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sums []string
+	for i, setting := range []struct{ dir, zone, umask string }{
+		{"one", "Pacific/Kiritimati", "022"},
+		{"a-second-directory/deeper", "America/St_Johns", "077"},
+	} {
+		dir := filepath.Join(t.TempDir(), setting.dir)
+		script := fmt.Sprintf(`set -euo pipefail
+umask %s
+mkdir -p %q
+cd %q
+git ls-files -z --cached --others --exclude-standard | tar --null -T - -cf - | tar -C %q -xf -
+cp -r keys %q/keys
+cd %q
+go build -o bin/ketch ./builder
+bin/ketch layers build -o out/layers
+bin/ketch build images/qemu.yaml -o out/disk.raw`, setting.umask, dir, root, dir, dir, dir)
+		cmd := exec.Command("bash", "-c", script)
+		cmd.Env = append(os.Environ(), "TZ="+setting.zone, "GOFLAGS=-trimpath -buildvcs=false")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("build %d: %v\n%s", i+1, err, out)
+		}
+		sums = append(sums, sum(t, filepath.Join(dir, "out/disk.raw")))
+	}
+	if sums[0] != sums[1] {
+		t.Errorf("two builds differ: SHA-256 %s and %s", sums[0], sums[1])
+	}
+	if os.Getenv("KETCH_IMAGE") == "" {
+		if got := sum(t, imagePath(t)); got != sums[0] {
+			t.Errorf("the image under test is another: SHA-256 %s, want %s; is it older than the sources?", got, sums[0])
+		}
+	}
+}
+
+// sum is the SHA-256 of a sparse file.
+func sum(t *testing.T, path string) string {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	hash := sha256.New()
+	if _, err := io.Copy(hash, f); err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("%x", hash.Sum(nil))
+}
+
+// TestKetchRun goes through the door that people use.
+func TestKetchRun(t *testing.T) {
+	t.Parallel()
+	oracle.Tool(t, "qemu-system-x86_64")
+	ketch := filepath.Join(t.TempDir(), "ketch")
+	if out, err := exec.Command("go", "build", "-o", ketch, "../builder").CombinedOutput(); err != nil {
+		t.Fatalf("build ketch: %v\n%s", err, out)
+	}
+	serial := filepath.Join(t.TempDir(), "console")
+	cmd := exec.Command(ketch, "run", imagePath(t), "--serial", serial, "--test", "echo out; echo err >&2; exit 7")
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if status := cmd.ProcessState.ExitCode(); status != 7 || string(out) != "out\n" || stderr.String() != "err\n" {
+		t.Errorf("ketch run --test: status %d, stdout %q, stderr %q, %v; want 7, out, err", status, out, &stderr, err)
+	}
+	if console, err := os.ReadFile(serial); err != nil || !strings.Contains(string(console), layout.SayGood) {
+		t.Errorf("--serial: %v; want the console in the file, got %d bytes", err, len(console))
+	}
+}

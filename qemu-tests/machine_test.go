@@ -1,0 +1,150 @@
+// Package qemutests boots real images in QEMU and looks at what they do. Each
+// test starts its own machine from its own copy of the disk.
+//
+// KETCH_IMAGE names the image; the default is what `make qemu` builds. Where it
+// is missing the tests fail: they have nothing to say without it.
+package qemutests
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"ketch/builder/qemu"
+	"ketch/layout"
+	"ketch/layout/oracle"
+)
+
+// bootLimit is how long a machine may take for anything a test waits for. Under
+// TCG on two busy cores a boot takes about ten seconds.
+const bootLimit = 3 * time.Minute
+
+// imagePath is the image under test.
+func imagePath(t testing.TB) string {
+	t.Helper()
+	path := os.Getenv("KETCH_IMAGE")
+	if path == "" {
+		path = "../out/qemu/disk.raw"
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Fatalf("no image to test: %v; build it: make qemu", err)
+	}
+	return path
+}
+
+// newDisk is a machine's own copy of the image under test.
+func newDisk(t testing.TB) string {
+	t.Helper()
+	return copyOf(t, imagePath(t), 6*layout.GiB)
+}
+
+func copyOf(t testing.TB, path string, size int64) string {
+	t.Helper()
+	disk := filepath.Join(t.TempDir(), "disk.raw")
+	if err := qemu.Copy(disk, path, size); err != nil {
+		t.Fatal(err)
+	}
+	return disk
+}
+
+// machine is a running machine and the test it belongs to.
+type machine struct {
+	*qemu.VM
+	t       testing.TB
+	ctx     context.Context
+	allowed []string // bad signs that the test expects
+}
+
+// start starts a machine, which ends with the test. Its console must show no
+// bad sign but those allowed.
+func start(t testing.TB, o qemu.Options, allowed ...string) *machine {
+	t.Helper()
+	oracle.Tool(t, "qemu-system-x86_64")
+	ctx, cancel := context.WithTimeout(t.Context(), bootLimit)
+	t.Cleanup(cancel)
+	o.ExitOnReboot = true
+	vm, err := qemu.Start(ctx, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &machine{vm, t, ctx, allowed}
+	t.Cleanup(m.finish)
+	return m
+}
+
+// boot starts a machine and waits until its boot is good.
+func boot(t testing.TB, o qemu.Options) *machine {
+	t.Helper()
+	m := start(t, o)
+	m.waitLine(layout.ConsolePrefix + layout.SayGood)
+	return m
+}
+
+// badSigns are lines that no console should ever show.
+var badSigns = regexp.MustCompile(`Kernel panic|Oops|BUG:|WARNING: CPU|goroutine \d+ \[|SIGSEGV|EXT4-fs error|EXT4-fs warning|device-mapper: verity.*corrupt|Call Trace|blocked for more than|ketch: FATAL`)
+
+func (m *machine) finish() {
+	m.Stop()
+	console := m.Console.String()
+	for line := range strings.Lines(console) {
+		if sign := badSigns.FindString(line); sign != "" && !m.expects(line) {
+			m.t.Errorf("the console shows %q: %s", sign, strings.TrimSpace(line))
+		}
+	}
+	if m.t.Failed() {
+		m.t.Logf("console:\n%s", console)
+	}
+}
+
+func (m *machine) expects(line string) bool {
+	for _, part := range m.allowed {
+		if strings.Contains(line, part) {
+			return true
+		}
+	}
+	return false
+}
+
+// waitLine waits for a line on the console.
+func (m *machine) waitLine(part string) string {
+	m.t.Helper()
+	line, err := m.Console.WaitLine(m.ctx, part)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return line
+}
+
+// shell runs a command line on the machine and returns its output.
+func (m *machine) shell(line string) string {
+	m.t.Helper()
+	out, err := m.Shell(m.ctx, line)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return strings.TrimSpace(out)
+}
+
+// ends waits for the machine to end by itself: power-off, or a reboot.
+func (m *machine) ends(within time.Duration) {
+	m.t.Helper()
+	ctx, cancel := qemu.Limit(m.ctx, within)
+	defer cancel()
+	if err := m.Wait(ctx); errors.Is(err, context.DeadlineExceeded) {
+		m.t.Fatalf("the machine still runs after %v", within)
+	}
+}
+
+// powerOff presses the power button and waits for the machine to end.
+func (m *machine) powerOff() {
+	m.t.Helper()
+	if err := m.Command(m.ctx, "system_powerdown"); err != nil {
+		m.t.Fatal(err)
+	}
+	m.ends(time.Minute)
+}

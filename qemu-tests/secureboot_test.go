@@ -1,0 +1,113 @@
+package qemutests
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"ketch/builder/image"
+	"ketch/builder/keys"
+	"ketch/builder/layers"
+	"ketch/builder/qemu"
+	"ketch/layout"
+)
+
+// buildEnrolling builds the image under test so that it enrols its keys by
+// itself, signed with the keys in a directory.
+func buildEnrolling(t *testing.T, keysDir string) (disk string) {
+	t.Helper()
+	disk = filepath.Join(t.TempDir(), "disk.raw")
+	if err := buildWith(keysDir, disk, filepath.Join(t.TempDir(), "cache")); err != nil {
+		t.Fatal(err)
+	}
+	return disk
+}
+
+func buildWith(keysDir, output, cacheDir string) error {
+	definition, err := image.LoadDefinition("../images/qemu.yaml")
+	if err != nil {
+		return err
+	}
+	definition.Enroll = "force"
+	set, err := keys.Load(keysDir)
+	if err != nil {
+		return err
+	}
+	cache, err := layers.OpenCache(cacheDir)
+	if err != nil {
+		return err
+	}
+	lock, err := layers.LoadLock("../images/qemu.lock")
+	if err != nil {
+		return err
+	}
+	_, err = image.Build(context.Background(), image.Options{
+		Definition: definition, Output: output, Keys: set,
+		Source: image.Source{Client: &layers.Client{Lock: lock}, Cache: cache},
+	})
+	return err
+}
+
+// TestSecureBoot enrols our keys in firmware that is in setup mode, then boots
+// under Secure Boot what they signed, and does not boot anything else.
+func TestSecureBoot(t *testing.T) {
+	t.Parallel()
+	disk := buildEnrolling(t, keysDir)
+	machineDir := filepath.Join(t.TempDir(), "enrolling")
+	if err := os.Mkdir(machineDir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	// systemd-boot enrols the keys and resets the machine.
+	m := start(t, qemu.Options{Image: copyOf(t, disk, 0), Dir: machineDir, SecureBoot: true})
+	m.ends(bootLimit)
+	variables := filepath.Join(machineDir, "variables.fd")
+
+	t.Run("boots what our keys signed", func(t *testing.T) {
+		t.Parallel()
+		m := boot(t, qemu.Options{Image: copyOf(t, disk, 0), SecureBoot: true, Variables: variables})
+		state := m.shell("hexdump /sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c")
+		if !strings.Contains(state, "00 00 00 01") && !strings.Contains(state, "06 00 00 00 01") {
+			t.Errorf("the SecureBoot variable holds %s; want 1", state)
+		}
+	})
+	t.Run("not with one byte flipped", func(t *testing.T) {
+		t.Parallel()
+		disk := copyOf(t, disk, 0)
+		x := tamper{t: t, path: disk}
+		x.flip(layout.NumESP, x.find(layout.NumESP, []byte("lockdown=integrity")))
+		refusedByFirmware(t, disk, variables)
+	})
+	t.Run("not what another key signed", func(t *testing.T) {
+		t.Parallel()
+		other := filepath.Join(t.TempDir(), "keys")
+		if err := keys.New(other, keys.Options{Start: time.Now()}); err != nil {
+			t.Fatal(err)
+		}
+		refusedByFirmware(t, buildEnrolling(t, other), variables)
+	})
+}
+
+// refusedByFirmware boots a disk under Secure Boot; firmware or boot loader must
+// say that they refuse it, and the kernel must not start.
+func refusedByFirmware(t *testing.T, disk, variables string) {
+	t.Helper()
+	m := start(t, qemu.Options{Image: disk, SecureBoot: true, Variables: variables})
+	_, err := m.Console.WaitFor(m.ctx, func(text string) (string, bool) {
+		for _, sign := range []string{"Access Denied", "Security Violation", "Access denied", "Security violation"} {
+			if strings.Contains(text, sign) {
+				return sign, true
+			}
+		}
+		return "", strings.Contains(text, layout.ConsolePrefix)
+	})
+	if err != nil {
+		t.Errorf("wait for the refusal: %v", err)
+	}
+	time.Sleep(5 * time.Second) // were it booted after all, PID 1 would speak by now
+	if strings.Contains(m.Console.String(), layout.ConsolePrefix) {
+		t.Error("the kernel was started all the same")
+	}
+}
