@@ -25,6 +25,7 @@ import (
 // running is stage two. Its methods are the steps of boot, in that order.
 type running struct {
 	m        *machine.Machine
+	released time.Time // of the running image; zero if it does not say
 	reaper   *reaper.Reaper
 	services *service.Supervisor // nil until they start
 	gate     *gate.Gate
@@ -95,6 +96,7 @@ func (s *running) clock() error {
 		s.warn(err)
 		return nil
 	}
+	s.released = released
 	return s.floor(released, "the image's release")
 }
 
@@ -110,14 +112,47 @@ func (s *running) floor(floor time.Time, what string) error {
 // anew: the machine runs without it and says why.
 func (s *running) state() error {
 	err := state.Mount(s.m, s.reaper, "/var")
-	if err == nil {
-		return s.floor(system.Stamped(), "the last time this machine ran")
+	if err != nil {
+		return s.volatile(fmt.Errorf("state partition: %w", err))
 	}
-	s.m.Degrade("state partition: %v; /var is in memory and lost at the next boot", err)
+	if err := s.floor(s.stamped(), "the last time this machine ran"); err != nil {
+		s.m.Degrade("clock: %v", err)
+	}
+	return nil
+}
+
+// volatile goes on with a /var in memory.
+func (s *running) volatile(err error) error {
+	s.m.Degrade("%v; /var is in memory and lost at the next boot", err)
 	return system.Volatile("/var")
 }
 
-func (s *running) directories() error { return system.Directories("/") }
+// stampYears is how long after the release of its image a machine may believe
+// its own stamp: a clock that was wrong once must not stay wrong for ever.
+const stampYears = 10
+
+// stamped is the last time that this machine noted, zero if that cannot be.
+func (s *running) stamped() time.Time {
+	stamp := system.Stamped()
+	if stamp.After(s.released.AddDate(stampYears, 0, 0)) {
+		s.warn(fmt.Errorf("the machine's stamp says %s: not believed", stamp.UTC().Format(time.RFC3339)))
+		return time.Time{}
+	}
+	return stamp
+}
+
+// directories: a /var that cannot hold them, read-only after an error or with a
+// file in their place, is no /var.
+func (s *running) directories() error {
+	err := system.Directories("/")
+	if err == nil {
+		return nil
+	}
+	if err := s.volatile(fmt.Errorf("directories: %w", err)); err != nil {
+		return err
+	}
+	return system.Directories("/")
+}
 
 // identity: a machine that cannot keep an ID has one for this boot.
 func (s *running) identity() error {

@@ -107,7 +107,8 @@ func last(m *machine.Machine, action power.Action, list []step.Step) {
 }
 
 // end leaves the machine to the kernel. When that refuses, every other way is
-// tried; when nothing helps the watchdog, no longer fed, will.
+// tried; when nothing helps the watchdog, no longer fed, will. It also resets a
+// machine that was halted: an armed one cannot be told to stop.
 func end(m *machine.Machine, action power.Action) {
 	for _, try := range []power.Action{action, power.Reboot} {
 		m.Log.Printf(kmsg.Error, "%v", try.Do())

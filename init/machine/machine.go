@@ -101,7 +101,14 @@ func (m *Machine) Degrade(format string, args ...any) {
 	}
 }
 
-// Degraded returns the reasons given to Degrade.
+// Recover takes a reason back: what was missing is there again.
+func (m *Machine) Recover(reason string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.degraded = slices.DeleteFunc(m.degraded, func(r string) bool { return r == reason })
+}
+
+// Degraded returns the reasons given to Degrade and not taken back.
 func (m *Machine) Degraded() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -43,5 +43,10 @@ func TestDegrade(t *testing.T) {
 	if diff := cmp.Diff([]string{"no disk", "no net"}, m.Degraded()); diff != "" {
 		t.Errorf("Degraded (-want +got):\n%s", diff)
 	}
+	m.Recover("no disk")
+	m.Recover("never said")
+	if diff := cmp.Diff([]string{"no net"}, m.Degraded()); diff != "" {
+		t.Errorf("Degraded after Recover (-want +got):\n%s", diff)
+	}
 	m.Feed() // without a watchdog
 }

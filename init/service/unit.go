@@ -54,7 +54,7 @@ func (u *unit) run() {
 		if u.stopping() {
 			return
 		}
-		if failures++; readyFor >= stable {
+		if failures++; readyFor >= u.stable() {
 			failures = 1
 		}
 		u.fail(err, failures)
@@ -104,15 +104,27 @@ func (u *unit) live() (readyFor time.Duration, err error) {
 		return 0, err
 	}
 	since := time.Now()
-	select {
-	case <-child.Done():
-	case <-u.stop:
-		u.terminate(child)
-	}
+	u.outlive(child)
 	if err = child.Err(); err == nil {
 		err = errors.New("exit status 0")
 	}
 	return time.Since(since), err
+}
+
+// outlive waits for the end of a process, its own or the one it is told.
+func (u *unit) outlive(child *reaper.Child) {
+	settled := time.After(u.stable())
+	for {
+		select {
+		case <-settled:
+			u.m.Recover(u.keepsFailing())
+		case <-child.Done():
+			return
+		case <-u.stop:
+			u.terminate(child)
+			return
+		}
+	}
 }
 
 // becomeReady probes until the service is ready. A process that ends, or that is
@@ -154,14 +166,28 @@ func (u *unit) fail(err error, failures int) {
 	u.change(func(s *status.Service) { s.LastExit, s.PID = err.Error(), 0 })
 	u.set(state)
 	u.because(err.Error())
+	if u.TTY != "" { // a shell ends when its user has had enough of it
+		return
+	}
 	last := ""
 	if lines := u.log.Last(1); len(lines) == 1 {
 		last = ": " + lines[0]
 	}
 	u.warn("%s has ended (%v)%s", u.Name, err, last)
-	if failures == degradedAfter {
-		u.m.Degrade("service %s keeps failing: %v", u.Name, err)
+	if failures >= degradedAfter {
+		u.m.Degrade("%s", u.keepsFailing())
 	}
+}
+
+// keepsFailing is why a machine with this service is degraded.
+func (u *unit) keepsFailing() string { return "service " + u.Name + " keeps failing" }
+
+// stable is how long a process must have been ready to be forgiven what was before.
+func (u *unit) stable() time.Duration {
+	if u.TTY != "" {
+		return 2 * time.Second
+	}
+	return stable
 }
 
 // terminate ends a process by SIGTERM, then SIGKILL.

@@ -72,6 +72,7 @@ func paths(sys fs.FS) []string {
 
 // Inherit takes over the watchdog that an earlier stage of PID 1 left open.
 func Inherit(fd uintptr, timeout time.Duration) *Device {
+	unix.CloseOnExec(int(fd)) // Keep has let it through one exec: it is nobody else's
 	return adopt(os.NewFile(fd, "watchdog"), timeout)
 }
 
