@@ -54,6 +54,7 @@ func run(ctx context.Context, image, definition, out string) error {
 		do   func(context.Context) ([]Figure, error)
 	}{
 		{"sizes", func(context.Context) ([]Figure, error) { return sizes(image) }},
+		{"kernel", kernel},
 		{"boot", func(ctx context.Context) ([]Figure, error) { return boot(ctx, image) }},
 		{"memory", func(ctx context.Context) ([]Figure, error) { return memory(ctx, image) }},
 		{"build", func(ctx context.Context) ([]Figure, error) { return build(ctx, definition) }},
