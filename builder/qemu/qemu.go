@@ -120,7 +120,8 @@ func exists(path string) bool {
 // arguments is the command line of QEMU, without the program itself.
 func (o Options) arguments(vm *VM, fw firmware, variables string) []string {
 	accel := vm.Accel
-	machine := "q35,accel=" + accel
+	// The kernel waits for disks on SATA ports, even empty ones.
+	machine := "q35,sata=off,accel=" + accel
 	if o.SecureBoot {
 		machine += ",smm=on"
 	}
