@@ -109,7 +109,8 @@ func (o *runOptions) run(ctx context.Context, e *env, args []string) error {
 // imageOf builds a definition's image; an image stands for itself.
 func (o *runOptions) imageOf(ctx context.Context, e *env, what string) (string, error) {
 	if strings.HasSuffix(what, ".yaml") {
-		return o.build.build(ctx, e, what)
+		// Standard output is the command's alone.
+		return o.build.build(ctx, &env{e.stdin, e.stderr, e.stderr}, what)
 	}
 	if _, err := os.Stat(what); err != nil {
 		return "", hint.Add(fmt.Errorf("run: %w", err), "build an image first: make qemu")
