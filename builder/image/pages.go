@@ -6,7 +6,7 @@ import (
 	"io"
 	"os"
 
-	"golang.org/x/sys/unix"
+	"ketch/builder/sparse"
 )
 
 const pageSize = 4096
@@ -100,24 +100,12 @@ func covered(number int64, spans []span) bool {
 
 // eachData calls do for every page that is not in a hole of the file.
 func eachData(f *os.File, size int64, do func(number int64) error) error {
-	for at := int64(0); at < size; {
-		start, err := f.Seek(at, unix.SEEK_DATA)
-		if errors.Is(err, unix.ENXIO) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		end, err := f.Seek(start, unix.SEEK_HOLE)
-		if err != nil {
-			return err
-		}
+	return sparse.Each(f, size, func(start, end int64) error {
 		for number := start / pageSize; number*pageSize < end; number++ {
 			if err := do(number); err != nil {
 				return err
 			}
 		}
-		at = end
-	}
-	return nil
+		return nil
+	})
 }

@@ -7,7 +7,7 @@ import (
 	"os"
 	"strings"
 
-	"golang.org/x/sys/unix"
+	"ketch/builder/sparse"
 )
 
 // Copy makes a sparse copy of a raw image for a machine to write to, size bytes
@@ -31,29 +31,11 @@ func Copy(to, from string, size int64) (err error) {
 	if err := dst.Truncate(max(size, info.Size())); err != nil {
 		return err
 	}
-	for at := int64(0); at < info.Size(); {
-		start, end, err := nextData(src, at)
-		if errors.Is(err, unix.ENXIO) {
-			return nil // nothing but a hole up to the end
-		}
-		if err != nil {
-			return fmt.Errorf("copy %s: %w", from, err)
-		}
-		if err := copyRange(dst, src, start, end-start); err != nil {
-			return fmt.Errorf("copy %s to %s: %w", from, to, err)
-		}
-		at = end
+	err = sparse.Each(src, info.Size(), func(start, end int64) error { return copyRange(dst, src, start, end-start) })
+	if err != nil {
+		return fmt.Errorf("copy %s to %s: %w", from, to, err)
 	}
 	return nil
-}
-
-// nextData returns the next range that holds data (lseek(2), SEEK_DATA and SEEK_HOLE).
-func nextData(f *os.File, at int64) (start, end int64, err error) {
-	if start, err = f.Seek(at, unix.SEEK_DATA); err != nil {
-		return 0, 0, err
-	}
-	end, err = f.Seek(start, unix.SEEK_HOLE)
-	return start, end, err
 }
 
 func copyRange(dst, src *os.File, at, size int64) error {
