@@ -6,11 +6,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"ketch/builder/cache"
 	"ketch/builder/hint"
 	"ketch/builder/image"
 	"ketch/builder/keys"
@@ -122,17 +122,8 @@ func sourceFor(definition string, update bool) (image.Source, error) {
 
 func lockFile(definition string) string { return strings.TrimSuffix(definition, ".yaml") + ".lock" }
 
-// cacheDir is where long-lived products are kept: ${XDG_CACHE_HOME:-~/.cache}/ketch.
-func cacheDir() (string, error) {
-	dir, err := os.UserCacheDir()
-	if err != nil {
-		return "", hint.Add(fmt.Errorf("find the cache: %w", err), "set XDG_CACHE_HOME or HOME")
-	}
-	return filepath.Join(dir, "ketch"), nil
-}
-
 func openCache() (*layers.Cache, error) {
-	dir, err := cacheDir()
+	dir, err := cache.Dir()
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 
+	"ketch/builder/cache"
 	"ketch/builder/rootfs"
 )
 
@@ -24,11 +25,11 @@ content hash in the cache; a layer whose input has not changed is left alone.
 				if len(args) == 0 || args[0] != "build" {
 					return usagef("layers", "want: build [NAME…]")
 				}
-				cache, err := cacheDir()
+				kept, err := cache.Dir()
 				if err != nil {
 					return fmt.Errorf("layers: %w", err)
 				}
-				if _, err := rootfs.Build(ctx, rootfs.Options{Source: *source, Out: *out, Cache: cache, Names: args[1:], Log: e.stderr}); err != nil {
+				if _, err := rootfs.Build(ctx, rootfs.Options{Source: *source, Out: *out, Cache: kept, Names: args[1:], Log: e.stderr}); err != nil {
 					return fmt.Errorf("layers: %w", err)
 				}
 				return nil

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"ketch/builder/cache"
 )
 
 // VM is a running machine. It belongs to whoever started it: call Wait or Stop.
@@ -37,7 +39,11 @@ func Start(ctx context.Context, o Options) (vm *VM, err error) {
 	}
 	vm = &VM{done: make(chan struct{}), Accel: o.Accel}
 	if vm.Accel == "" {
-		if vm.Accel, _, err = Acceleration(ctx, cacheDir()); err != nil {
+		kept, err := cache.Dir()
+		if err != nil {
+			kept = filepath.Join(os.TempDir(), "ketch") // what is known of this host can be found out again
+		}
+		if vm.Accel, _, err = Acceleration(ctx, kept); err != nil {
 			return nil, err
 		}
 	}
@@ -129,15 +135,6 @@ func (vm *VM) Stop() {
 func (vm *VM) cleanUp() { os.RemoveAll(vm.runtime) }
 
 func (vm *VM) socket(name string) string { return filepath.Join(vm.runtime, name) }
-
-// cacheDir is where knowledge about this host is kept.
-func cacheDir() string {
-	dir, err := os.UserCacheDir() // $XDG_CACHE_HOME or ~/.cache
-	if err != nil {
-		return filepath.Join(os.TempDir(), "ketch")
-	}
-	return filepath.Join(dir, "ketch")
-}
 
 // Console records what a serial console prints. It is safe for concurrent use.
 type Console struct {

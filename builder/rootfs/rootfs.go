@@ -25,6 +25,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"ketch/builder/cache"
 	"ketch/builder/rootfs/apt"
 	"ketch/builder/rootfs/gocmd"
 	"ketch/builder/rootfs/oci"
@@ -120,27 +121,26 @@ func open(ctx context.Context, o Options) (*build, error) {
 }
 
 // openCache makes the cache and a scratch directory in it.
-func (b *build) openCache(ctx context.Context, cache string) error {
-	if cache == "" {
-		home, err := os.UserCacheDir() // XDG_CACHE_HOME or ~/.cache
-		if err != nil {
+func (b *build) openCache(ctx context.Context, dir string) error {
+	if dir == "" {
+		var err error
+		if dir, err = cache.Dir(); err != nil {
 			return err
 		}
-		cache = filepath.Join(home, "ketch")
 	}
-	cache, err := filepath.Abs(cache)
+	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return err
 	}
-	work := filepath.Join(cache, "work")
+	work := filepath.Join(dir, "work")
 	if err := os.MkdirAll(work, 0o755); err != nil {
 		return err
 	}
 	if err := sweep(work, time.Now().Add(-24*time.Hour)); err != nil {
 		return err
 	}
-	b.apt = apt.Apt{Cache: filepath.Join(cache, "debian")}
-	if b.compiler, err = gocmd.Open(ctx, b.module, filepath.Join(cache, "go"), b.report); err != nil {
+	b.apt = apt.Apt{Cache: filepath.Join(dir, "debian")}
+	if b.compiler, err = gocmd.Open(ctx, b.module, filepath.Join(dir, "go"), b.report); err != nil {
 		return err
 	}
 	b.work, err = os.MkdirTemp(work, "layers-")

@@ -71,7 +71,7 @@ func removeCounter(root, path string) error {
 	if err != nil || !counted.Counted {
 		return err
 	}
-	good := filepath.Join(filepath.Dir(name), entry.Name{ID: counted.ID}.File())
+	good := filepath.Join(filepath.Dir(name), counted.Good().File())
 	err = os.Rename(name, good)
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, missing := os.Stat(good); missing == nil {
