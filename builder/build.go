@@ -15,6 +15,7 @@ import (
 	"ketch/builder/image"
 	"ketch/builder/keys"
 	"ketch/builder/layers"
+	"ketch/builder/progress"
 )
 
 // buildOptions are the flags of ketch build; ketch run has them too.
@@ -101,6 +102,7 @@ func (o *buildOptions) options(e *env, path string) (image.Options, error) {
 	if options.Output = o.output; options.Output == "" {
 		options.Output = filepath.Join("out", strings.TrimSuffix(filepath.Base(path), ".yaml"), "disk.raw")
 	}
+	options.Source.Progress = progress.New(e.stderr)
 	options.Progress = func(s image.Step) {
 		fmt.Fprintf(e.stderr, "build: %-22s %6.2f s  %s\n", s.Name, s.Took.Seconds(), s.Detail)
 	}

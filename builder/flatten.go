@@ -13,6 +13,7 @@ import (
 
 	"ketch/builder/image"
 	"ketch/builder/layers"
+	"ketch/builder/progress"
 	"ketch/builder/tree"
 )
 
@@ -53,7 +54,7 @@ func flatten(ctx context.Context, e *env, refs []string, out string, policy tree
 	for _, ref := range refs {
 		images = append(images, image.ImageRef{Ref: ref})
 	}
-	stack, err := image.OpenStack(ctx, image.Source{Client: &layers.Client{}, Cache: cache}, images, policy)
+	stack, err := image.OpenStack(ctx, image.Source{Client: &layers.Client{}, Cache: cache, Progress: progress.New(e.stderr)}, images, policy)
 	if err != nil {
 		return err
 	}

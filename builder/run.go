@@ -57,7 +57,8 @@ or --fresh starts over. A definition is built first where that is needed.
 
 With --test the machine is thrown away afterwards: ketch waits for it to boot,
 runs CMD in its shell (the image must have the tools layer), prints what CMD
-prints and exits with its status.
+prints and exits with its status. Without it the status is 0 once the machine
+was powered off, from inside or by Ctrl-A X.
 
   ketch run                                  the image of images/qemu.yaml
   ketch run out/qemu/disk.raw --port 8080:8080

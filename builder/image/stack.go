@@ -5,8 +5,11 @@ import (
 	"errors"
 	"io"
 
+	"golang.org/x/sync/errgroup"
+
 	"ketch/builder/hint"
 	"ketch/builder/layers"
+	"ketch/builder/progress"
 	"ketch/builder/tree"
 )
 
@@ -35,7 +38,7 @@ func (s *Stack) Close() error {
 type Source struct {
 	Client   *layers.Client
 	Cache    *layers.Cache
-	Progress func(layers.Progress) // called while layers arrive; may be nil
+	Progress *progress.Bar // shows layers that arrive; nil shows nothing
 }
 
 // OpenStack merges images, the first at the bottom.
@@ -53,7 +56,8 @@ func (from Source) merge(ctx context.Context, refs []ImageRef, images []*layers.
 	for _, img := range images {
 		all = append(all, img.Layers...)
 	}
-	blobs, err := from.Cache.Fetch(ctx, all, from.Progress)
+	blobs, err := from.Cache.Fetch(ctx, all, func(p layers.Progress) { from.Progress.Show("layers", p.Done, p.Total) })
+	from.Progress.Clear()
 	if err != nil {
 		return nil, err
 	}
@@ -72,23 +76,32 @@ func (from Source) merge(ctx context.Context, refs []ImageRef, images []*layers.
 	return s, nil
 }
 
+// open opens images in parallel; they come in the order of refs.
 func (from Source) open(ctx context.Context, refs []ImageRef) ([]*layers.Image, error) {
-	var images []*layers.Image
-	for _, ref := range refs {
-		parsed, err := layers.ParseReference(ref.Ref, ref.Dir)
-		if err != nil {
-			return nil, ref.wrap(err)
-		}
-		img, err := from.Client.Open(ctx, parsed)
-		if err != nil {
-			if parsed.Transport == layers.Layout && hint.Of(err) == "" {
-				err = hint.Add(err, "the OS's own layers come from: make layers")
+	images := make([]*layers.Image, len(refs))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(layers.Parallel)
+	for i, ref := range refs {
+		group.Go(func() (err error) {
+			if images[i], err = from.openOne(ctx, ref); err != nil {
+				return ref.wrap(err)
 			}
-			return nil, ref.wrap(err)
-		}
-		images = append(images, img)
+			return nil
+		})
 	}
-	return images, nil
+	return images, group.Wait()
+}
+
+func (from Source) openOne(ctx context.Context, ref ImageRef) (*layers.Image, error) {
+	parsed, err := layers.ParseReference(ref.Ref, ref.Dir)
+	if err != nil {
+		return nil, err
+	}
+	img, err := from.Client.Open(ctx, parsed)
+	if err != nil && parsed.Transport == layers.Layout && hint.Of(err) == "" {
+		err = hint.Add(err, "the OS's own layers come from: make layers")
+	}
+	return img, err
 }
 
 // apply applies the layers of one image, bottom up.

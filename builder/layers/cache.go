@@ -87,10 +87,49 @@ type Blob struct {
 // Open opens the blob for reading.
 func (b Blob) Open() (*BlobFile, error) { return section{b.Path, b.Offset, b.Size}.open() }
 
-// Progress is how much of a layer has been read.
-type Progress struct {
-	Layer       Layer
-	Done, Total int64 // in bytes, as the layer is stored
+// Progress is how much of all the layers has been read, in bytes as they are
+// stored. Those that are there already count as read.
+type Progress struct{ Done, Total int64 }
+
+// tally adds up the progress of layers that are read side by side.
+type tally struct {
+	mu       sync.Mutex
+	done     map[v1.Hash]int64
+	total    int64
+	progress func(Progress) // may be nil
+}
+
+func newTally(layers []Layer, progress func(Progress)) *tally {
+	t := &tally{done: map[v1.Hash]int64{}, progress: progress}
+	for _, l := range layers {
+		if _, twice := t.done[l.DiffID]; !twice {
+			t.done[l.DiffID] = 0
+			t.total += l.Descriptor.Size
+		}
+	}
+	return t
+}
+
+// read notes how much of a layer has been read, and tells.
+func (t *tally) read(l Layer, done int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.done[l.DiffID] = done
+	if t.progress == nil {
+		return
+	}
+	sum := int64(0)
+	for _, n := range t.done {
+		sum += n
+	}
+	t.progress(Progress{min(sum, t.total), t.total})
+}
+
+// have notes that a layer is there.
+func (t *tally) have(l Layer) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.done[l.DiffID] = l.Descriptor.Size
 }
 
 // Fetch gets layers, in parallel, and returns them in their order. It reads
@@ -98,20 +137,21 @@ type Progress struct {
 // nil; it is not called for layers that are there already, and its calls do not
 // overlap.
 func (c *Cache) Fetch(ctx context.Context, layers []Layer, progress func(Progress)) ([]Blob, error) {
-	report := serialize(progress)
+	tally := newTally(layers, progress)
 	first := map[v1.Hash]int{}
 	blobs := make([]Blob, len(layers))
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(parallel)
+	group.SetLimit(Parallel)
 	for i, l := range layers {
 		if _, twice := first[l.DiffID]; twice {
 			continue
 		}
 		first[l.DiffID] = i
 		group.Go(func() (err error) {
-			if blobs[i], err = c.fetch(ctx, l, report); err != nil {
+			if blobs[i], err = c.fetch(ctx, l, func(n int64) { tally.read(l, n) }); err != nil {
 				return fmt.Errorf("%s: %w", l, err)
 			}
+			tally.have(l)
 			return nil
 		})
 	}
@@ -124,20 +164,8 @@ func (c *Cache) Fetch(ctx context.Context, layers []Layer, progress func(Progres
 	return blobs, nil
 }
 
-func serialize(progress func(Progress)) func(Progress) {
-	if progress == nil {
-		return func(Progress) {}
-	}
-	var mu sync.Mutex
-	return func(p Progress) {
-		mu.Lock()
-		defer mu.Unlock()
-		progress(p)
-	}
-}
-
 // fetch gets one layer: from the cache, in place, or by copying it.
-func (c *Cache) fetch(ctx context.Context, l Layer, report func(Progress)) (Blob, error) {
+func (c *Cache) fetch(ctx context.Context, l Layer, report func(int64)) (Blob, error) {
 	if l.Descriptor.Size > c.maxSize() {
 		return Blob{}, fmt.Errorf("%d bytes are more than the limit of %d", l.Descriptor.Size, c.maxSize())
 	}
@@ -184,7 +212,7 @@ func (c *Cache) cached(ctx context.Context, l Layer) (Blob, bool, error) {
 
 // inPlace verifies a layer that a local file has uncompressed. A note in the
 // cache saves that the next time, for as long as the file does not change.
-func (c *Cache) inPlace(ctx context.Context, l Layer, s section, report func(Progress)) (Blob, error) {
+func (c *Cache) inPlace(ctx context.Context, l Layer, s section, report func(int64)) (Blob, error) {
 	b := Blob{s.path, s.offset, s.size, l.DiffID}
 	before, err := s.stamp()
 	if err != nil {
@@ -196,7 +224,7 @@ func (c *Cache) inPlace(ctx context.Context, l Layer, s section, report func(Pro
 	if s.size != l.Descriptor.Size {
 		return Blob{}, &SizeError{s.size, l.Descriptor.Size}
 	}
-	sum, err := hashSection(ctx, s, func(n int64) { report(Progress{l, n, s.size}) })
+	sum, err := hashSection(ctx, s, report)
 	if err == nil {
 		err = l.checkPlain(sum)
 	}
@@ -236,7 +264,7 @@ func (c *Cache) note(diffID v1.Hash, s section, stamp string) error {
 }
 
 // store copies a layer into the cache, uncompressed and verified.
-func (c *Cache) store(ctx context.Context, l Layer, report func(Progress)) (Blob, error) {
+func (c *Cache) store(ctx context.Context, l Layer, report func(int64)) (Blob, error) {
 	rc, err := l.source.blob(ctx, l.Descriptor)
 	if err != nil {
 		return Blob{}, err
@@ -246,7 +274,7 @@ func (c *Cache) store(ctx context.Context, l Layer, report func(Progress)) (Blob
 	if err != nil {
 		return Blob{}, err
 	}
-	stored := &meter{ctx: ctx, r: rc, done: func(n int64) { report(Progress{l, n, l.Descriptor.Size}) }}
+	stored := &meter{ctx: ctx, r: rc, done: report}
 	w := bufio.NewWriterSize(f, 1<<20)
 	err = copyLayer(w, stored, l, c.maxSize())
 	err = errors.Join(err, w.Flush())

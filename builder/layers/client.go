@@ -7,11 +7,10 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"golang.org/x/sync/errgroup"
 )
 
-// parallel is how many images are opened, or layers fetched, at a time.
-const parallel = 4
+// Parallel is how many images are opened, or layers fetched, at a time.
+const Parallel = 4
 
 // Client opens images. Its zero value uses the credentials of docker login, TLS,
 // and the images for linux/amd64, and resolves every tag.
@@ -35,20 +34,6 @@ func (c *Client) Open(ctx context.Context, ref Reference) (*Image, error) {
 		return nil, fmt.Errorf("open %s: %w", ref, err)
 	}
 	return img, nil
-}
-
-// OpenAll opens images in parallel; they come in the order of refs.
-func (c *Client) OpenAll(ctx context.Context, refs []Reference) ([]*Image, error) {
-	images := make([]*Image, len(refs))
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(parallel)
-	for i, ref := range refs {
-		group.Go(func() (err error) {
-			images[i], err = c.Open(ctx, ref)
-			return err
-		})
-	}
-	return images, group.Wait()
 }
 
 func (c *Client) open(ctx context.Context, ref Reference) (*Image, error) {
