@@ -22,7 +22,8 @@ type Certificate struct {
 // Signed reports whether the image has a certificate table.
 func (m *Image) Signed() bool { return m.directories[directoryCertificates].Size > 0 }
 
-// Certificates lists the entries of the certificate table.
+// Certificates lists the entries of the certificate table. Zeros that pad an entry
+// may follow its data.
 func (m *Image) Certificates() ([]Certificate, error) {
 	var list []Certificate
 	for rest := m.raw[m.contentEnd():]; len(rest) > 0; {
@@ -40,15 +41,20 @@ func (m *Image) Certificates() ([]Certificate, error) {
 }
 
 // SetCertificates replaces the certificate table; with no argument it removes it.
+// An entry's length counts its padding, as Microsoft's signtool does it: UEFI
+// leaves that open, and osslsigncode before 2.9 reads no other entry.
 func (m *Image) SetCertificates(certificates ...Certificate) error {
 	end := m.contentEnd()
 	raw := append(m.raw[:end:end], make([]byte, padding(end))...)
 	start := len(raw)
 	for _, c := range certificates {
-		head := winCertificate{uint32(sizeCertificate + len(c.Data)), c.Revision, c.Type}
+		size := sizeCertificate + len(c.Data)
+		size += padding(size)
+		head := winCertificate{uint32(size), c.Revision, c.Type}
+		next := len(raw) + size
 		raw, _ = binary.Append(raw, binary.LittleEndian, head) // a fixed-size record: it cannot fail
 		raw = append(raw, c.Data...)
-		raw = append(raw, make([]byte, padding(len(raw)))...)
+		raw = append(raw, make([]byte, next-len(raw))...)
 	}
 	if len(raw) > math.MaxUint32 {
 		return errors.New("set certificate table: image would pass 4 GiB")

@@ -1,6 +1,7 @@
 package pkcs7
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/asn1"
@@ -84,12 +85,16 @@ func Parse(b []byte) (*SignedData, error) {
 	return s, nil
 }
 
-// ParseContentInfo reads what MarshalContentInfo writes.
+// maxPadding is how many zeros may follow a ContentInfo in a PE image.
+const maxPadding = 7
+
+// ParseContentInfo reads what MarshalContentInfo writes, and the zeros behind it
+// that pad an attribute certificate to eight bytes (UEFI 2.10, 32.2.4).
 func ParseContentInfo(b []byte) (*SignedData, error) {
 	input := cryptobyte.String(b)
 	var info, content cryptobyte.String
 	var oid asn1.ObjectIdentifier
-	if !input.ReadASN1(&info, der.SEQUENCE) || !input.Empty() ||
+	if !input.ReadASN1(&info, der.SEQUENCE) || len(input) > maxPadding || len(bytes.Trim(input, "\x00")) > 0 ||
 		!info.ReadASN1ObjectIdentifier(&oid) || !oid.Equal(oidSignedData()) ||
 		!info.ReadASN1(&content, context(0)) || !info.Empty() {
 		return nil, errors.New("parse signature: not a PKCS #7 ContentInfo with SignedData")

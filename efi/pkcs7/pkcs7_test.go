@@ -144,8 +144,10 @@ func TestParseRefuses(t *testing.T) {
 			t.Errorf("ParseContentInfo of the first %d bytes succeeded", n)
 		}
 	}
-	if _, err := ParseContentInfo(append(bytes.Clone(b), 0)); err == nil {
-		t.Error("ParseContentInfo with a byte too many succeeded")
+	for tail, ok := range map[string]bool{"\x00": true, "\x00\x00\x00\x00\x00\x00\x00": true, "\x00\x00\x00\x00\x00\x00\x00\x00": false, "\x00\x01": false, "\x01": false} {
+		if _, err := ParseContentInfo(append(bytes.Clone(b), tail...)); (err == nil) != ok {
+			t.Errorf("ParseContentInfo with %q behind it = %v; want success: %v", tail, err, ok)
+		}
 	}
 	if _, err := Parse(b); err == nil {
 		t.Error("Parse of a ContentInfo succeeded")
