@@ -59,6 +59,7 @@ func run(ctx context.Context, image, definition, out string) error {
 		{"memory", func(ctx context.Context) ([]Figure, error) { return memory(ctx, image) }},
 		{"build", func(ctx context.Context) ([]Figure, error) { return build(ctx, definition) }},
 		{"verity", verityThroughput},
+		{"comparison", func(ctx context.Context) ([]Figure, error) { return compare(ctx, definition) }},
 	} {
 		fmt.Fprintf(os.Stderr, "bench: %s\n", measure.name)
 		figures, err := measure.do(ctx)
