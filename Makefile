@@ -53,6 +53,7 @@ test: qemu ## every test, the ones in QEMU included
 	@scripts/test
 
 bench: qemu ## the figures that the README quotes, as a table and in out/bench.json
+	@scripts/setup bench
 	@go run ./qemu-tests/bench -image out/qemu/disk.raw -json out/bench.json
 
 lint: ## gofmt, go vet, shellcheck, go.mod
