@@ -19,7 +19,7 @@ import (
 // compress, as binaries' data does not.
 const (
 	treeFiles   = 8000
-	treeSize    = 905 << 20 // with the OS's own usr, as much as a slot of 1 GiB holds
+	treeSize    = 880 << 20 // with the OS's own usr, as much as a slot of 1 GiB holds
 	treePattern = 1 << 20
 )
 
@@ -56,13 +56,9 @@ func (c *comparison) path(name string) string { return filepath.Join(c.dir, name
 
 // prepare makes the layer, and the merged tree as a directory and as a tar.
 func (c *comparison) prepare(definition string) error {
-	absolute, err := filepath.Abs(definition)
-	if err != nil {
-		return err
-	}
 	for path, text := range map[string]string{
 		"rootfs/big/layer.yaml": "description: a large tree\n",
-		"big.yaml":              "extends: " + absolute + "\nimages: [oci:layers:big]\nslot-fill: 1.0\n",
+		"big.yaml":              "extends: ../../" + definition + "\nimages: [oci:layers:big]\nslot-fill: 1.0\n",
 	} {
 		if err := os.MkdirAll(filepath.Dir(c.path(path)), 0o777); err != nil {
 			return err
@@ -93,7 +89,7 @@ func (c *comparison) prepare(definition string) error {
 // logarithmic scale, the same at every run.
 func writeTree(dir string) error {
 	noise := pattern(treePattern)
-	text := []byte(strings.Repeat("the quick brown fox jumps over the lazy dog, again and again\n", treePattern/61))
+	text := words(16 * treePattern)
 	for left, i := treeSize, 0; i < treeFiles && left > 0; i++ {
 		// 13 sizes from 1 KiB to 4 MiB less a bit; their mean is what the tree needs.
 		size := min(left, (1<<10)<<(i%13)*treeSize/treeFiles/(645<<10)+i%997)
@@ -111,6 +107,16 @@ func writeTree(dir string) error {
 		}
 	}
 	return nil
+}
+
+// words is text that compresses about as text does.
+func words(size int) []byte {
+	noise := pattern(size)
+	text := make([]byte, 0, size)
+	for i := 0; len(text) < size-16; i += 2 {
+		text = fmt.Appendf(text, "%c%x ", 'a'+noise[i]%26, noise[i+1]%64)
+	}
+	return text
 }
 
 // writeFile writes size bytes of source, over and over, each file its own.
@@ -181,8 +187,8 @@ func (c *comparison) theirs() []Figure {
 		{"mkfs.erofs", "uncompressed, from a directory", []string{"mkfs.erofs", "-T0", c.path("out.erofs"), c.path("tree")}},
 		{"veritysetup format", "the hash tree of that file", []string{"veritysetup", "format", c.path("out.erofs"), c.path("out.verity")}},
 		{"mksquashfs", "zstd level 3, from a directory", []string{"mksquashfs", c.path("tree"), c.path("out.squashfs"), "-comp", "zstd", "-Xcompression-level", "3", "-noappend", "-quiet", "-no-progress"}},
-		{"sqfstar", "zstd level 3, from the tar", []string{"sh", "-c", `exec sqfstar -comp zstd -Xcompression-level 3 -quiet -no-progress "$1" < "$2"`, "sqfstar", c.path("tar.squashfs"), c.path("tree.tar")}},
-		{"mkosi", "a squashfs and no more (-t plain_squashfs, zstd), from a directory, no packages", []string{"unshare", "-m", "sh", "-c", mkosi, "mkosi", c.dir}},
+		{"sqfstar", "lz4 (it takes no level for zstd), from the tar", []string{"sh", "-c", `exec sqfstar -comp lz4 -quiet -no-progress "$1" < "$2"`, "sqfstar", c.path("tar.squashfs"), c.path("tree.tar")}},
+		{"mkosi", "a squashfs and no more (-t plain_squashfs, lz4), from a directory, no packages", []string{"unshare", "-m", "sh", "-c", mkosi, "mkosi", c.dir}},
 	} {
 		took, err := timed(c.ctx, nil, tool.args[0], tool.args[1:]...)
 		if err != nil {
@@ -205,5 +211,5 @@ mkdir -p base/etc/apt/sources.list.d base/etc/apt/apt.conf.d base/etc/apt/prefer
 	base/etc/kernel/install.d base/etc/dpkg/dpkg.cfg.d base/usr/sbin base/usr/lib base/var/lib/dpkg
 for tool in apt-get apt-cache; do mount --bind /bin/true /usr/bin/$tool; done
 exec mkosi --distribution debian --release bookworm --with-docs=yes --base-image base --extra-tree tree \
-	-t plain_squashfs --compress-fs=zstd -o mkosi.raw --force build
+	-t plain_squashfs --compress-fs=lz4 -o mkosi.raw --force build
 `

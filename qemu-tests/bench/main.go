@@ -38,29 +38,36 @@ func main() {
 	image := flag.String("image", "out/qemu/disk.raw", "measure this image: `FILE`")
 	definition := flag.String("definition", "images/qemu.yaml", "time the build of this definition: `FILE`")
 	out := flag.String("json", "", "write the figures to `FILE`")
+	only := flag.String("only", "", "measure this `GROUP` alone: sizes, kernel, boot, …")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *image, *definition, *out); err != nil {
+	if err := run(ctx, options{*image, *definition, *out, *only}); err != nil {
 		fmt.Fprintf(os.Stderr, "error: bench: %v\n", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, image, definition, out string) error {
+// options are the flags.
+type options struct{ image, definition, out, only string }
+
+func run(ctx context.Context, o options) error {
 	results := Results{Date: time.Now().UTC().Truncate(time.Second), CPUs: runtime.NumCPU()}
 	for _, measure := range []struct {
 		name string
 		do   func(context.Context) ([]Figure, error)
 	}{
-		{"sizes", func(context.Context) ([]Figure, error) { return sizes(image) }},
+		{"sizes", func(context.Context) ([]Figure, error) { return sizes(o.image) }},
 		{"kernel", kernel},
-		{"boot", func(ctx context.Context) ([]Figure, error) { return boot(ctx, image) }},
-		{"memory", func(ctx context.Context) ([]Figure, error) { return memory(ctx, image) }},
-		{"build", func(ctx context.Context) ([]Figure, error) { return build(ctx, definition) }},
+		{"boot", func(ctx context.Context) ([]Figure, error) { return boot(ctx, o.image) }},
+		{"memory", func(ctx context.Context) ([]Figure, error) { return memory(ctx, o.image) }},
+		{"build", func(ctx context.Context) ([]Figure, error) { return build(ctx, o.definition) }},
 		{"verity", verityThroughput},
-		{"comparison", func(ctx context.Context) ([]Figure, error) { return compare(ctx, definition) }},
+		{"comparison", func(ctx context.Context) ([]Figure, error) { return compare(ctx, o.definition) }},
 	} {
+		if o.only != "" && o.only != measure.name {
+			continue
+		}
 		fmt.Fprintf(os.Stderr, "bench: %s\n", measure.name)
 		figures, err := measure.do(ctx)
 		if err != nil {
@@ -68,17 +75,20 @@ func run(ctx context.Context, image, definition, out string) error {
 		}
 		results.Figures = append(results.Figures, figures...)
 	}
+	if results.Figures == nil {
+		return fmt.Errorf("there is no group %q", o.only)
+	}
 	if err := print(results); err != nil {
 		return err
 	}
-	if out == "" {
+	if o.out == "" {
 		return nil
 	}
 	data, err := json.MarshalIndent(results, "", "  ")
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(out, append(data, '\n'), 0o666)
+	return os.WriteFile(o.out, append(data, '\n'), 0o666)
 }
 
 func print(r Results) error {
