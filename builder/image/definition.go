@@ -2,6 +2,7 @@ package image
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -28,16 +29,26 @@ type Definition struct {
 	Images   []ImageRef // bottom up
 	Cmdline  []string   // kernel parameters, in order
 	// Drop lists paths of the merged tree that are left out on purpose.
-	Drop []string
-	// UsrMerge decides what happens when a layer has a directory where a lower
-	// one has a link to a directory: "error", "follow" or "replace".
-	UsrMerge tree.LinkPolicy
+	Drop []Line
+	// Policy decides about overwrites between images and the usr-merge conflict.
+	Policy tree.Policy
 	// SlotFill is the part of a slot that usr may fill, 0.5 unless the definition says otherwise.
 	SlotFill float64
 	// Enroll makes the image enrol its keys in firmware that is in setup mode:
 	// "off", "manual" (a menu entry), or "force" (at the next boot).
 	Enroll string
 }
+
+// Line is an entry of a definition's list, and where it stands. The place is no
+// part of what an image is made of: it is left out of JSON.
+type Line struct {
+	Text   string
+	File   string `json:"-"`
+	Number int    `json:"-"`
+}
+
+// Origin tells where the line stands: "images/qemu.yaml:7".
+func (l Line) Origin() string { return fmt.Sprintf("%s:%d", l.File, l.Number) }
 
 // ImageRef is a container image that a definition names.
 type ImageRef struct {
@@ -65,17 +76,23 @@ func (r ImageRef) wrap(err error) error {
 
 // file is the YAML form of a definition.
 type file struct {
-	Extends  string          `yaml:"extends"`
-	Name     string          `yaml:"name"`
-	Version  string          `yaml:"version"`
-	Released time.Time       `yaml:"released"`
-	Platform string          `yaml:"platform"`
-	Images   []yaml.Node     `yaml:"images"`
-	Cmdline  []string        `yaml:"cmdline"`
-	Drop     []string        `yaml:"drop"`
-	UsrMerge tree.LinkPolicy `yaml:"usr-merge"`
-	SlotFill float64         `yaml:"slot-fill"`
-	Enroll   string          `yaml:"enroll"`
+	Extends  string      `yaml:"extends"`
+	Name     string      `yaml:"name"`
+	Version  string      `yaml:"version"`
+	Released time.Time   `yaml:"released"`
+	Platform string      `yaml:"platform"`
+	Images   []yaml.Node `yaml:"images"`
+	Cmdline  []string    `yaml:"cmdline"`
+	Drop     []yaml.Node `yaml:"drop"`
+	Policy   policy      `yaml:"policy"`
+	SlotFill float64     `yaml:"slot-fill"`
+	Enroll   yaml.Node   `yaml:"enroll"`
+}
+
+// policy is the YAML form of tree.Policy.
+type policy struct {
+	Overwrites yaml.Node `yaml:"overwrites"`
+	UsrMerge   yaml.Node `yaml:"usr-merge"`
 }
 
 // maxExtends bounds a chain of definitions.
@@ -84,7 +101,7 @@ const maxExtends = 8
 // LoadDefinition reads a definition and those it extends: lists add up, the
 // extended one's first; a value replaces the extended one's.
 func LoadDefinition(path string) (*Definition, error) {
-	d := &Definition{UsrMerge: tree.LinksError, SlotFill: 0.5, Enroll: "off"}
+	d := &Definition{Policy: tree.Policy{Links: tree.LinksError, Overwrites: tree.OverwritesAllow}, SlotFill: 0.5, Enroll: "off"}
 	if err := d.load(path, maxExtends); err != nil {
 		return nil, err
 	}
@@ -135,14 +152,18 @@ func (d *Definition) merge(f *file, path string) error {
 	override(&d.Name, f.Name)
 	override(&d.Version, f.Version)
 	override(&d.Platform, f.Platform)
-	override(&d.UsrMerge, f.UsrMerge)
-	override(&d.Enroll, f.Enroll)
 	override(&d.SlotFill, f.SlotFill)
 	if !f.Released.IsZero() {
 		d.Released = f.Released.UTC()
 	}
 	d.Cmdline = append(d.Cmdline, f.Cmdline...)
-	d.Drop = append(d.Drop, f.Drop...)
+	for _, node := range f.Drop {
+		line := Line{File: path, Number: node.Line}
+		if err := node.Decode(&line.Text); err != nil || line.Text == "" {
+			return fmt.Errorf("definition %s: drop: want a path of the merged tree", line.Origin())
+		}
+		d.Drop = append(d.Drop, line)
+	}
 	for _, node := range f.Images {
 		ref := ImageRef{Dir: filepath.Dir(path), File: path, Line: node.Line}
 		if err := node.Decode(&ref.Ref); err != nil || ref.Ref == "" {
@@ -150,6 +171,31 @@ func (d *Definition) merge(f *file, path string) error {
 		}
 		d.Images = append(d.Images, ref)
 	}
+	if err := d.choose(f); err != nil {
+		return fmt.Errorf("definition %s:%w", path, err)
+	}
+	return nil
+}
+
+// choose takes over the keys that have a few words to choose from.
+func (d *Definition) choose(f *file) error {
+	return cmp.Or(
+		oneOf(&d.Policy.Overwrites, "policy: overwrites", f.Policy.Overwrites, tree.OverwritesAllow, tree.OverwritesError),
+		oneOf(&d.Policy.Links, "policy: usr-merge", f.Policy.UsrMerge, tree.LinksError, tree.LinksFollow, tree.LinksReplace),
+		oneOf(&d.Enroll, "enroll", f.Enroll, "off", "manual", "force"),
+	)
+}
+
+// oneOf sets value to the word at node, where there is one. The error starts with the line.
+func oneOf[T ~string](value *T, key string, node yaml.Node, words ...T) error {
+	if node.IsZero() {
+		return nil
+	}
+	var word T
+	if err := node.Decode(&word); err != nil || !slices.Contains(words, word) {
+		return fmt.Errorf("%d: %s: %q: want one of %q", node.Line, key, node.Value, words)
+	}
+	*value = word
 	return nil
 }
 
@@ -181,10 +227,6 @@ func (d *Definition) validate() error {
 		return fail("released: %s is outside what FAT can hold, 1980 to 2107", d.Released.Format(time.RFC3339))
 	case len(d.Images) == 0:
 		return fail("images: none; an image is made of at least one container image")
-	case !slices.Contains([]tree.LinkPolicy{tree.LinksError, tree.LinksFollow, tree.LinksReplace}, d.UsrMerge):
-		return fail("usr-merge: %q: want error, follow or replace", d.UsrMerge)
-	case !slices.Contains([]string{"off", "manual", "force"}, d.Enroll):
-		return fail("enroll: %q: want off, manual or force", d.Enroll)
 	case d.SlotFill <= 0 || d.SlotFill > 1:
 		return fail("slot-fill: %v: want a part of a slot, above 0 and up to 1", d.SlotFill)
 	}

@@ -25,17 +25,18 @@ func writeDefinition(t *testing.T, dir, name, text string) string {
 
 func TestLoadDefinition(t *testing.T) {
 	dir := t.TempDir()
-	base := writeDefinition(t, dir, "base.yaml", goodDefinition+"cmdline: [quiet]\nslot-fill: 0.4\n")
-	path := writeDefinition(t, dir, "top.yaml", "extends: base.yaml\nplatform: qemu\nversion: 2.0-rc1\nimages:\n  - oci:b\ncmdline: [console=ttyS0]\n")
+	base := writeDefinition(t, dir, "base.yaml", goodDefinition+"cmdline: [quiet]\ndrop: [var/log]\nslot-fill: 0.4\npolicy: {overwrites: error, usr-merge: replace}\nenroll: manual\n")
+	path := writeDefinition(t, dir, "top.yaml", "extends: base.yaml\nplatform: qemu\nversion: 2.0-rc1\nimages:\n  - oci:b\ncmdline: [console=ttyS0]\npolicy:\n  usr-merge: follow\n")
 	got, err := LoadDefinition(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := &Definition{
 		File: path, Name: "Test", Version: "2.0-rc1", Platform: "qemu", Released: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
-		Images:   []ImageRef{{Ref: "oci:a", Dir: dir, File: base, Line: 4}, {Ref: "oci:b", Dir: dir, File: path, Line: 5}},
-		Cmdline:  []string{"quiet", "console=ttyS0"},
-		UsrMerge: tree.LinksError, SlotFill: 0.4, Enroll: "off",
+		Images:  []ImageRef{{Ref: "oci:a", Dir: dir, File: base, Line: 4}, {Ref: "oci:b", Dir: dir, File: path, Line: 5}},
+		Cmdline: []string{"quiet", "console=ttyS0"},
+		Drop:    []Line{{Text: "var/log", File: base, Number: 6}},
+		Policy:  tree.Policy{Links: tree.LinksFollow, Overwrites: tree.OverwritesError}, SlotFill: 0.4, Enroll: "manual",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("LoadDefinition (-want +got):\n%s", diff)
@@ -55,12 +56,19 @@ func TestLoadDefinitionRefuses(t *testing.T) {
 		strings.Replace(goodDefinition, "2026-", "1970-", 1):               "released:",
 		strings.Replace(goodDefinition, "[oci:a]", "[]", 1):                "images: none",
 		strings.Replace(goodDefinition, "[oci:a]", "[{a: b}]", 1):          ":4: images: want a reference",
+		goodDefinition + "drop:\n- {a: b}\n":                               ":6: drop: want a path",
+		goodDefinition + "drop: ['']\n":                                    ":5: drop: want a path",
 		goodDefinition + "cmdline: [usrhash=0]\n":                          "the builder sets usrhash",
 		goodDefinition + "cmdline: [ketch.dev]\n":                          "the builder sets ketch.dev",
 		goodDefinition + "cmdline: ['a b']\n":                              "one parameter an entry",
 		goodDefinition + "cmdline: ['']\n":                                 "empty parameter",
-		goodDefinition + "usr-merge: maybe\n":                              "usr-merge:",
-		goodDefinition + "enroll: sometimes\n":                             "enroll:",
+		goodDefinition + "policy: {usr-merge: maybe}\n":                    `:5: policy: usr-merge: "maybe": want one of ["error" "follow" "replace"]`,
+		goodDefinition + "policy:\n\n  overwrites: [error]\n":              `:7: policy: overwrites: "": want one of ["allow" "error"]`,
+		goodDefinition + "policy:\n  overwrites:\n":                        `:6: policy: overwrites: "": want`,
+		goodDefinition + "policy:\n  overwrite: error\n":                   "overwrite",
+		goodDefinition + "policy: error\n":                                 "line 5",
+		goodDefinition + "usr-merge: error\n":                              "usr-merge",
+		goodDefinition + "enroll: sometimes\n":                             ":5: enroll:",
 		goodDefinition + "slot-fill: 1.5\n":                                "slot-fill:",
 		goodDefinition + "extends: definition.yaml\n":                      "do they extend each other",
 	} {

@@ -2,25 +2,40 @@ package image
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"slices"
+	"strings"
 
 	"ketch/builder/hint"
 	"ketch/builder/layers"
 	"ketch/builder/tree"
+	"ketch/layout"
 )
 
-// Merge merges the images of a definition and maps the tree to the shape of the OS.
-func Merge(ctx context.Context, from Source, d *Definition) (*Stack, error) {
+// Merge merges the images of a definition and maps the tree to the shape of the
+// OS. The files that the builder makes itself are in it, with no content yet.
+func Merge(ctx context.Context, from Source, d *Definition) (s *Stack, err error) {
 	images, err := from.open(ctx, d.Images)
 	if err != nil {
 		return nil, err
 	}
-	return mergeOS(ctx, from, d, images)
+	if s, err = mergeOS(ctx, from, d, images); err != nil {
+		return nil, err
+	}
+	for _, name := range generated() {
+		err = errors.Join(err, s.Tree.Put(name[1:], tree.File(nil, 0o644, d.Released), nil))
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
 }
 
+// generated lists the files of usr that the builder makes itself.
+func generated() []string { return []string{layout.OSRelease, layout.ImageInfo, layout.SBOM} }
+
 func mergeOS(ctx context.Context, from Source, d *Definition, images []*layers.Image) (*Stack, error) {
-	s, err := from.merge(ctx, d.Images, images, tree.Policy{Links: d.UsrMerge})
+	s, err := from.merge(ctx, d.Images, images, d.Policy)
 	if err != nil {
 		return nil, err
 	}
@@ -31,18 +46,42 @@ func mergeOS(ctx context.Context, from Source, d *Definition, images []*layers.I
 	return s, nil
 }
 
-// mapOS leaves usr/ and boot/, and nothing else, in the tree.
+// mapOS leaves usr/ and boot/, and nothing else, in the tree. What the image does
+// without is listed in LeftOut.
 func (s *Stack) mapOS(d *Definition) error {
-	report, err := s.Tree.MapOS(d.Drop, &tree.Origin{Place: d.File})
+	for _, path := range d.Drop {
+		dropped, err := s.Tree.Drop(path.Text, &tree.Origin{Place: path.Origin()})
+		if err != nil {
+			return fmt.Errorf("definition %s: %w", path.Origin(), err)
+		}
+		s.LeftOut = append(s.LeftOut, dropped)
+	}
+	report, err := s.Tree.MapOS(nil, nil)
 	if err != nil {
 		return fmt.Errorf("definition %s: %w", d.File, err)
 	}
-	s.LeftOut = slices.Concat(report.Dropped, report.Ignored)
+	s.LeftOut = append(s.LeftOut, report.Ignored...)
+	s.LeftOut = append(s.LeftOut, s.unusedBoot()...)
 	if usr := s.Tree.Lookup("usr"); usr == nil || len(usr.Children) == 0 {
 		return hint.Add(fmt.Errorf("definition %s: the merged tree has no usr/", d.File), "an OS image is made of container images that carry files under /usr")
 	}
 	s.Tree.ClampTimes(d.Released)
 	return nil
+}
+
+// unusedBoot lists the files of boot/ that no part of the image is made of.
+func (s *Stack) unusedBoot() (unused []tree.Removal) {
+	used := map[*tree.Node]bool{}
+	for _, part := range new(bootFiles).parts() {
+		used[s.Tree.Lookup(part.name)], used[s.Tree.Follow(part.name)] = true, true
+	}
+	s.Tree.Walk(func(name string, n *tree.Node) error {
+		if strings.HasPrefix(name, "boot/") && !n.IsDir() && !used[n] {
+			unused = append(unused, tree.Removal{Path: name, Files: 1, Bytes: n.Size})
+		}
+		return nil
+	})
+	return unused
 }
 
 func (b *build) merge(ctx context.Context) (err error) {

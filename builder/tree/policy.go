@@ -75,7 +75,7 @@ func (e *LinkConflict) Error() string {
 
 // Hint says what can be done.
 func (e *LinkConflict) Hint() string {
-	return fmt.Sprintf("install the files of the directory below %s in their image, or say what is meant: "+
+	return fmt.Sprintf("install the files of the directory below %s in their image, or say under policy: in the definition what is meant: "+
 		"usr-merge: follow (both are the directory that the link leads to) or usr-merge: replace (the later one wins)", e.Target)
 }
 
@@ -95,7 +95,7 @@ func (c change) mayOverwrite(name string, old *Node) error {
 	if c.t.policy.Overwrites != OverwritesError || c.by.Image == "" || old.Origin.Image == c.by.Image {
 		return nil
 	}
-	return hint.Add(&Overwrite{name, old.Origin}, "allow overwrites in the definition, or remove the file from one of the images")
+	return hint.Add(&Overwrite{name, old.Origin}, "take overwrites: error out of the definition's policy, or the file out of one of the images")
 }
 
 // directoryOverLink decides what becomes of a directory where the lower view

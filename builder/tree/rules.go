@@ -117,17 +117,28 @@ type mapping struct {
 
 func (m mapping) drop(names []string) error {
 	for _, name := range names {
-		n, real, err := m.t.find(name, false)
+		dropped, err := m.t.Drop(name, m.by)
 		if err != nil {
-			return hint.Add(fmt.Errorf("drop %w", err), "take it off the definition's drop list")
+			return err
 		}
-		if real == "." {
-			return fmt.Errorf("drop %s: the root cannot be dropped", name)
-		}
-		m.report.Dropped = append(m.report.Dropped, measure(real, n))
-		m.t.remove(real, Step{Action: Dropped, Origin: m.by})
+		m.report.Dropped = append(m.report.Dropped, dropped)
 	}
 	return nil
+}
+
+// Drop gives up a name, and what is below it. by, the place in the definition
+// that says so, goes into the history of the names.
+func (t *Tree) Drop(name string, by *Origin) (Removal, error) {
+	n, real, err := t.find(name, false)
+	if err != nil {
+		return Removal{}, hint.Add(fmt.Errorf("drop %w", err), "take it off the definition's drop list")
+	}
+	if real == "." {
+		return Removal{}, fmt.Errorf("drop %s: the root cannot be dropped", name)
+	}
+	dropped := measure(real, n)
+	t.remove(real, Step{Action: Dropped, Origin: by})
+	return dropped, nil
 }
 
 // apply moves one directory of the root where its rule says.
