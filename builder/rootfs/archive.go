@@ -28,6 +28,19 @@ type packaged struct {
 type archive struct {
 	files map[string]*packaged // by path in the layer, directories left out
 	kept  map[string]bool      // the paths that go into the layer
+	given map[string][]string  // package → what the layer has from it, by its path there
+}
+
+func newArchive() *archive {
+	return &archive{files: map[string]*packaged{}, kept: map[string]bool{}, given: map[string][]string{}}
+}
+
+// give puts a file into the layer and notes the packages it is from.
+func (a *archive) give(l *layer, name string, f *file, owners ...string) error {
+	for _, owner := range owners {
+		a.given[owner] = append(a.given[owner], name)
+	}
+	return l.files.add(name, f)
 }
 
 // maxUnpacked bounds what one package may unpack to, in memory.
@@ -235,7 +248,7 @@ func (a *archive) place(l *layer, name, from string) error {
 		return fmt.Errorf("place %s: no package has %s", name, from)
 	}
 	a.files[from].used = true
-	return l.files.add(name, regular(plain, inMemory(content)))
+	return a.give(l, name, regular(plain, inMemory(content)), a.files[from].owner)
 }
 
 // concatenate joins text files, each ended by a line feed.
@@ -245,6 +258,7 @@ func (a *archive) concatenate(l *layer, name, pattern string) error {
 		return err
 	}
 	var joined bytes.Buffer
+	owners := map[string]bool{}
 	for _, from := range names {
 		content, ok, err := a.read(from)
 		if err != nil {
@@ -254,12 +268,13 @@ func (a *archive) concatenate(l *layer, name, pattern string) error {
 			return fmt.Errorf("concatenate %s: %s leads nowhere", name, from)
 		}
 		a.files[from].used = true
+		owners[a.files[from].owner] = true
 		joined.Write(content)
 		if !bytes.HasSuffix(content, []byte("\n")) {
 			joined.WriteByte('\n')
 		}
 	}
-	return l.files.add(name, regular(plain, inMemory(joined.Bytes())))
+	return a.give(l, name, regular(plain, inMemory(joined.Bytes())), slices.Sorted(maps.Keys(owners))...)
 }
 
 // owners are the packages that gave something to the layer.

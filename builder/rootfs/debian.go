@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"ketch/builder/rootfs/apt"
+	"ketch/builder/sbom/inventory"
 )
 
 // debian takes files out of Debian packages. A package's usr-split paths (/bin,
@@ -45,16 +46,22 @@ func (d *debian) apply(ctx context.Context, b *build, l *layer) error {
 	if err != nil {
 		return err
 	}
-	a := &archive{files: map[string]*packaged{}, kept: map[string]bool{}}
+	a := newArchive()
 	for i, p := range paths {
 		control, err := a.unpack(p)
 		if err != nil {
 			return fmt.Errorf("unpack %s: %w", path.Base(p), err)
 		}
-		l.record.Debian = append(l.record.Debian, debianPackage{control.Package, control.Version, control.Source, d.files[i].SHA256})
+		l.record.Debian = append(l.record.Debian, inventory.Debian{
+			Name: control.Package, Version: control.Version, Architecture: control.Architecture, Source: control.Source, SHA256: d.files[i].SHA256,
+		})
 	}
 	if err := d.pick(a, l); err != nil {
 		return err
+	}
+	for i := range l.record.Debian {
+		p := &l.record.Debian[i]
+		p.Files = a.given[p.Name]
 	}
 	return a.checkUsed(d.Packages)
 }
@@ -81,7 +88,7 @@ func (d *debian) pick(a *archive, l *layer) error {
 		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.kept)) {
-		if err := l.files.add(name, a.files[name].file); err != nil {
+		if err := a.give(l, name, a.files[name].file, a.files[name].owner); err != nil {
 			return err
 		}
 	}

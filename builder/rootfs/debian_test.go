@@ -2,7 +2,6 @@ package rootfs
 
 import (
 	"crypto/sha256"
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -15,6 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ketch/builder/rootfs/apt"
+	"ketch/builder/rootfs/gocmd"
+	"ketch/builder/sbom/inventory"
 	"ketch/layout/oracle"
 )
 
@@ -153,6 +154,9 @@ func TestDebian(t *testing.T) {
 	if got, want := l.record.debianLabel(), "tool=1.0-1 libs=1.0-1 certs=1.0-1"; got != want {
 		t.Errorf("label %q; want %q", got, want)
 	}
+	if got, want := l.record.Debian[2].Files, []string{"boot/stub", "usr/share/all.crt", "usr/share/doc/certs/copyright"}; !slices.Equal(got, want) {
+		t.Errorf("certs gave %q; want %q", got, want)
+	}
 	checkRuns(t, l)
 }
 
@@ -227,18 +231,23 @@ func TestDebianErrors(t *testing.T) {
 
 func TestRecord(t *testing.T) {
 	l := newLayer(&definition{name: "test"})
-	l.record.Debian = []debianPackage{{Name: "b", Version: "2"}, {Name: "a", Version: "1", Source: "s"}}
-	if err := (recorded{}).apply(t.Context(), nil, l); err != nil {
+	l.record.Debian = []inventory.Debian{{Name: "b", Version: "2", Files: []string{"usr/b"}}, {Name: "a", Version: "1", Source: "s"}}
+	if err := (recorded{}).apply(t.Context(), &build{module: "../..", compiler: &gocmd.Compiler{Module: "../.."}}, l); err != nil {
 		t.Fatal(err)
 	}
-	var got record
-	if err := json.Unmarshal(l.files["usr/share/ketch/packages/test.json"].content.(inMemory), &got); err != nil {
+	got, err := inventory.Parse(l.files["usr/share/ketch/packages/test.json"].content.(inMemory))
+	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(l.record, got); diff != "" || !slices.IsSortedFunc(got.Debian, func(a, b debianPackage) int { return strings.Compare(a.Name, b.Name) }) {
+	want := &inventory.Layer{
+		Layer:  "test",
+		Own:    &inventory.Module{ModuleVersion: inventory.ModuleVersion{Path: "ketch", Version: "(devel)"}, Licence: "Apache-2.0"},
+		Debian: []inventory.Debian{{Name: "a", Version: "1", Source: "s"}, {Name: "b", Version: "2", Files: []string{"usr/b"}}},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("record (-want +got):\n%s", diff)
 	}
-	if want := "a=1 b=2"; got.debianLabel() != want {
-		t.Errorf("label %q; want %q", got.debianLabel(), want)
+	if want := "a=1 b=2"; l.record.debianLabel() != want {
+		t.Errorf("label %q; want %q", l.record.debianLabel(), want)
 	}
 }

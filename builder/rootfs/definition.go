@@ -24,6 +24,7 @@ type definition struct {
 	Labels      map[string]string `yaml:"labels"`
 
 	Kernel  *kernel           `yaml:"kernel"`
+	EFI     map[string]string `yaml:"efi"` // path → C file in the layer's folder
 	Debian  *debian           `yaml:"debian"`
 	Go      []*program        `yaml:"go"`
 	Busybox *busybox          `yaml:"busybox"`

@@ -41,7 +41,7 @@ func (b *build) addProgram(ctx context.Context, l *layer, place string, p gocmd.
 	if err != nil {
 		return err
 	}
-	if err := l.record.addProgram(place, binary, p); err != nil {
+	if err := b.record(ctx, l, binary, recordOf(place, p)); err != nil {
 		return err
 	}
 	return l.files.add(place, regular(executable, onDisk(binary)))

@@ -62,7 +62,7 @@ func (i *image) root(ctx context.Context, b *build, l *layer) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := l.record.addProgram(i.Path+":"+i.Program.Path, binary, i.Program.resolved); err != nil {
+	if err := b.record(ctx, l, binary, recordOf(i.Path+":"+i.Program.Path, i.Program.resolved)); err != nil {
 		return nil, err
 	}
 	files := contents{i.Program.Path: regular(executable, onDisk(binary))}

@@ -63,6 +63,9 @@ func (d *definition) steps() []step {
 	if d.Kernel != nil {
 		steps = append(steps, step{"kernel", d.Kernel})
 	}
+	if len(d.EFI) > 0 {
+		steps = append(steps, step{"EFI programs", efiPrograms{d.dir, d.EFI}})
+	}
 	if d.Debian != nil {
 		steps = append(steps, step{"Debian packages", d.Debian})
 	}

@@ -8,53 +8,69 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"slices"
 	"strings"
 
 	"ketch/builder/rootfs/gocmd"
+	"ketch/builder/sbom/inventory"
+	"ketch/layout"
 )
 
-// recordDir holds one file for each layer that says what the layer is made of.
-const recordDir = "usr/share/ketch/packages"
+// record lists the software in a layer.
+type record inventory.Layer
 
-// record lists the foreign software in a layer.
-type record struct {
-	Layer  string          `json:"layer"`
-	Debian []debianPackage `json:"debian,omitempty"`
-	Go     []goProgram     `json:"go,omitempty"`
-}
-
-type debianPackage struct {
-	Name    string `json:"name"`
-	Version string `json:"version"`
-	Source  string `json:"source,omitempty"` // the source package, where its name or version differs
-	SHA256  string `json:"sha256"`           // of the binary package
-}
-
-type goProgram struct {
-	Path      string         `json:"path"` // in the layer
-	Package   string         `json:"package"`
-	Version   string         `json:"version,omitempty"` // of the module that holds the package
-	Go        string         `json:"go"`                // release
-	Libraries []string       `json:"libraries,omitempty"`
-	Modules   []gocmd.Module `json:"modules,omitempty"`
-}
-
-// addProgram records a program by what the Go linker wrote into it.
-func (r *record) addProgram(path, binary string, p gocmd.Program) error {
+// record notes a program and what it is linked with.
+func (b *build) record(ctx context.Context, l *layer, binary string, p inventory.Program) error {
 	info, err := buildinfo.ReadFile(binary)
 	if err != nil {
 		return err
 	}
-	program := goProgram{Path: path, Package: p.Package, Version: p.Version, Go: info.GoVersion, Libraries: p.Libraries}
+	if p.Linked, err = b.archives(ctx, p.Libraries); err != nil {
+		return err
+	}
+	l.record.addProgram(p, info)
+	return nil
+}
+
+// recordOf is what is known of a program before it is compiled.
+func recordOf(path string, p gocmd.Program) inventory.Program {
+	return inventory.Program{Path: path, Package: p.Package, Version: p.Version, Libraries: p.Libraries}
+}
+
+// addProgram completes a program by what the Go linker wrote into it.
+func (r *record) addProgram(p inventory.Program, info *debug.BuildInfo) {
+	p.Go = info.GoVersion
+	for _, module := range linked(info) {
+		p.Modules = append(p.Modules, module.ModuleVersion)
+		r.addModule(module)
+	}
+	if info.Main.Sum != "" { // built out of somebody else's module
+		r.addModule(moduleOf(&info.Main))
+	}
+	r.Go = append(r.Go, p)
+}
+
+// linked are the modules that a program is made of, its main module left out.
+func linked(info *debug.BuildInfo) []inventory.Module {
+	var modules []inventory.Module
 	for _, dep := range info.Deps {
 		if dep.Replace != nil {
 			dep = dep.Replace
 		}
-		program.Modules = append(program.Modules, gocmd.Module{Path: dep.Path, Version: dep.Version})
+		modules = append(modules, moduleOf(dep))
 	}
-	r.Go = append(r.Go, program)
-	return nil
+	return modules
+}
+
+func moduleOf(m *debug.Module) inventory.Module {
+	return inventory.Module{ModuleVersion: inventory.ModuleVersion{Path: m.Path, Version: m.Version}, Sum: m.Sum}
+}
+
+func (r *record) addModule(m inventory.Module) {
+	if !slices.ContainsFunc(r.Modules, func(other inventory.Module) bool { return other.ModuleVersion == m.ModuleVersion }) {
+		r.Modules = append(r.Modules, m)
+	}
 }
 
 // moduleVersion is the version of a module that the programs are made of.
@@ -84,18 +100,27 @@ func (r *record) debianLabel() string {
 // recorded writes the record into the layer. It is the last step.
 type recorded struct{}
 
-func (recorded) inputs(context.Context, *build) ([]string, error) { return nil, nil }
+func (recorded) inputs(_ context.Context, b *build) ([]string, error) {
+	own, err := b.own()
+	if err != nil {
+		return nil, err
+	}
+	return []string{own.Path, own.Licence}, nil
+}
 
-func (recorded) apply(_ context.Context, _ *build, l *layer) error {
+func (recorded) apply(ctx context.Context, b *build, l *layer) error {
 	if l.record.Debian == nil && l.record.Go == nil {
 		return nil
 	}
-	slices.SortFunc(l.record.Debian, func(a, b debianPackage) int { return strings.Compare(a.Name, b.Name) })
-	content, err := json.MarshalIndent(l.record, "", "  ")
+	if err := l.record.addLicences(ctx, b); err != nil {
+		return err
+	}
+	slices.SortFunc(l.record.Debian, func(a, b inventory.Debian) int { return strings.Compare(a.Name, b.Name) })
+	content, err := json.MarshalIndent(l.record, "", " ")
 	if err != nil {
 		return err
 	}
-	return l.files.add(recordDir+"/"+l.name+".json", regular(plain, inMemory(append(content, '\n'))))
+	return l.files.add(layout.PackagesDir[1:]+"/"+l.name+".json", regular(plain, inMemory(append(content, '\n'))))
 }
 
 // digestFile is the SHA-256 of a file's content, in hex.

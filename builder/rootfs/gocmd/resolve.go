@@ -162,13 +162,13 @@ func (c *Compiler) identifyC(ctx context.Context, key io.Writer, libraries []str
 		fmt.Fprintf(key, "%s\n", line)
 	}
 	for _, library := range libraries {
-		path, err := c.run(ctx, "gcc", "-print-file-name="+library)
+		path, err := c.Library(ctx, library)
 		if err != nil {
 			return err
 		}
-		content, err := os.ReadFile(strings.TrimSpace(string(path)))
-		if err != nil { // gcc answers with the bare name of what it does not find
-			return hint.Add(fmt.Errorf("find static library %s: gcc has none", library), "run scripts/setup")
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return err
 		}
 		fmt.Fprintf(key, "%s %x\n", library, sha256.Sum256(content))
 	}
