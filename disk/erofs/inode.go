@@ -20,6 +20,12 @@ type Stat struct {
 	Mtime    time.Time
 }
 
+// Device splits the number of a device, which is in the form of the kernel's
+// new_encode_dev: 12 bits of major among 20 bits of minor.
+func (s *Stat) Device() (major, minor uint32) {
+	return s.Rdev >> 8 & 0xfff, s.Rdev&0xff | s.Rdev>>12&0xfff00
+}
+
 // inode is an inode as read, its data known to lie within the image.
 type inode struct {
 	Stat

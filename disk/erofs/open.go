@@ -134,3 +134,10 @@ func (f *FS) readAt(p []byte, off int64) error {
 	}
 	return err
 }
+
+// Is tells whether what r holds begins as an EROFS image does.
+func Is(r io.ReaderAt) bool {
+	var magic [4]byte
+	n, _ := r.ReadAt(magic[:], superOffset)
+	return n == len(magic) && binary.LittleEndian.Uint32(magic[:]) == superMagic
+}

@@ -321,3 +321,27 @@ func lookAtEverything(t *testing.T, f *FS) {
 	}
 	_ = f.Describe(f.Size() - 1)
 }
+
+func TestIs(t *testing.T) {
+	img := image(t, small())
+	for _, c := range []struct {
+		name  string
+		bytes []byte
+		want  bool
+	}{
+		{"image", img, true}, {"up to the magic number", img[:superOffset+4], true}, {"cut within it", img[:superOffset+3], false},
+		{"nothing", nil, false}, {"zeros", make([]byte, 4096), false},
+	} {
+		if got := Is(bytes.NewReader(c.bytes)); got != c.want {
+			t.Errorf("Is(%s) = %t; want %t", c.name, got, c.want)
+		}
+	}
+}
+
+func TestDevice(t *testing.T) {
+	for rdev, want := range map[uint32][2]uint32{0: {0, 0}, 1<<8 | 3: {1, 3}, 7<<8 | 255: {7, 255}, 0xfff<<8 | 0x45 | 0x123<<20: {0xfff, 0x12345}} {
+		if major, minor := (&Stat{Rdev: rdev}).Device(); [2]uint32{major, minor} != want {
+			t.Errorf("device %#x is %d:%d; want %d:%d", rdev, major, minor, want[0], want[1])
+		}
+	}
+}

@@ -1,0 +1,141 @@
+package imagefs
+
+import (
+	"io/fs"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"ketch/disk/erofs"
+)
+
+// maxHops is how many symbolic links a path may lead through, as in Linux.
+const maxHops = 40
+
+// merged are the links at the root of a machine (UAPI.9): they are followed,
+// though they are in no volume and do not show.
+var merged = [...]string{"bin", "sbin", "lib", "lib64"}
+
+// resolve follows a path as a machine would: symbolic links lead through the
+// whole tree, and not out of it.
+func (t *Tree) resolve(name string, follow bool) (*File, error) {
+	todo := strings.Split(name, "/")
+	var here []string // where the path has led so far, without any link
+	for hops := 0; ; {
+		f, err := t.file(here)
+		if err != nil {
+			return nil, err
+		}
+		if f.Stat.Mode&typeMask == typeSymlink && (follow || len(todo) > 0) {
+			if hops++; hops > maxHops {
+				return nil, syscall.ELOOP
+			}
+			here = here[:len(here)-1]
+			if strings.HasPrefix(f.Target, "/") {
+				here = nil
+			}
+			todo = append(strings.Split(f.Target, "/"), todo...)
+			continue
+		}
+		if len(todo) == 0 {
+			return f, nil
+		}
+		if !f.IsDir() {
+			return nil, syscall.ENOTDIR
+		}
+		here, todo = t.step(here, todo[0]), todo[1:]
+	}
+}
+
+// step goes from a directory to a name in it.
+func (t *Tree) step(here []string, next string) []string {
+	switch {
+	case next == "" || next == ".":
+		return here
+	case next == "..":
+		return here[:max(0, len(here)-1)]
+	case len(here) == 0 && !t.bare() && slices.Contains(merged[:], next):
+		return []string{"usr", next}
+	}
+	return append(slices.Clip(here), next)
+}
+
+func (t *Tree) bare() bool { return t.volumes[""] != nil }
+
+// elements splits the path of a File.
+func elements(name string) []string {
+	if name == "/" {
+		return nil
+	}
+	return strings.Split(name[1:], "/")
+}
+
+// file reads what is at a path without links, given by its elements.
+func (t *Tree) file(at []string) (*File, error) {
+	f := &File{Path: "/" + strings.Join(at, "/")}
+	rest := at
+	if t.bare() {
+		f.fsys = t.volumes[""]
+	} else {
+		if len(at) == 0 {
+			f.Stat = erofs.Stat{Mode: typeDir | 0o755, Nlink: uint32(2 + len(t.volumes))}
+			return f, nil
+		}
+		if f.fsys, rest = t.volumes[at[0]], at[1:]; f.fsys == nil {
+			return nil, fs.ErrNotExist
+		}
+	}
+	f.name = path.Join(append([]string{"."}, rest...)...)
+	return f, f.read()
+}
+
+// read fills in what the volume tells about the file.
+func (f *File) read() (err error) {
+	usr, ok := f.fsys.(*erofs.FS)
+	if !ok {
+		info, err := fs.Stat(f.fsys, f.name)
+		if err == nil {
+			f.Stat = statOf(info)
+		}
+		return err
+	}
+	info, err := usr.Lstat(f.name)
+	if err != nil {
+		return err
+	}
+	f.Stat = *info.Sys().(*erofs.Stat)
+	if f.Stat.Mode&typeMask == typeSymlink {
+		if f.Target, err = usr.ReadLink(f.name); err != nil {
+			return err
+		}
+	}
+	f.Xattrs, err = usr.Xattrs(&f.Stat)
+	return err
+}
+
+// statOf is a file of a volume that knows neither owners nor modes, as a machine mounts it.
+func statOf(info fs.FileInfo) erofs.Stat {
+	s := erofs.Stat{Mode: typeRegular | 0o755, Nlink: 1, Size: info.Size(), Mtime: info.ModTime()}
+	if info.IsDir() {
+		s.Mode, s.Size = typeDir|0o755, 0
+	}
+	if s.Mtime.IsZero() { // the root of FAT has no time
+		s.Mtime = time.Unix(0, 0).UTC()
+	}
+	return s
+}
+
+// names lists a directory.
+func (t *Tree) names(f *File) (names []string, err error) {
+	if f.fsys == nil {
+		return slices.Sorted(maps.Keys(t.volumes)), nil
+	}
+	entries, err := fs.ReadDir(f.fsys, f.name)
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names, err
+}

@@ -1,0 +1,26 @@
+package main
+
+import "testing"
+
+func TestModeText(t *testing.T) {
+	for mode, want := range map[uint32]string{
+		0o100644: "-rw-r--r--", 0o040755: "drwxr-xr-x", 0o120777: "lrwxrwxrwx", 0o020600: "crw-------", 0o060660: "brw-rw----",
+		0o010000: "p---------", 0o140755: "srwxr-xr-x", 0o104755: "-rwsr-xr-x", 0o102710: "-rwx--s---", 0o104644: "-rwSr--r--",
+		0o041777: "drwxrwxrwt", 0o041776: "drwxrwxrwT", 0o107777: "-rwsrwsrwt", 0: "?---------",
+	} {
+		if got := modeText(mode); got != want {
+			t.Errorf("modeText(%#o) = %s; want %s", mode, got, want)
+		}
+	}
+}
+
+func TestPrintable(t *testing.T) {
+	for name, want := range map[string]string{
+		"plain": "plain", "with blank": "with blank", "ümläut ☃": "ümläut ☃", `quote " and \`: `quote " and \`,
+		"line\nfeed": `"line\nfeed"`, "\x1b[31m": `"\x1b[31m"`, "\xff": `"\xff"`, "": "",
+	} {
+		if got := printable(name); got != want {
+			t.Errorf("printable(%q) = %s; want %s", name, got, want)
+		}
+	}
+}
