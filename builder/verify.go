@@ -25,7 +25,10 @@ has not been booted, every other byte must be as ketch build writes it.
   ketch verify out/qemu/disk.raw --cert keys/db.crt
 
 Exit status 1, and a line that names the partition, block or file, when
-anything differs.`,
+anything differs.
+
+A file to download (make metal) has a checksum and a signature beside it:
+ketch seal --help tells how to check them before it is unpacked.`,
 		setup: func(f *flag.FlagSet) func(context.Context, *env, []string) error {
 			var certs files
 			f.Var(&certs, "cert", "trust signatures by this certificate: PEM `FILE` (repeatable; default keys/db.crt)")

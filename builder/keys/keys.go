@@ -1,11 +1,16 @@
 // Package keys makes and reads a directory of Secure Boot keys: who owns the
 // machine (PK), who may change what boots (KEK), and who signs what boots (db).
 //
-//	PK.key  PK.crt    RSA-2048 private key (PKCS #8) and self-signed X.509 certificate, PEM
-//	KEK.key KEK.crt   the same
-//	db.key  db.crt    the same; signs the boot loader and every unified kernel image
-//	GUID.txt          names the owner of the entries in firmware's databases
-//	development       there only if anyone may have the keys: images say so on their console
+//	PK.key   PK.crt    RSA-2048 private key (PKCS #8) and self-signed X.509 certificate, PEM
+//	KEK.key  KEK.crt   the same
+//	db.key   db.crt    the same; signs the boot loader and every unified kernel image
+//	PK.auth  KEK.auth  db.auth   signed updates that enrol the certificates, for images that do so
+//	GUID.txt           names the owner of the entries in firmware's databases
+//	development        there only if anyone may have the keys: images say so on their console
+//
+// A build needs db.crt, and something that signs for it: db.key, or a Signer
+// for a key that lives elsewhere. An image that enrols its keys needs the
+// three .auth files besides, or else PK.key and KEK.key to make them.
 package keys
 
 import (
@@ -31,12 +36,15 @@ const (
 	keySuffix       = ".key"
 	certSuffix      = ".crt"
 	authSuffix      = ".auth"
+
+	// DBAuth is the file that enrols the certificate of db.
+	DBAuth = string(sigdb.DB) + authSuffix
 )
 
 // variables lists the keys, in the order in which they are made.
 func variables() []sigdb.Variable { return []sigdb.Variable{sigdb.PK, sigdb.KEK, sigdb.DB} }
 
-// Pair is a private key and its certificate.
+// Pair is a certificate and its private key. A pair of Load may lack either.
 type Pair struct {
 	Key         crypto.Signer
 	Certificate *x509.Certificate
@@ -45,8 +53,10 @@ type Pair struct {
 // Set is a directory of keys.
 type Set struct {
 	PK, KEK, DB Pair
-	Owner       sigdb.GUID
-	Development bool // not secret
+	Owner       sigdb.GUID // zero where the directory has none
+	Development bool       // not secret
+	dir         string
+	auth        map[string][]byte // the .auth files, by name
 }
 
 // pair returns the field of a variable.
@@ -60,9 +70,13 @@ func (s *Set) pair(v sigdb.Variable) *Pair {
 	return &s.DB
 }
 
-// Load reads the directory. Its errors name the file.
+// Load reads the directory. The certificate of db must be there, anything else
+// may be missing until it is needed. Its errors name the file.
 func Load(dir string) (*Set, error) {
 	s, err := load(dir)
+	if err == nil {
+		err = s.readDB(filepath.Join(dir, string(sigdb.DB)))
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		err = hint.Add(err, "make new keys with: ketch keys new DIRECTORY")
 	}
@@ -72,60 +86,130 @@ func Load(dir string) (*Set, error) {
 	return s, nil
 }
 
+// LoadFor is Load for a signer that is not in the directory: the certificate of
+// db is the one in a file of its own. The directory may be missing as a whole.
+func LoadFor(certificate, dir string) (*Set, error) {
+	s, err := load(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		s, err = &Set{dir: dir}, nil
+	}
+	if err == nil {
+		s.DB.Certificate, err = readPEM(certificate, "CERTIFICATE", x509.ParseCertificate)
+	}
+	if err == nil {
+		err = s.checkDistinct()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("load keys: %w", err)
+	}
+	return s, nil
+}
+
+// load reads all but the key and the certificate of db.
 func load(dir string) (*Set, error) {
-	var s Set
-	for _, v := range variables() {
+	if _, err := os.Stat(dir); err != nil {
+		return nil, err
+	}
+	s := &Set{dir: dir, auth: map[string][]byte{}}
+	for _, v := range []sigdb.Variable{sigdb.PK, sigdb.KEK} {
 		var err error
 		if *s.pair(v), err = loadPair(filepath.Join(dir, string(v))); err != nil {
 			return nil, err
 		}
 	}
-	if err := s.checkDistinct(dir); err != nil {
-		return nil, err
-	}
-	guid, err := os.ReadFile(filepath.Join(dir, guidFile))
+	var err error
+	s.Owner, err = optional(filepath.Join(dir, guidFile), readOwner)
 	if err != nil {
 		return nil, err
 	}
-	if s.Owner, err = sigdb.ParseGUID(strings.TrimSpace(string(guid))); err != nil {
-		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, guidFile), err)
+	for _, v := range variables() {
+		name := string(v) + authSuffix
+		content, err := optional(filepath.Join(dir, name), os.ReadFile)
+		if err != nil {
+			return nil, err
+		}
+		if content != nil {
+			s.auth[name] = content
+		}
 	}
-	switch _, err := os.Stat(filepath.Join(dir, developmentFile)); {
-	case err == nil:
-		s.Development = true
-	case !errors.Is(err, fs.ErrNotExist):
-		return nil, err
+	_, err = os.Stat(filepath.Join(dir, developmentFile))
+	s.Development = err == nil
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
 	}
-	return &s, nil
+	return s, err
+}
+
+// readDB reads the pair of db, whose certificate must be there.
+func (s *Set) readDB(path string) (err error) {
+	if s.DB, err = loadPair(path); err != nil {
+		return err
+	}
+	if s.DB.Certificate == nil {
+		return &fs.PathError{Op: "open", Path: path + certSuffix, Err: fs.ErrNotExist}
+	}
+	return s.checkDistinct()
+}
+
+func readOwner(path string) (sigdb.GUID, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return sigdb.GUID{}, err
+	}
+	owner, err := sigdb.ParseGUID(strings.TrimSpace(string(text)))
+	if err != nil {
+		return owner, fmt.Errorf("%s: %w", path, err)
+	}
+	return owner, nil
+}
+
+// optional is what read makes of a file, or nothing where there is none.
+func optional[T any](path string, read func(string) (T, error)) (value T, err error) {
+	if value, err = read(path); errors.Is(err, fs.ErrNotExist) {
+		var none T
+		return none, nil
+	}
+	return value, err
 }
 
 // checkDistinct refuses one key in two roles: copied files, most likely.
-func (s *Set) checkDistinct(dir string) error {
+func (s *Set) checkDistinct() error {
 	seen := map[string]sigdb.Variable{}
 	for _, v := range variables() {
-		public := string(s.pair(v).Certificate.RawSubjectPublicKeyInfo)
+		c := s.pair(v).Certificate
+		if c == nil {
+			continue
+		}
+		public := string(c.RawSubjectPublicKeyInfo)
 		if other, twice := seen[public]; twice {
-			return fmt.Errorf("%s holds the same key as %s%s", filepath.Join(dir, string(v)+certSuffix), other, certSuffix)
+			return fmt.Errorf("%s holds the same key as %s%s", filepath.Join(s.dir, string(v)+certSuffix), other, certSuffix)
 		}
 		seen[public] = v
 	}
 	return nil
 }
 
-func loadPair(path string) (Pair, error) {
-	key, err := readPEM(path+keySuffix, "PRIVATE KEY", parseKey)
-	if err != nil {
+// loadPair reads what there is of a pair.
+func loadPair(path string) (pair Pair, err error) {
+	readCertificate := func(path string) (*x509.Certificate, error) {
+		return readPEM(path, "CERTIFICATE", x509.ParseCertificate)
+	}
+	if pair.Certificate, err = optional(path+certSuffix, readCertificate); err != nil {
 		return Pair{}, err
 	}
-	certificate, err := readPEM(path+certSuffix, "CERTIFICATE", x509.ParseCertificate)
-	if err != nil {
-		return Pair{}, err
+	key, err := optional(path+keySuffix, ReadKey)
+	if err != nil || key == nil {
+		return pair, err
 	}
-	if !key.PublicKey.Equal(certificate.PublicKey) {
+	if pair.Certificate != nil && !key.PublicKey.Equal(pair.Certificate.PublicKey) {
 		return Pair{}, fmt.Errorf("%s is not the key of %s", path+keySuffix, path+certSuffix)
 	}
-	return Pair{key, certificate}, nil
+	pair.Key = key
+	return pair, nil
 }
+
+// ReadKey reads a private key from a file.
+func ReadKey(path string) (*rsa.PrivateKey, error) { return readPEM(path, "PRIVATE KEY", parseKey) }
 
 func parseKey(der []byte) (*rsa.PrivateKey, error) {
 	key, err := x509.ParsePKCS8PrivateKey(der)
@@ -139,34 +223,30 @@ func parseKey(der []byte) (*rsa.PrivateKey, error) {
 	return private, nil
 }
 
-// Expired says, a line each, which certificates are not valid at now. Firmware
-// boots with them all the same; a person should know.
+// soon is how long before its end a certificate is worth a word.
+const soon = 30 * 24 * time.Hour
+
+// Expired says, a line each, which certificates are not valid at now, or will
+// not be for much longer. Firmware boots with them all the same; a person
+// should know.
 func (s *Set) Expired(now time.Time) []string {
 	var notes []string
 	for _, v := range variables() {
 		c := s.pair(v).Certificate
+		if c == nil {
+			continue
+		}
+		note := func(what string, when time.Time) {
+			notes = append(notes, fmt.Sprintf("the certificate of %s (%s) %s %s", v, c.Subject, what, when.Format(time.DateOnly)))
+		}
 		switch {
 		case now.After(c.NotAfter):
-			notes = append(notes, fmt.Sprintf("certificate %s%s expired on %s", v, certSuffix, c.NotAfter.Format(time.DateOnly)))
+			note("expired on", c.NotAfter)
 		case now.Before(c.NotBefore):
-			notes = append(notes, fmt.Sprintf("certificate %s%s is valid only from %s", v, certSuffix, c.NotBefore.Format(time.DateOnly)))
+			note("is valid only from", c.NotBefore)
+		case now.After(c.NotAfter.Add(-soon)):
+			note("expires on", c.NotAfter)
 		}
 	}
 	return notes
-}
-
-// Enrolment makes the files with which systemd-boot enrols the keys on a machine
-// whose firmware is in setup mode, by name: PK.auth, KEK.auth and db.auth, to lie in
-// layout.ESPEnrollKeys. PK signs PK and KEK, KEK signs db.
-func (s *Set) Enrolment(at time.Time) (map[string][]byte, error) {
-	files := map[string][]byte{}
-	for v, signer := range map[sigdb.Variable]Pair{sigdb.PK: s.PK, sigdb.KEK: s.PK, sigdb.DB: s.KEK} {
-		list := sigdb.List(s.Owner, s.pair(v).Certificate)
-		update, err := sigdb.Auth(v, list, at, signer.Key, signer.Certificate)
-		if err != nil {
-			return nil, fmt.Errorf("make enrolment files: %w", err)
-		}
-		files[string(v)+authSuffix] = update
-	}
-	return files, nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -121,9 +122,7 @@ func TestLoadRefuses(t *testing.T) {
 		content []byte // nil: removed
 		want    string
 	}{
-		{"no key", "db.key", nil, "db.key: no such file"},
-		{"no certificate", "KEK.crt", nil, "KEK.crt: no such file"},
-		{"no owner", "GUID.txt", nil, "GUID.txt: no such file"},
+		{"no certificate", "db.crt", nil, "db.crt: file does not exist"},
 		{"bad owner", "GUID.txt", []byte("nobody"), `GUID.txt: parse GUID "nobody"`},
 		{"empty key", "PK.key", []byte{}, "PK.key: not in PEM form"},
 		{"key as certificate", "db.crt", from(whole, "db.key"), `db.crt: holds a PEM block "PRIVATE KEY"`},
@@ -181,19 +180,34 @@ func TestExpired(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	each := func(what string) (notes []string) {
+		for _, name := range []string{"PK", "KEK", "db"} {
+			notes = append(notes, fmt.Sprintf("the certificate of %s (CN=Ketch development %[1]s) %s", name, what))
+		}
+		return notes
+	}
 	for _, test := range []struct {
 		now  time.Time
 		want []string
 	}{
 		{start.AddDate(1, 0, 0), nil},
-		{start.AddDate(31, 0, 0), []string{
-			"certificate PK.crt expired on 2056-01-02", "certificate KEK.crt expired on 2056-01-02", "certificate db.crt expired on 2056-01-02"}},
-		{start.AddDate(-1, 0, 0), []string{
-			"certificate PK.crt is valid only from 2026-01-02", "certificate KEK.crt is valid only from 2026-01-02", "certificate db.crt is valid only from 2026-01-02"}},
+		{start.AddDate(30, 0, -31), nil},
+		{start.AddDate(30, 0, -29), each("expires on 2056-01-02")},
+		{start.AddDate(31, 0, 0), each("expired on 2056-01-02")},
+		{start.AddDate(-1, 0, 0), each("is valid only from 2026-01-02")},
 	} {
 		if got := s.Expired(test.now); !slices.Equal(got, test.want) {
 			t.Errorf("Expired(%v) = %q; want %q", test.now, got, test.want)
 		}
+	}
+	if err := os.Remove(filepath.Join(s.dir, "KEK.crt")); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = Load(s.dir); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Expired(start.AddDate(31, 0, 0)); len(got) != 2 {
+		t.Errorf("without KEK.crt: Expired = %q; want two lines", got)
 	}
 }
 

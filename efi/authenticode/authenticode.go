@@ -42,6 +42,47 @@ func Sign(image []byte, key crypto.Signer, certificate *x509.Certificate) ([]byt
 }
 
 func sign(file []byte, key crypto.Signer, certificate *x509.Certificate) ([]byte, error) {
+	return add(file, certificate, func(s *pkcs7.SignedData) error { return s.Sign(nil, key) })
+}
+
+// Message is what a signature of image is made over, with SHA-256 and RSA
+// PKCS #1 v1.5, for a key that lives elsewhere: Attach puts the two together. It
+// does not depend on who signs.
+func Message(image []byte) ([]byte, error) {
+	content, err := indirectData(image)
+	if err != nil {
+		return nil, fmt.Errorf("what to sign of image: %w", err)
+	}
+	return pkcs7.Message(oidIndirectData(), content)
+}
+
+// Attach adds a signature over Message(image), made by the certificate's key,
+// and returns the same bytes as Sign. Any other signature is an error.
+func Attach(image, signature []byte, certificate *x509.Certificate) ([]byte, error) {
+	signed, err := add(image, certificate, func(s *pkcs7.SignedData) error { return s.Attach(nil, signature) })
+	if err != nil {
+		return nil, fmt.Errorf("attach signature: %w", err)
+	}
+	return signed, nil
+}
+
+// add adds a signature that complete makes.
+func add(file []byte, certificate *x509.Certificate, complete func(*pkcs7.SignedData) error) ([]byte, error) {
+	content, err := indirectData(file)
+	if err != nil {
+		return nil, err
+	}
+	signature, err := pkcs7.New(oidIndirectData(), content, certificate)
+	if err != nil {
+		return nil, err
+	}
+	if err := complete(signature); err != nil {
+		return nil, err
+	}
+	entry, err := encodeEntry(signature)
+	if err != nil {
+		return nil, err
+	}
 	image, err := pe.Open(file)
 	if err != nil {
 		return nil, err
@@ -50,25 +91,23 @@ func sign(file []byte, key crypto.Signer, certificate *x509.Certificate) ([]byte
 	if err != nil {
 		return nil, err
 	}
-	digest, err := image.Digest()
-	if err != nil {
-		return nil, err
-	}
-	signature, err := pkcs7.New(oidIndirectData(), encodeIndirectData(digest), certificate)
-	if err != nil {
-		return nil, err
-	}
-	if err := signature.Sign(nil, key); err != nil {
-		return nil, err
-	}
-	entry, err := encodeEntry(signature)
-	if err != nil {
-		return nil, err
-	}
 	if err := image.SetCertificates(append(table, entry)...); err != nil {
 		return nil, err
 	}
 	return image.Bytes(), nil
+}
+
+// indirectData is the content that a signature of a PE image speaks about.
+func indirectData(file []byte) ([]byte, error) {
+	image, err := pe.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	digest, err := image.Digest()
+	if err != nil {
+		return nil, err
+	}
+	return encodeIndirectData(digest), nil
 }
 
 // Verify checks that at least one signature of the image is good and made by one

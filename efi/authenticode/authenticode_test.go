@@ -11,6 +11,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -372,4 +373,45 @@ func FuzzSignature(f *testing.F) {
 			t.Errorf("verified, but %v", err)
 		}
 	})
+}
+
+// TestAttach signs with OpenSSL, which knows nothing but the message.
+func TestAttach(t *testing.T) {
+	tool := oracle.Tool(t, "openssl")
+	key, other := fixture.Key(t, "Test db", nil), fixture.Key(t, "Somebody", nil)
+	private := filepath.Join(t.TempDir(), "key")
+	der, err := x509.MarshalPKCS8PrivateKey(key.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(private, der, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, image := range programs(t) {
+		message, err := Message(image)
+		if err != nil {
+			t.Fatal(err)
+		}
+		openssl := exec.Command(tool, "dgst", "-sha256", "-sign", private, "-keyform", "DER")
+		openssl.Stdin = bytes.NewReader(message)
+		signature, err := openssl.Output()
+		if err != nil {
+			t.Fatalf("%v: %v", openssl, err)
+		}
+		got, err := Attach(image, signature, key.Certificate)
+		if err != nil || !bytes.Equal(got, signed(t, image, key)) {
+			t.Errorf("%s: Attach differs from Sign: %v", name, err)
+		}
+		if _, err := Attach(image, signature, other.Certificate); err == nil || !strings.Contains(err.Error(), `by the key of certificate "CN=Somebody"`) {
+			t.Errorf("%s: Attach with another certificate = %v", name, err)
+		}
+		for _, bad := range [][]byte{nil, signature[1:], message} {
+			if _, err := Attach(image, bad, key.Certificate); err == nil || !strings.Contains(err.Error(), "bad signature") {
+				t.Errorf("%s: Attach of a signature of %d bytes = %v", name, len(bad), err)
+			}
+		}
+	}
+	if _, err := Message([]byte("no program")); err == nil {
+		t.Error("Message of something else than a PE image succeeds")
+	}
 }

@@ -66,8 +66,34 @@ func (s *SignedData) Sign(message []byte, key crypto.Signer) error {
 	if err != nil {
 		return fmt.Errorf("sign: %w", err)
 	}
-	if err := rsa.VerifyPKCS1v15(key.Public().(*rsa.PublicKey), crypto.SHA256, digest[:], signature); err != nil {
-		return fmt.Errorf("sign: key gave a bad signature: %w", err)
+	if err := s.Attach(message, signature); err != nil {
+		return fmt.Errorf("sign: %w", err)
+	}
+	return nil
+}
+
+// Message is what a signature of attached content is made over, with SHA-256
+// and RSA PKCS #1 v1.5: the signed attributes as a DER SET (RFC 5652, 5.4). It
+// does not depend on who signs.
+func Message(contentType asn1.ObjectIdentifier, content []byte) ([]byte, error) {
+	message, err := contents(content)
+	if err != nil {
+		return nil, fmt.Errorf("content: %w", err)
+	}
+	return encodeSet(encodeAttributes(contentType, sha256.Sum256(message))), nil
+}
+
+// Attach takes a signature that was made elsewhere, and refuses one that is not
+// of the certificate's key or not of this message (see Sign and Message).
+func (s *SignedData) Attach(message, signature []byte) error {
+	key, ok := s.Certificates[0].PublicKey.(*rsa.PublicKey)
+	if !ok {
+		return fmt.Errorf("certificate %s: its key is not RSA", Name(s.Certificates[0]))
+	}
+	digest := s.signedDigest(message)
+	if err := rsa.VerifyPKCS1v15(key, crypto.SHA256, digest[:], signature); err != nil {
+		return fmt.Errorf("bad signature: %d bytes that are not SHA-256 and RSA PKCS #1 v1.5 by the key of certificate %s: %w",
+			len(signature), Name(s.Certificates[0]), err)
 	}
 	s.signature = signature
 	return nil
