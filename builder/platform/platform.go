@@ -1,0 +1,139 @@
+// Package platform knows what each platform accepts, and holds a file that is to
+// be uploaded there against it.
+//
+// The rules are a table: a platform has a list of them, a rule is a name and a
+// function over the opened artefact. What a file cannot show, such as how it is
+// to be registered, stands beside the rules as notes. docs/platforms.md has the
+// same table for people.
+package platform
+
+import (
+	"fmt"
+	"strings"
+
+	"ketch/builder/hint"
+	"ketch/builder/image"
+	"ketch/layout"
+)
+
+// Platform is a place where images run.
+type Platform struct {
+	Name    string   // as in images/NAME.yaml
+	Formats []string // it takes: see Artefact.Format
+	Rules   []Rule   // its own, after those that hold everywhere
+	Notes   []string // what no rule can see in the file
+}
+
+// Rule is one thing that a platform asks of an artefact. Check returns what it
+// found, or an error that tells the reason and the place.
+type Rule struct {
+	Name  string
+	Check func(*Artefact) (string, error)
+}
+
+// everywhere are the rules of every platform.
+func everywhere() []Rule {
+	return []Rule{
+		{"disk size", multipleOf(layout.MiB)},
+		{"partition table", wholeTable},
+		{"protective MBR", protectiveMBR},
+		{"alignment", aligned},
+		{"boot loader", bootLoader},
+		{"boot entries", bootEntries},
+	}
+}
+
+// production adds to a platform's rules that of an image that strangers can reach.
+func production(own ...Rule) []Rule {
+	return append([]Rule{{"no debug shell", noDebugShell}}, own...)
+}
+
+// All lists the platforms.
+func All() []Platform {
+	return []Platform{
+		{Name: "qemu", Formats: []string{"raw", "qcow2"}, Rules: []Rule{
+			{"console", consoles("ttyS0")},
+		}},
+		// Amazon EC2
+		{Name: "ec2", Formats: []string{"raw", "vmdk"}, Rules: production(
+			Rule{"console", consoles("tty1", "ttyS0,115200n8")},
+			Rule{"disk time-out", parameter("nvme_core.io_timeout=4294967295")},
+			Rule{"interface names", parameter("net.ifnames=0")},
+		), Notes: []string{"register the snapshot with boot mode uefi-preferred and IMDSv2 (ImdsSupport v2.0)"}},
+		// Google Compute Engine
+		{Name: "gce", Formats: []string{"raw.tar.gz"}, Rules: production(
+			Rule{"tar dialect", oldGNU},
+			Rule{"tar member", member("disk.raw")},
+			Rule{"disk size in GiB", multipleOf(layout.GiB)},
+			Rule{"console", consoles("ttyS0,115200n8")},
+		), Notes: []string{"create the image with the guest OS features UEFI_COMPATIBLE, VIRTIO_SCSI_MULTIQUEUE and GVNIC"}},
+		// OpenStack on KVM
+		{Name: "openstack", Formats: []string{"qcow2"}, Rules: production(
+			Rule{"qcow2 snapshots", noSnapshots},
+			Rule{"qcow2 compat", compat010},
+			Rule{"qcow2 compression", compressed},
+			Rule{"console", consoles("tty1", "ttyS0")},
+		), Notes: []string{noteUEFI + ": give it the property hw_firmware_type=uefi"}},
+		// Rackspace's classic cloud on Xen
+		{Name: "rackspace", Formats: []string{"vhd.tar.gz"}, Rules: production(
+			Rule{"tar member", member("image.vhd")},
+			Rule{"VHD type", dynamicVHD},
+			Rule{"VHD creator", createdBy("tap")},
+			Rule{"console", consoles("tty0", "ttyS0")},
+		), Notes: []string{
+			"machines there start by BIOS, and " + noteUEFI + ": it will not start",
+			"the member's name image.vhd is not confirmed by the platform",
+		}},
+		// Rackspace OnMetal: OpenStack Ironic
+		{Name: "onmetal", Formats: []string{"qcow2"}, Rules: production(
+			Rule{"qcow2 snapshots", noSnapshots},
+			Rule{"console", consoles("ttyS4,115200n8")},
+			Rule{"serial ports", parameter("8250.nr_uarts=5")},
+			Rule{"management engine", parameter("modprobe.blacklist=mei_me")},
+		), Notes: []string{noteUEFI + ": a machine set to BIOS will not start it"}},
+		// a machine of one's own
+		{Name: "metal", Formats: []string{"raw.zst"}, Rules: production(
+			Rule{"checksum file", checksumFile},
+			Rule{"signature", detachedSignature},
+			Rule{"console", consoles("tty0")},
+			Rule{"console of SPCR", parameter("earlycon")},
+			Rule{"console of SPCR, kept", parameter("keep_bootcon")},
+		), Notes: []string{noteUEFI}},
+	}
+}
+
+const noteUEFI = "the image boots by UEFI only"
+
+// Find returns the platform of a name; its error lists those there are.
+func Find(name string) (*Platform, error) {
+	var names []string
+	for _, p := range All() {
+		if p.Name == name {
+			return &p, nil
+		}
+		names = append(names, p.Name)
+	}
+	err := fmt.Errorf("unknown platform %q", name)
+	if name == "" {
+		err = fmt.Errorf("no platform given")
+	}
+	return nil, hint.Add(err, "platforms: %s", strings.Join(names, ", "))
+}
+
+// Check holds an artefact against every rule of the platform. Where there is no
+// disk in it there is one result, which says why.
+func (p *Platform) Check(a *Artefact) []image.Check {
+	rules := append([]Rule{{"container", contained(p.Formats)}}, append(everywhere(), p.Rules...)...)
+	if a.broken != nil {
+		rules = rules[:1]
+	}
+	var checks []image.Check
+	for _, r := range rules {
+		c := image.Check{Name: r.Name}
+		if c.Detail, c.Err = r.Check(a); c.Err != nil {
+			c.Detail, c.Error = "", c.Err.Error()
+		}
+		checks = append(checks, c)
+	}
+	return checks
+}

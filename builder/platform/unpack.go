@@ -1,0 +1,90 @@
+package platform
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/klauspost/compress/zstd"
+
+	"ketch/layout"
+)
+
+// Limits of what is unpacked.
+const (
+	maxUnpacked = 1 << 40          // bytes of a disk
+	maxWindow   = 128 * layout.MiB // of zstd: what its decoders take unless told otherwise
+	chunkSize   = 64 * layout.KiB  // zeros are left out in pieces of this size
+)
+
+// gunzip unpacks RFC 1952.
+func (a *Artefact) gunzip() error {
+	z, err := gzip.NewReader(io.NewSectionReader(a.Disk, 0, a.Size))
+	if err != nil {
+		return err
+	}
+	return a.unpack(z)
+}
+
+// unzstd unpacks RFC 8878.
+func (a *Artefact) unzstd() error {
+	z, err := zstd.NewReader(io.NewSectionReader(a.Disk, 0, a.Size), zstd.WithDecoderMaxWindow(maxWindow))
+	if err != nil {
+		return err
+	}
+	defer z.Close()
+	return a.unpack(z)
+}
+
+// unpack writes a stream into a temporary file, which has no name: it goes when it is closed.
+func (a *Artefact) unpack(r io.Reader) (err error) {
+	f, err := os.CreateTemp("", "ketch-check-*")
+	if err != nil {
+		return err
+	}
+	a.closers = append(a.closers, f.Close)
+	if err := os.Remove(f.Name()); err != nil {
+		return err
+	}
+	size, err := copySparse(f, io.LimitReader(r, maxUnpacked+1))
+	if err == nil && size > maxUnpacked {
+		err = fmt.Errorf("holds more than %d GiB", maxUnpacked/layout.GiB)
+	}
+	if err != nil {
+		return err
+	}
+	a.Disk, a.Size = f, size
+	return f.Truncate(size)
+}
+
+// copySparse copies a stream to a file, leaving holes where there is nothing but zeros.
+func copySparse(to io.WriterAt, from io.Reader) (size int64, err error) {
+	chunk, zeros := make([]byte, chunkSize), make([]byte, chunkSize)
+	for err == nil {
+		var n int
+		n, err = fill(chunk, from)
+		if !bytes.Equal(chunk[:n], zeros[:n]) {
+			if _, err := to.WriteAt(chunk[:n], size); err != nil {
+				return size, err
+			}
+		}
+		size += int64(n)
+	}
+	if err == io.EOF {
+		err = nil
+	}
+	return size, err
+}
+
+// fill reads until p is full. Unlike io.ReadFull it keeps the end of the stream,
+// io.EOF, apart from the stream's own io.ErrUnexpectedEOF: it is cut off.
+func fill(p []byte, from io.Reader) (n int, err error) {
+	for n < len(p) && err == nil {
+		var more int
+		more, err = from.Read(p[n:])
+		n += more
+	}
+	return n, err
+}
