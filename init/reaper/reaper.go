@@ -9,22 +9,28 @@
 package reaper
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strings"
 	"sync"
-	"syscall"
 	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"ketch/init/crash"
+	"ketch/linux/cgroup"
 	"ketch/linux/kmsg"
+)
+
+const (
+	// batch is how many processes are collected before others have their turn with
+	// the lock: a storm of orphans must not keep children from being started.
+	batch = 64
+	// uncollected is how long a process that has ended may wait for that.
+	uncollected = 10 * time.Second
 )
 
 // Reaper collects processes. Use New.
@@ -32,6 +38,15 @@ type Reaper struct {
 	log      *kmsg.Log
 	mu       sync.Mutex
 	children map[int]*Child
+	tools    cgroup.Group // where tools get control groups; empty: nowhere
+	runs     int          // of tools, so far
+	oldest   ended        // of those not collected, at the last look of Alive
+}
+
+// ended is a process that has ended, and when Alive saw it first.
+type ended struct {
+	pid   int
+	since time.Time
 }
 
 // Child is a process that was started by Start.
@@ -56,10 +71,17 @@ func New(log *kmsg.Log) *Reaper {
 	return r
 }
 
-// Start starts a child.
+// Start starts a child that is as likely as any to be killed for its memory.
 func (r *Reaper) Start(path string, argv []string, attr *os.ProcAttr) (*Child, error) {
+	return r.StartScored(0, path, argv, attr)
+}
+
+// StartScored starts a child with a score of its own (oom_score_adj: -1000 never …
+// 1000 first). It begins with it, so whatever it starts has it, too.
+func (r *Reaper) StartScored(score int, path string, argv []string, attr *os.ProcAttr) (*Child, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	defer r.lendScore(score)()
 	process, err := os.StartProcess(path, argv, attr)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", filepath.Base(path), err)
@@ -69,19 +91,41 @@ func (r *Reaper) Start(path string, argv []string, attr *os.ProcAttr) (*Child, e
 	return child, nil
 }
 
+// lendScore gives PID 1 itself the score that its next child is to inherit, until
+// the function that it returns is called. PID 1 is never killed for its memory,
+// whatever its score.
+func (r *Reaper) lendScore(score int) (giveBack func()) {
+	own, err := oomScore()
+	if err == nil && own != score {
+		if err = setOOMScore(score); err == nil {
+			return func() { setOOMScore(own) }
+		}
+	}
+	if err != nil {
+		r.log.Printf(kmsg.Warning, "start a child with oom_score_adj %d: %v", score, err)
+	}
+	return func() {}
+}
+
 // collect takes the status of every process that has ended.
 func (r *Reaper) collect() {
+	for r.collectSome() {
+	}
+}
+
+// collectSome takes a batch; it tells whether there may be more.
+func (r *Reaper) collectSome() (more bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for {
+	for range batch {
 		pid, err := peek()
 		if err != nil || pid == 0 {
-			return
+			return false
 		}
 		var status unix.WaitStatus
 		if _, err := unix.Wait4(pid, &status, 0, nil); err != nil {
 			r.log.Printf(kmsg.Warning, "wait for process %d: %v", pid, err)
-			return
+			return false
 		}
 		if child := r.children[pid]; child != nil {
 			delete(r.children, pid)
@@ -90,6 +134,29 @@ func (r *Reaper) collect() {
 			close(child.done)
 		}
 	}
+	return true
+}
+
+// Alive returns nil while the reaper does its work: its lock can be had, and no
+// process that has ended stays uncollected.
+func (r *Reaper) Alive() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.check(time.Now(), peek)
+}
+
+func (r *Reaper) check(now time.Time, peek func() (int, error)) error {
+	pid, err := peek()
+	if err != nil && !errors.Is(err, unix.ECHILD) {
+		return fmt.Errorf("look for processes that have ended: %w", err)
+	}
+	if pid == 0 || pid != r.oldest.pid {
+		r.oldest = ended{pid, now}
+	}
+	if age := now.Sub(r.oldest.since); age > uncollected {
+		return fmt.Errorf("process %d has ended and has not been collected for %v", pid, age.Round(time.Second))
+	}
+	return nil
 }
 
 // siginfo is the part of siginfo_t that waitid(2) fills in on 64-bit machines.
@@ -149,62 +216,4 @@ func (e *ExitError) Error() string {
 		return "signal: " + e.Status.Signal().String()
 	}
 	return fmt.Sprintf("exit status %d", e.Status.ExitStatus())
-}
-
-// toolOutput is how many bytes of a tool's output Run keeps: the last ones.
-const toolOutput = 64 << 10
-
-// Run runs a tool to its end and returns its output, standard output and error
-// together. The tool is killed when it takes longer than limit.
-func (r *Reaper) Run(limit time.Duration, argv ...string) (string, error) {
-	read, write, err := os.Pipe()
-	if err != nil {
-		return "", fmt.Errorf("run %s: %w", argv[0], err)
-	}
-	defer read.Close()
-	defer write.Close()
-	null, err := os.Open(os.DevNull) // a closed standard input would become the next file that is opened
-	if err != nil {
-		return "", fmt.Errorf("run %s: %w", argv[0], err)
-	}
-	defer null.Close()
-	child, err := r.Start(argv[0], argv, &os.ProcAttr{
-		Env:   []string{"PATH=/usr/sbin:/usr/bin", "LC_ALL=C"},
-		Files: []*os.File{null, write, write},
-		Sys:   &syscall.SysProcAttr{Setsid: true},
-	})
-	write.Close()
-	if err != nil {
-		return "", err
-	}
-	over := time.AfterFunc(limit, func() { child.Signal(unix.SIGKILL) })
-	defer over.Stop()
-	out := readAll(read, limit)
-	if err := child.Err(); err != nil {
-		return out, fmt.Errorf("run %s: %w%s", filepath.Base(argv[0]), err, lastLine(out))
-	}
-	return out, nil
-}
-
-// readAll reads until every holder of the pipe has ended, and keeps the tail.
-func readAll(r *os.File, limit time.Duration) string {
-	r.SetReadDeadline(time.Now().Add(limit + time.Second))
-	var kept []byte
-	buf := make([]byte, 4096)
-	for {
-		n, err := r.Read(buf)
-		kept = append(kept, buf[:n]...)
-		kept = kept[max(0, len(kept)-toolOutput):]
-		if err != nil {
-			return string(bytes.TrimSpace(kept))
-		}
-	}
-}
-
-// lastLine makes a tool's last line the end of an error.
-func lastLine(out string) string {
-	if out == "" {
-		return ""
-	}
-	return ": " + out[strings.LastIndexByte(out, '\n')+1:]
 }

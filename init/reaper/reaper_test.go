@@ -4,8 +4,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -14,7 +16,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ketch/linux/cgroup"
 	"ketch/linux/kmsg"
+	"ketch/linux/mount"
 )
 
 // asPID1 runs the calling test again as PID 1 of new PID and mount namespaces.
@@ -142,9 +146,157 @@ func TestRun(t *testing.T) {
 	if _, err := r.Run(time.Minute, "/no/such/tool"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("Run of a missing tool = %v; want not exist", err)
 	}
-	start := time.Now()
-	if _, err := r.Run(50*time.Millisecond, "/bin/sh", "-c", "exec sleep 60"); err == nil || time.Since(start) > 10*time.Second {
-		t.Errorf("Run over its limit = %v after %v; want it killed", err, time.Since(start))
+}
+
+// TestRunIsBounded: neither a tool that takes too long nor one that leaves somebody
+// behind with its output keeps PID 1 waiting.
+func TestRunIsBounded(t *testing.T) {
+	if !asPID1(t) {
+		return
+	}
+	r := New(&kmsg.Log{})
+	for script, want := range map[string]string{
+		"exec sleep 60":              "run sh: not done within 200ms: signal: killed",
+		"echo busy; sleep 60 & wait": "run sh: not done within 200ms: signal: killed: busy",
+		"sleep 60 & echo left one":   "",
+	} {
+		start := time.Now()
+		_, err := r.Run(200*time.Millisecond, "/bin/sh", "-c", script)
+		if took := time.Since(start); took > killLimit+5*time.Second || fmt.Sprint(err) != want && (err != nil || want != "") {
+			t.Errorf("Run(%q) = %v after %v; want %q", script, err, took, want)
+		}
+	}
+}
+
+// TestRunClears: what a tool starts in its control group ends with the tool.
+func TestRunClears(t *testing.T) {
+	groups := cgroup.Group(filepath.Join(hierarchy(t), "ketch-reaper-test"))
+	if err := os.Mkdir(string(groups), 0o755); err != nil {
+		t.Skipf("no cgroup2 to write to: %v", err)
+	}
+	defer os.Remove(string(groups))
+	r := theReaper()
+	r.Confine(groups)
+	defer r.Confine("")
+	out, err := r.Run(time.Minute, "/bin/sh", "-c", "sleep 60 >/dev/null 2>&1 & echo $!; cat /proc/self/cgroup")
+	if err != nil || !strings.Contains(out, "ketch-reaper-test/1") {
+		t.Fatalf("Run = %q, %v; want it in a group of its own", out, err)
+	}
+	left, _, _ := strings.Cut(out, "\n")
+	// Nobody may have collected it yet, but it is dead.
+	if stat, err := os.ReadFile("/proc/" + left + "/stat"); err == nil && !strings.Contains(string(stat), "(sleep) Z") {
+		t.Errorf("process %s outlives the tool that started it", left)
+	}
+	if children, _ := groups.Children(); len(children) > 0 {
+		t.Errorf("groups left: %v", children)
+	}
+}
+
+// theReaper is the one that this process may have.
+var theReaper = sync.OnceValue(func() *Reaper { return New(&kmsg.Log{}) })
+
+// hierarchy is where cgroup2 is mounted.
+func hierarchy(t *testing.T) string {
+	t.Helper()
+	mounts, err := mount.List()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range mounts {
+		if m.Type == "cgroup2" {
+			return m.Target
+		}
+	}
+	t.Skip("no cgroup2 is mounted here")
+	return ""
+}
+
+// TestScore: a child has its score from its first moment, and so has what it starts;
+// the reaper's own process keeps its.
+func TestScore(t *testing.T) {
+	own, err := oomScore()
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer read.Close()
+	script := "cat /proc/self/oom_score_adj; sh -c 'cat /proc/self/oom_score_adj'"
+	child, err := theReaper().StartScored(700, "/bin/sh", []string{"sh", "-c", script}, &os.ProcAttr{
+		Env: os.Environ(), Files: []*os.File{nil, write, write},
+	})
+	write.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := io.ReadAll(read); string(got) != "700\n700\n" {
+		t.Errorf("scores of child and grandchild: %q; want 700 both", got)
+	}
+	if err := child.Err(); err != nil {
+		t.Error(err)
+	}
+	if now, err := oomScore(); now != own || err != nil {
+		t.Errorf("own score = %d, %v; want %d as before", now, err, own)
+	}
+}
+
+// TestStormLeavesTheLock: children can be started, and liveness is seen, while
+// orphans end faster than anybody could count.
+func TestStormLeavesTheLock(t *testing.T) {
+	if !asPID1(t) {
+		return
+	}
+	r := New(&kmsg.Log{})
+	storm := "i=0; while [ $i -lt 3000 ]; do (true &) ; i=$((i+1)); done"
+	var storms []*Child
+	for range 2 {
+		child, err := r.Start("/bin/sh", []string{"sh", "-c", storm}, &os.ProcAttr{Env: os.Environ()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		storms = append(storms, child)
+	}
+	for range 20 {
+		start := time.Now()
+		child, err := r.Start("/bin/sh", []string{"sh", "-c", "exit 7"}, &os.ProcAttr{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Alive(); err != nil {
+			t.Error(err)
+		}
+		if got := code(child.Err()); got != 7 || time.Since(start) > 5*time.Second {
+			t.Errorf("a child in the storm ended with %d after %v; want 7 in time", got, time.Since(start))
+		}
+	}
+	for _, child := range storms {
+		if err := child.Err(); err != nil {
+			t.Error(err)
+		}
+	}
+	nobodyIsLeft(t)
+}
+
+// TestAliveNotices a process that nobody collects, and only one that stays so.
+func TestAliveNotices(t *testing.T) {
+	r := &Reaper{}
+	now := time.Now()
+	for _, look := range []struct {
+		after time.Duration
+		pid   int
+		err   error
+		alive bool
+	}{
+		{0, 7, nil, true}, {uncollected, 7, nil, true}, {uncollected + time.Second, 7, nil, false},
+		{uncollected + 2*time.Second, 8, nil, true}, {2*uncollected + 3*time.Second, 0, nil, true},
+		{3*uncollected + 9*time.Second, 7, nil, true}, {4 * uncollected, 0, unix.ECHILD, true}, {4 * uncollected, 0, unix.EINVAL, false},
+	} {
+		err := r.check(now.Add(look.after), func() (int, error) { return look.pid, look.err })
+		if (err == nil) != look.alive {
+			t.Errorf("after %v with %d, %v: %v; want alive: %v", look.after, look.pid, look.err, err, look.alive)
+		}
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -85,21 +86,56 @@ func (g Group) Populated() bool {
 
 // Signal sends a signal to each process in the group and below it.
 func (g Group) Signal(signal unix.Signal) {
+	for _, pid := range g.PIDs() {
+		if pid > 1 { // 0 stands for one of another PID namespace
+			unix.Kill(pid, signal)
+		}
+	}
+}
+
+// Kill kills every process in the group and below it at once (Linux 5.14). The
+// group is of no use afterwards, only to be removed: since 6.14, and in the stable
+// series from 6.1.129 on, the kernel kills whatever CLONE_INTO_CGROUP puts into a
+// group that has ever been killed.
+func (g Group) Kill() error { return g.Set("cgroup.kill", "1") }
+
+// Clear kills every process in the group and below it, and waits until none is
+// left, but no longer than limit: a process that hangs in the kernel does not die.
+// A group that is gone is clear.
+func (g Group) Clear(limit time.Duration) error {
+	if !g.Populated() {
+		return nil
+	}
+	if err := g.Kill(); err != nil && g.Populated() {
+		return err
+	}
+	for deadline := time.Now().Add(limit); g.Populated(); time.Sleep(clearPause) {
+		if time.Now().After(deadline) {
+			return fmt.Errorf("clear control group %s: processes %v hang in the kernel", g.Name(), g.PIDs())
+		}
+	}
+	return nil
+}
+
+// clearPause is the pause between two looks at a group whose processes die.
+const clearPause = 5 * time.Millisecond
+
+// PIDs lists the processes in the group and below it.
+func (g Group) PIDs() []int {
+	var pids []int
 	filepath.WalkDir(string(g), func(path string, entry fs.DirEntry, err error) error {
 		if err == nil && !entry.IsDir() && entry.Name() == "cgroup.procs" {
-			pids, _ := os.ReadFile(path)
-			for pid := range strings.FieldsSeq(string(pids)) {
-				if n, err := strconv.Atoi(pid); err == nil && n > 1 {
-					unix.Kill(n, signal)
+			text, _ := os.ReadFile(path)
+			for field := range strings.FieldsSeq(string(text)) {
+				if pid, err := strconv.Atoi(field); err == nil {
+					pids = append(pids, pid)
 				}
 			}
 		}
 		return nil
 	})
+	return pids
 }
-
-// Kill kills every process in the group and below it at once (Linux 5.14).
-func (g Group) Kill() error { return g.Set("cgroup.kill", "1") }
 
 // Children returns the groups directly below.
 func (g Group) Children() ([]Group, error) {

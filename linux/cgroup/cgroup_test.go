@@ -67,20 +67,21 @@ func TestKill(t *testing.T) {
 	if !group.Populated() {
 		t.Error("the group of a running process is not populated")
 	}
-	group.Signal(unix.SIGCONT)
-	if err := group.Kill(); err != nil {
-		t.Error(err)
+	if got := group.PIDs(); len(got) != 1 || got[0] != cmd.Process.Pid {
+		t.Errorf("PIDs = %v; want %d", got, cmd.Process.Pid)
 	}
-	if err := cmd.Wait(); err == nil || err.Error() != "signal: killed" {
+	group.Signal(unix.SIGCONT)
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	if err := group.Clear(10 * time.Second); err != nil || group.Populated() {
+		t.Errorf("Clear = %v; want nobody left", err)
+	}
+	if err := <-ended; err == nil || err.Error() != "signal: killed" {
 		t.Errorf("process ended with %v; want signal: killed", err)
 	}
-	for range 100 {
-		if !group.Populated() {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
+	if err := group.Clear(0); err != nil {
+		t.Errorf("Clear of an empty group = %v", err)
 	}
-	t.Error("the group is still populated")
 }
 
 // hierarchy finds where cgroup2 is mounted on the machine of the test.

@@ -43,3 +43,12 @@ func CatchCtrlAltDel() error {
 	}
 	return nil
 }
+
+// FreeCtrlAltDel makes Ctrl-Alt-Del reset the machine at once, as it does before
+// CatchCtrlAltDel.
+func FreeCtrlAltDel() error {
+	if err := unix.Reboot(unix.LINUX_REBOOT_CMD_CAD_ON); err != nil {
+		return fmt.Errorf("let go of Ctrl-Alt-Del: %w", err)
+	}
+	return nil
+}
