@@ -5,6 +5,7 @@ package probe
 import (
 	"bufio"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -55,49 +56,94 @@ func exchangeSettings(conn io.ReadWriter) error {
 
 // HTTP returns nil when GET target at a socket answers 200.
 func HTTP(path, target string, limit time.Duration) error {
-	conn, err := socket.Dial(path, limit)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	return get(conn, target)
+	_, err := Get(path, target, limit)
+	return err
 }
 
-// get speaks HTTP/1.1 (RFC 9112, 3 and 4) as far as the status line, and quotes
-// the first line of the body when the status is not 200.
-func get(conn io.ReadWriter, target string) error {
-	if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: ketch\r\nConnection: close\r\n\r\n", target); err != nil {
-		return fmt.Errorf("get %s: %w", target, err)
+// Answers returns nil when GET target at a socket is answered, whatever the status.
+func Answers(path, target string, limit time.Duration) error {
+	_, err := Get(path, target, limit)
+	var refused *StatusError
+	if errors.As(err, &refused) {
+		return nil
 	}
-	answer := bufio.NewReader(io.LimitReader(conn, 64<<10))
+	return err
+}
+
+// Get returns the body of the answer to GET target at a socket, at most maxBody
+// bytes of it. An answer other than 200 is a *StatusError.
+func Get(path, target string, limit time.Duration) ([]byte, error) {
+	conn, err := socket.Dial(path, limit)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	body, err := get(conn, target)
+	if err != nil {
+		return nil, fmt.Errorf("get %s: %w", target, err)
+	}
+	return body, nil
+}
+
+// StatusError is an answer that is not 200.
+type StatusError struct {
+	Status string // "503 Service Unavailable"
+	Line   string // the first of the body
+}
+
+// Error is "503 Service Unavailable: workload demo is not up".
+func (e *StatusError) Error() string {
+	if e.Line == "" {
+		return e.Status
+	}
+	return e.Status + ": " + e.Line
+}
+
+// maxBody bounds an answer in bytes.
+const maxBody = 1 << 20
+
+// get speaks HTTP/1.0 (RFC 1945, 5 and 6): the answer has no parts and no chunks,
+// and ends with the connection.
+func get(conn io.ReadWriter, target string) ([]byte, error) {
+	if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.0\r\nHost: ketch\r\n\r\n", target); err != nil {
+		return nil, err
+	}
+	answer := bufio.NewReader(io.LimitReader(conn, maxBody))
 	line, err := answer.ReadString('\n')
 	if err != nil {
-		return fmt.Errorf("get %s: %w", target, err)
+		return nil, err
 	}
 	version, status, _ := strings.Cut(strings.TrimSpace(line), " ")
 	if !strings.HasPrefix(version, "HTTP/1.") {
-		return fmt.Errorf("get %s: no HTTP answer: %q", target, line)
+		return nil, fmt.Errorf("no HTTP answer: %q", line)
 	}
-	if status == "200" || strings.HasPrefix(status, "200 ") {
-		return nil
+	if code, _, _ := strings.Cut(status, " "); code != "200" {
+		return nil, &StatusError{status, firstLine(answer)}
 	}
-	return fmt.Errorf("get %s: %s%s", target, status, reason(answer))
+	if err := skipHeader(answer); err != nil {
+		return nil, err
+	}
+	return io.ReadAll(answer)
 }
 
-// reason returns the first line of the body, for the error.
-func reason(answer *bufio.Reader) string {
+// skipHeader reads up to the empty line before the body.
+func skipHeader(answer *bufio.Reader) error {
 	for {
 		line, err := answer.ReadString('\n')
 		if err != nil {
-			return ""
+			return err
 		}
 		if strings.TrimSpace(line) == "" {
-			break
+			return nil
 		}
 	}
-	line, _ := answer.ReadString('\n')
-	if line = strings.TrimSpace(line); line == "" {
+}
+
+// firstLine returns the first line of the body, for the error.
+func firstLine(answer *bufio.Reader) string {
+	if skipHeader(answer) != nil {
 		return ""
 	}
-	return ": " + line
+	line, _ := answer.ReadString('\n')
+	return strings.TrimSpace(line)
 }

@@ -61,6 +61,12 @@ func TestHTTP(t *testing.T) {
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/v1/health" {
 			http.Error(w, "workload demo is not up", http.StatusServiceUnavailable)
+			return
+		}
+		// In parts, as a server sends what it has not measured.
+		for _, part := range []string{"ready", ": ", "true"} {
+			io.WriteString(w, part)
+			w.(http.Flusher).Flush()
 		}
 	})
 	path := filepath.Join(t.TempDir(), "s")
@@ -73,14 +79,20 @@ func TestHTTP(t *testing.T) {
 	if err := HTTP(path, "/v1/health", 5*time.Second); err != nil {
 		t.Errorf("HTTP(/v1/health) = %v", err)
 	}
+	if body, err := Get(path, "/v1/health", 5*time.Second); string(body) != "ready: true" || err != nil {
+		t.Errorf("Get(/v1/health) = %q, %v; want the parts as one", body, err)
+	}
+	if err := Answers(path, "/other", 5*time.Second); err != nil {
+		t.Errorf("Answers(/other) = %v; want any answer to do", err)
+	}
 	err = HTTP(path, "/other", 5*time.Second)
 	if want := "get /other: 503 Service Unavailable: workload demo is not up"; err == nil || err.Error() != want {
 		t.Errorf("HTTP(/other) = %v; want %s", err, want)
 	}
 	for name, answer := range map[string]string{"nothing": "", "a torn line": "HTTP/1.1 200", "another protocol": "220 smtp\r\n"} {
 		path := listen(t, func(c net.Conn) { io.WriteString(c, answer) })
-		if err := HTTP(path, "/", time.Second); err == nil {
-			t.Errorf("HTTP of a server that says %s = nil; want an error", name)
+		if err := Answers(path, "/", time.Second); err == nil {
+			t.Errorf("Answers of a server that says %s = nil; want an error", name)
 		}
 	}
 }
@@ -88,7 +100,7 @@ func TestHTTP(t *testing.T) {
 func FuzzGet(f *testing.F) {
 	f.Add("HTTP/1.1 503 No\r\nX: y\r\n\r\nwhy\n")
 	f.Fuzz(func(t *testing.T, answer string) {
-		err := get(struct {
+		_, err := get(struct {
 			io.Reader
 			io.Writer
 		}{strings.NewReader(answer), io.Discard}, "/")

@@ -1,7 +1,7 @@
 // Package service supervises the processes that make up the running system:
 // each is started when what it needs is ready, into a control group of its own,
-// probed until it is ready, started again when it ends, and stopped in good
-// time. Which ones there are is a table of Service.
+// probed until it is ready and for as long as it is, started again when it ends or
+// hangs, and stopped in good time. Which ones there are is a table of Service.
 package service
 
 import (
@@ -16,11 +16,27 @@ type Service struct {
 	If        []string      // files that must exist, or the image has no such service
 	After     string        // the service that must be ready first
 	Ready     func() error  // probe; nil: ready as soon as it runs
+	Alive     func() error  // probe of one that is ready; nil: only its end counts
+	Pace      Pace          // of Alive
 	Console   bool          // its standard output goes to the console too
 	TTY       string        // a terminal it runs on: its device; nothing is logged
 	OOMScore  int           // oom_score_adj(5): -1000 never … 1000 first
-	MemoryMin int64         // bytes that reclaim leaves alone
+	Limits    Limits        // of its control group
+	Leaves    bool          // what it has started lives on when it is restarted
 	StopLimit time.Duration // from SIGTERM to SIGKILL; 0: DefaultStopLimit
+}
+
+// Limits of a control group; 0 is none.
+type Limits struct {
+	MemoryMin int64 // bytes that reclaim leaves alone
+	MemoryMax int64 // bytes
+	PIDsMax   int64 // processes and threads
+}
+
+// Pace is how a service that is ready is probed.
+type Pace struct {
+	Every    time.Duration // pause between two probes; 0: aliveEvery
+	Failures int           // so many in a row: it hangs, and is killed; 0: aliveFailures
 }
 
 // DefaultStopLimit is how long a service may take to end.
@@ -35,6 +51,9 @@ const (
 	// readyLimit is how long a process may run without getting ready before it
 	// counts as hung and is killed.
 	readyLimit = 2 * time.Minute
+	// aliveEvery and aliveFailures are the usual Pace.
+	aliveEvery    = 5 * time.Second
+	aliveFailures = 3
 	// killLimit is how long a process may take to die of SIGKILL.
 	killLimit = 5 * time.Second
 	// stable is how long a process must have been ready to be forgiven its

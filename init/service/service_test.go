@@ -5,13 +5,18 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"ketch/init/machine"
 	"ketch/init/reaper"
 	"ketch/layout/status"
+	"ketch/linux/cgroup"
 	"ketch/linux/kmsg"
+	"ketch/linux/mount"
 )
 
 // supervise starts a table with shell scripts as services. The test binary has
@@ -126,6 +131,163 @@ func TestStop(t *testing.T) {
 	for _, got := range s.Status(0) {
 		if got.State != status.StateStopped || got.Restarts != 0 {
 			t.Errorf("%s is %s after %d restarts; want it stopped", got.Name, got.State, got.Restarts)
+		}
+	}
+}
+
+// TestHangs: a process that stops answering is killed and started again, and says
+// why; one that is slow once is left alone.
+func TestHangs(t *testing.T) {
+	var deaf atomic.Bool
+	var asked atomic.Int32
+	hanging := script("hanging", "trap '' TERM; echo up; while :; do sleep 0.01; done")
+	hanging.Pace = Pace{Every: 10 * time.Millisecond, Failures: 3}
+	hanging.StopLimit = 100 * time.Millisecond
+	hanging.Alive = func() error {
+		if n := asked.Add(1); deaf.Load() || n%3 != 0 { // two failures in a row are none
+			return errors.New("no answer")
+		}
+		return nil
+	}
+	s, _ := supervise(t, hanging)
+	eventually(t, "many probes", func() bool { return asked.Load() > 20 })
+	first := s.Status(0)[0]
+	if first.Restarts != 0 || first.State != status.StateReady {
+		t.Fatalf("status = %+v; want it to run on", first)
+	}
+	eventually(t, "a reason while it is ready", func() bool { return strings.Contains(s.Status(0)[0].Reason, "of 3 probes") })
+	deaf.Store(true)
+	eventually(t, "a restart", func() bool { return s.Status(0)[0].Restarts >= 1 })
+	deaf.Store(false)
+	const want = "killed: it hangs: no answer to 3 probes in a row: no answer"
+	if got := s.Status(0)[0].LastExit; got != want {
+		t.Errorf("last exit = %q; want %q", got, want)
+	}
+	eventually(t, "another process", func() bool { pid := s.Status(0)[0].PID; return pid != 0 && pid != first.PID })
+}
+
+// TestASlowProbeBlocksNobody: neither the end of the process nor the order to stop
+// waits for an answer.
+func TestASlowProbeBlocksNobody(t *testing.T) {
+	release := make(chan struct{})
+	defer close(release)
+	slow := script("slow", "exec sleep 60")
+	slow.Pace.Every = time.Millisecond
+	probed := make(chan struct{}, 1)
+	slow.Alive = func() error {
+		select {
+		case probed <- struct{}{}:
+		default:
+		}
+		<-release
+		return nil
+	}
+	s, _ := supervise(t, slow)
+	<-probed
+	unix.Kill(s.Status(0)[0].PID, unix.SIGKILL)
+	eventually(t, "a restart", func() bool { return s.Status(0)[0].Restarts == 1 && s.Status(0)[0].PID != 0 })
+	s.StopAll()
+	if got := s.Status(0)[0].State; got != status.StateStopped {
+		t.Errorf("state = %s; want stopped", got)
+	}
+}
+
+// TestDegraded: a service that keeps failing says so, with its last lines, and is
+// tried ever less often.
+func TestDegraded(t *testing.T) {
+	s, _ := supervise(t, script("hopeless", "echo no configuration; exit 3"))
+	eventually(t, "degraded", func() bool { return s.Status(0)[0].State == status.StateDegraded })
+	got := s.Status(2)[0]
+	if got.Restarts < degradedAfter-1 || got.LastExit != "exit status 3" || len(got.Lines) == 0 || got.Lines[0] != "no configuration" {
+		t.Errorf("status = %+v; want exit status 3 and the last lines", got)
+	}
+	if reasons := s.m.Degraded(); len(reasons) != 1 || reasons[0] != "service hopeless keeps failing" {
+		t.Errorf("the machine is degraded for %q", reasons)
+	}
+}
+
+// TestControlGroup: a service has its limits; what it leaves behind ends with it,
+// unless it Leaves it for its next process, which takes it over until the stop.
+func TestControlGroup(t *testing.T) {
+	groups := filepath.Join(hierarchy(t), "ketch-service-test")
+	if err := os.Mkdir(groups, 0o755); err != nil {
+		t.Skipf("no cgroup2 to write to: %v", err)
+	}
+	tidy := script("tidy", "sleep 600 & exec sleep 60")
+	leaves := script("leaves", "sleep 600 & exec sleep 60")
+	leaves.Leaves = true
+	s := &Supervisor{m: machine.New(), reaper: theReaper(), logs: t.TempDir(), groups: groups}
+	s.take([]Service{tidy, leaves})
+	s.Start()
+	defer func() {
+		s.StopAll()
+		s.CloseLogs()
+		for _, name := range []string{"/services", ""} {
+			if err := os.Remove(groups + name); err != nil {
+				t.Errorf("after the stop: %v; want no group left", err)
+			}
+		}
+	}()
+	for i, want := range []int{2, 3} { // processes after the first has been killed
+		group := cgroup.Group(groups + "/services/" + s.units[i].Name)
+		eventually(t, "two processes", func() bool { return len(group.PIDs()) == 2 })
+		unix.Kill(s.Status(0)[i].PID, unix.SIGKILL)
+		eventually(t, "a restart", func() bool { return s.Status(0)[i].Restarts == 1 && len(group.PIDs()) >= want })
+		if got := len(group.PIDs()); got != want {
+			t.Errorf("%s has %d processes after a restart; want %d", group.Name(), got, want)
+		}
+	}
+}
+
+// hierarchy is where cgroup2 is mounted.
+func hierarchy(t *testing.T) string {
+	t.Helper()
+	mounts, err := mount.List()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range mounts {
+		if m.Type == "cgroup2" {
+			return m.Target
+		}
+	}
+	t.Skip("no cgroup2 is mounted here")
+	return ""
+}
+
+// TestLimits are written where a group has them, and a missing one is an error.
+func TestLimits(t *testing.T) {
+	root := t.TempDir()
+	group := cgroup.Group(root + "/a")
+	os.Mkdir(string(group), 0o755)
+	for _, file := range []string{"memory.min", "a/memory.min", "a/memory.max", "a/pids.max"} {
+		os.WriteFile(filepath.Join(root, file), nil, 0o644)
+	}
+	s := &Supervisor{}
+	s.take([]Service{{Name: "a", Limits: Limits{MemoryMin: 3, MemoryMax: 5, PIDsMax: 7}}, {Name: "b", Limits: Limits{MemoryMin: 4}}})
+	if err := s.units[0].limit(group); err != nil {
+		t.Fatal(err)
+	}
+	for file, want := range map[string]string{"memory.min": "7", "a/memory.min": "3", "a/memory.max": "5", "a/pids.max": "7"} {
+		if got, _ := os.ReadFile(filepath.Join(root, file)); string(got) != want {
+			t.Errorf("%s = %q; want %s", file, got, want)
+		}
+	}
+	os.Remove(string(group) + "/pids.max")
+	if err := s.units[0].limit(group); err == nil {
+		t.Error("limit in a kernel without pids = nil; want an error")
+	}
+}
+
+// TestTable: what the rest of PID 1 relies on, and what no entry may lack.
+func TestTable(t *testing.T) {
+	for _, s := range Table("/dev/ttyS0", "/init") {
+		bounded := s.Limits.MemoryMin > 0 || s.Limits.PIDsMax > 0
+		if s.Name == "" || len(s.Args) == 0 || !bounded || (s.Ready == nil) != (s.Alive == nil) {
+			t.Errorf("service %+v: a name, a program, limits and both probes or none are needed", s)
+		}
+		if lives := s.Name == Containerd; s.Leaves != lives {
+			t.Errorf("service %s: Leaves = %v; only containerd's shims outlive it", s.Name, s.Leaves)
 		}
 	}
 }

@@ -41,22 +41,11 @@ func (u *unit) start() (child *reaper.Child, err error) {
 	} else if err == nil {
 		err = u.piped(attr, &open)
 	}
-	if err == nil {
-		child, err = u.reaper.Start(u.Args[0], u.Args, attr)
-	}
 	if err != nil {
 		return nil, err
 	}
-	// Before the process can have started one that would inherit another value.
-	score := []byte(strconv.Itoa(u.OOMScore))
-	if err := os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", child.PID), score, 0); err != nil && !gone(err) {
-		u.warn("%s: %v", u.Name, err)
-	}
-	return child, nil
+	return u.reaper.StartScored(u.OOMScore, u.Args[0], u.Args, attr)
 }
-
-// gone tells the errors of a process that has ended already.
-func gone(err error) bool { return errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) }
 
 // files are PID 1's copies of what a child inherits.
 type files []*os.File
@@ -75,11 +64,14 @@ func (f *files) close() {
 // enterGroup makes the child begin in its control group: it cannot leave
 // anything outside of it.
 func (u *unit) enterGroup(attr *os.ProcAttr, open *files) error {
-	group, err := cgroup.Make(u.groups, Groups+"/"+u.Name)
+	group, err := cgroup.Make(u.groups, Groups+"/"+u.groupName())
 	if err != nil {
 		return err
 	}
-	u.protect(group)
+	u.group = group
+	if err := u.limit(group); err != nil { // a kernel without a controller runs services, too
+		u.warn("%s: %v", u.Name, err)
+	}
 	dir, err := group.Open()
 	if err != nil {
 		return fmt.Errorf("open control group: %w", err)
@@ -88,23 +80,36 @@ func (u *unit) enterGroup(attr *os.ProcAttr, open *files) error {
 	return nil
 }
 
-// protect keeps reclaim away from the group, and, because a group is protected only
-// as far as the one above it, gives that the sum of all services' needs.
-func (u *unit) protect(group cgroup.Group) {
-	if u.MemoryMin == 0 {
-		return
+// groupName is the service's, but for one whose last process hangs in the kernel:
+// a group that has been killed takes nobody in.
+func (u *unit) groupName() string {
+	if u.spoilt == 0 {
+		return u.Name
 	}
-	var sum int64
+	return fmt.Sprintf("%s.%d", u.Name, u.spoilt+1)
+}
+
+// limit sets the limits of the group. A group is protected only as far as the one
+// above it, so that gets the sum of what all services are to keep.
+func (u *unit) limit(group cgroup.Group) error {
+	var kept int64
 	for _, other := range u.units {
-		sum += other.MemoryMin
+		kept += other.Limits.MemoryMin
 	}
 	above := cgroup.Group(filepath.Dir(string(group)))
-	err := errors.Join(
-		above.Set("memory.min", strconv.FormatInt(sum, 10)),
-		group.Set("memory.min", strconv.FormatInt(u.MemoryMin, 10)))
-	if err != nil {
-		u.warn("%s: %v", u.Name, err)
+	return errors.Join(
+		set(above, "memory.min", kept),
+		set(group, "memory.min", u.Limits.MemoryMin),
+		set(group, "memory.max", u.Limits.MemoryMax),
+		set(group, "pids.max", u.Limits.PIDsMax))
+}
+
+// set sets a limit, if there is one.
+func set(group cgroup.Group, file string, limit int64) error {
+	if limit == 0 {
+		return nil
 	}
+	return group.Set(file, strconv.FormatInt(limit, 10))
 }
 
 // onTerminal gives the child a terminal, which controls it.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"time"
 
 	"ketch/init/crash"
 	"ketch/init/machine"
@@ -70,12 +71,29 @@ func (s *Supervisor) Check(name string) error {
 	return errors.New("this image has no such service")
 }
 
-// Stop ends a service for good: SIGTERM, and SIGKILL to all of its control group
-// when it does not end within its limit. It returns when the service has ended.
+// Alive returns when every service's state can be had: nothing holds it for ever.
+func (s *Supervisor) Alive() error {
+	for _, u := range s.units {
+		u.check()
+	}
+	return nil
+}
+
+// Stop ends a service for good: SIGTERM to its process, SIGKILL to all of its
+// control group when that has ended or its limit is over. It returns when nothing
+// is left of it, or what is left hangs in the kernel.
 func (s *Supervisor) Stop(name string) {
 	if u := s.unit(name); u != nil {
 		u.end()
 	}
+}
+
+// StopsWithin is how long Stop may take.
+func (s *Supervisor) StopsWithin(name string) time.Duration {
+	if u := s.unit(name); u != nil {
+		return u.endLimit()
+	}
+	return 0
 }
 
 // StopAll ends all services, the last of the table first.

@@ -17,8 +17,13 @@ const (
 	KetchdStop = 40 * time.Second
 )
 
-// probeLimit is how long one probe may take.
-const probeLimit = 2 * time.Second
+const (
+	// probeLimit is how long a probe may take of a service that starts.
+	probeLimit = 2 * time.Second
+	// aliveLimit is how long one may take that decides whether it hangs: a busy
+	// machine is slow, and to be killed helps nobody then.
+	aliveLimit = 10 * time.Second
+)
 
 const mib = 1 << 20
 
@@ -27,38 +32,47 @@ const mib = 1 << 20
 func Table(terminal, self string) []Service {
 	table := []Service{
 		{
-			Name:      Containerd,
-			Args:      []string{"/usr/bin/containerd", "--config", layout.ContainerdConfig},
-			Ready:     func() error { return probe.HTTP2(layout.ContainerdSocket, probeLimit) },
-			OOMScore:  -999,
-			MemoryMin: 32 * mib,
+			Name:     Containerd,
+			Args:     []string{"/usr/bin/containerd", "--config", layout.ContainerdConfig},
+			Ready:    func() error { return probe.HTTP2(layout.ContainerdSocket, probeLimit) },
+			Alive:    func() error { return probe.HTTP2(layout.ContainerdSocket, aliveLimit) },
+			OOMScore: -999,
+			Limits:   Limits{MemoryMin: 32 * mib},
+			Leaves:   true, // the shims, which hold the containers
 		},
 		{
-			Name:      Ketchd,
-			Args:      []string{"/usr/bin/ketchd"},
-			After:     Containerd,
-			Ready:     func() error { return probe.HTTP(layout.KetchdSocket, "/v1/health", probeLimit) },
+			Name:  Ketchd,
+			Args:  []string{"/usr/bin/ketchd"},
+			After: Containerd,
+			Ready: func() error { return probe.HTTP(layout.KetchdSocket, health, probeLimit) },
+			// Any answer will do: one that tells of a containerd in trouble, too.
+			Alive:     func() error { return probe.Answers(layout.KetchdSocket, health, aliveLimit) },
 			Console:   true,
 			OOMScore:  -900,
+			Limits:    Limits{MemoryMax: 256 * mib, PIDsMax: 512},
 			StopLimit: KetchdStop,
 		},
 		{
-			Name:     "debugd",
-			Args:     []string{layout.DebugDaemon},
-			If:       []string{layout.DebugDaemon},
-			OOMScore: -900,
+			Name:   "debugd",
+			Args:   []string{layout.DebugDaemon},
+			If:     []string{layout.DebugDaemon},
+			Limits: Limits{PIDsMax: 4096},
 		},
 	}
 	if terminal != "" {
 		table = append(table, Service{
-			Name: "console",
-			Args: []string{self, "console"},
-			If:   []string{layout.DebugDaemon, Shell},
-			TTY:  terminal,
+			Name:   "console",
+			Args:   []string{self, "console"},
+			If:     []string{layout.DebugDaemon, Shell},
+			TTY:    terminal,
+			Limits: Limits{PIDsMax: 4096},
 		})
 	}
 	return table
 }
+
+// health is what ketchd answers when it can do its work.
+const health = "/v1/health"
 
 // Shell is what the console runs, on a debug image alone.
 const Shell = "/usr/bin/sh"

@@ -1,9 +1,11 @@
 package service
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -11,20 +13,23 @@ import (
 	"ketch/init/reaper"
 	"ketch/init/timeline"
 	"ketch/layout/status"
+	"ketch/linux/cgroup"
 )
 
 // unit is one service at run time. One goroutine, run, owns its process.
 type unit struct {
 	Service
 	*Supervisor
-	log   *Log
-	ready chan struct{} // closed at first readiness
-	stop  chan struct{} // closed by end
-	ended chan struct{} // closed when run has returned
+	log    *Log
+	group  cgroup.Group  // of the present process; empty: none; of run only
+	spoilt int           // control groups that hold processes which do not die; of run only
+	ready  chan struct{} // closed at first readiness
+	stop   chan struct{} // closed by end
+	ended  chan struct{} // closed when run has returned
 
 	mu    sync.Mutex
 	state status.Service
-	why   string        // it is not ready
+	why   string        // it is not ready, or did not answer when last asked
 	begun time.Duration // of the present process
 	once  struct{ ready, stop sync.Once }
 }
@@ -36,9 +41,9 @@ func newUnit(s *Supervisor, service Service) *unit {
 		ready: make(chan struct{}), stop: make(chan struct{}), ended: make(chan struct{}),
 		state: status.Service{Name: service.Name, State: status.StateWaiting},
 	}
-	if u.StopLimit == 0 {
-		u.StopLimit = DefaultStopLimit
-	}
+	u.StopLimit = cmp.Or(u.StopLimit, DefaultStopLimit)
+	u.Pace.Every = cmp.Or(u.Pace.Every, aliveEvery)
+	u.Pace.Failures = cmp.Or(u.Pace.Failures, aliveFailures)
 	return u
 }
 
@@ -46,6 +51,7 @@ func newUnit(s *Supervisor, service Service) *unit {
 func (u *unit) run() {
 	defer close(u.ended)
 	defer u.set(status.StateStopped)
+	defer u.sweep()
 	if !u.wait(u.Supervisor.Ready(u.After)) {
 		return
 	}
@@ -97,6 +103,7 @@ func (u *unit) live() (readyFor time.Duration, err error) {
 	if err != nil {
 		return 0, err
 	}
+	defer u.sweep()
 	u.change(func(s *status.Service) { s.PID = child.PID })
 	u.set(status.StateStarting)
 	if err := u.becomeReady(child); err != nil {
@@ -104,25 +111,29 @@ func (u *unit) live() (readyFor time.Duration, err error) {
 		return 0, err
 	}
 	since := time.Now()
-	u.outlive(child)
-	if err = child.Err(); err == nil {
-		err = errors.New("exit status 0")
-	}
+	err = u.outlive(child)
 	return time.Since(since), err
 }
 
-// outlive waits for the end of a process, its own or the one it is told.
-func (u *unit) outlive(child *reaper.Child) {
-	settled := time.After(u.stable())
+// outlive waits for the end of a process, its own or the one it is given, and
+// returns the reason.
+func (u *unit) outlive(child *reaper.Child) error {
+	settled, hangs := time.After(u.stable()), u.listen(child)
 	for {
 		select {
 		case <-settled:
 			u.m.Recover(u.keepsFailing())
+		case why := <-hangs:
+			u.kill(child)
+			return fmt.Errorf("killed: %w", why)
 		case <-child.Done():
-			return
+			if err := child.Err(); err != nil {
+				return err
+			}
+			return errors.New("exit status 0")
 		case <-u.stop:
 			u.terminate(child)
-			return
+			return nil
 		}
 	}
 }
@@ -149,6 +160,7 @@ func (u *unit) becomeReady(child *reaper.Child) error {
 		case <-time.After(probeEvery(age)):
 		}
 	}
+	u.because("")
 	u.set(status.StateReady)
 	u.once.ready.Do(func() {
 		u.m.Timeline.Add(status.StageService, u.Name, u.begun, nil)
@@ -213,12 +225,35 @@ func (u *unit) kill(child *reaper.Child) {
 	}
 }
 
+// sweep kills what a process has left behind in its control group, and removes
+// that. What a service that Leaves has left waits there for its next process,
+// until it is to stop.
+func (u *unit) sweep() {
+	if u.group == "" || u.Leaves && !u.stopping() {
+		return
+	}
+	err := u.group.Clear(killLimit)
+	if err == nil {
+		err = os.Remove(string(u.group))
+	}
+	if err != nil {
+		u.warn("%s: %v", u.Name, err)
+		u.spoilt++
+	}
+	u.group = ""
+}
+
+// endLimit is how long end may take.
+func (s *Service) endLimit() time.Duration {
+	return s.StopLimit + 2*killLimit + time.Second // terminate, kill, sweep
+}
+
 // end asks run to stop and waits until it has, as long as that may take.
 func (u *unit) end() {
 	u.once.stop.Do(func() { close(u.stop) })
 	select {
 	case <-u.ended:
-	case <-time.After(u.StopLimit + killLimit + time.Second):
+	case <-time.After(u.endLimit()):
 	}
 }
 
@@ -263,6 +298,7 @@ func (u *unit) change(f func(*status.Service)) {
 func (u *unit) report(lines int) status.Service {
 	u.mu.Lock()
 	s := u.state
+	s.Reason = u.why
 	u.mu.Unlock()
 	s.Lines = u.log.Last(lines)
 	if u.TTY == "" {

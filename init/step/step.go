@@ -3,6 +3,7 @@
 package step
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -55,13 +56,20 @@ func run(m *machine.Machine, stage string, s Step) error {
 // Within runs f for at most limit and feeds the watchdog meanwhile. When f
 // overruns, it is left behind: a system call that hangs cannot be ended.
 func Within(m *machine.Machine, limit time.Duration, f func() error) error {
-	if limit == 0 {
-		limit = DefaultLimit
-	}
-	done := make(chan error, 1)
-	crash.Go(m.Log, func() { done <- f() })
 	feed := time.NewTicker(machine.FeedEvery)
 	defer feed.Stop()
+	return bound(m, limit, f, feed.C)
+}
+
+// Bound is Within for the running system, where another loop feeds the watchdog.
+func Bound(m *machine.Machine, limit time.Duration, f func() error) error {
+	return bound(m, limit, f, nil)
+}
+
+func bound(m *machine.Machine, limit time.Duration, f func() error, feed <-chan time.Time) error {
+	limit = cmp.Or(limit, DefaultLimit)
+	done := make(chan error, 1)
+	crash.Go(m.Log, func() { done <- f() })
 	over := time.NewTimer(limit)
 	defer over.Stop()
 	for {
@@ -70,7 +78,7 @@ func Within(m *machine.Machine, limit time.Duration, f func() error) error {
 			return err
 		case <-over.C:
 			return fmt.Errorf("not done within %v", limit)
-		case <-feed.C:
+		case <-feed:
 			m.Feed()
 		}
 	}

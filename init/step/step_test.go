@@ -43,4 +43,11 @@ func TestLimit(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "sync: not done within 1ms") {
 		t.Errorf("Run of a step that hangs = %v; want it cut off", err)
 	}
+	err = Bound(machine.New(), time.Millisecond, func() error { <-release; return nil })
+	if err == nil || err.Error() != "not done within 1ms" {
+		t.Errorf("Bound of what hangs = %v; want it cut off", err)
+	}
+	if err := Bound(machine.New(), 0, func() error { return errors.New("own") }); err == nil || err.Error() != "own" {
+		t.Errorf("Bound = %v; want the function's own error", err)
+	}
 }
