@@ -28,9 +28,12 @@ var keys = [...]tree.Path{
 	"services.*.image",
 	"services.*.entrypoint", "services.*.entrypoint[]",
 	"services.*.command", "services.*.command[]",
+	"services.*.cpus",
 	"services.*.environment", "services.*.environment.*", "services.*.environment[]",
 	"services.*.labels", "services.*.labels.*", "services.*.labels[]",
+	"services.*.mem_limit",
 	"services.*.network_mode",
+	"services.*.pids_limit",
 	"services.*.read_only",
 	"services.*.restart",
 	"services.*.user",
@@ -169,9 +172,34 @@ func convert(project string, from types.ServiceConfig) (Service, error) {
 	if to.Restart, err = ParseRestart(from.Restart); err != nil {
 		return Service{}, fmt.Errorf("restart: %w", err)
 	}
+	if to.Limits, err = limits(from); err != nil {
+		return Service{}, err
+	}
 	if from.NetworkMode != "host" {
 		return Service{}, fmt.Errorf("network_mode: %q is not supported in this version: it must be host", from.NetworkMode)
 	}
+	return to, nil
+}
+
+const (
+	// minMemory is the least that a container can start with: it begins as runc.
+	minMemory = 6 << 20
+	// minCPUs and maxCPUs are what the kernel takes as a quota of 100 ms.
+	minCPUs, maxCPUs = 0.01, 8192
+)
+
+// limits takes over the limits of a service. Its errors begin with the field.
+func limits(from types.ServiceConfig) (Limits, error) {
+	to := Limits{Memory: int64(from.MemLimit), CPUs: float64(from.CPUS), PIDs: from.PidsLimit}
+	switch {
+	case to.Memory != 0 && to.Memory < minMemory:
+		return Limits{}, fmt.Errorf("mem_limit: %d bytes are less than the %d that a container takes to start", to.Memory, minMemory)
+	case to.CPUs != 0 && !(to.CPUs >= minCPUs && to.CPUs <= maxCPUs):
+		return Limits{}, fmt.Errorf("cpus: %v is not between %v and %v", to.CPUs, minCPUs, maxCPUs)
+	case to.PIDs < -1:
+		return Limits{}, fmt.Errorf("pids_limit: %d is neither a number of processes nor -1, none", to.PIDs)
+	}
+	to.PIDs = max(to.PIDs, 0)
 	return to, nil
 }
 

@@ -45,6 +45,17 @@ services:
 			{Name: "site-a", Image: "docker.io/library/demo:latest", Command: []string{}, Environment: []string{"DOLLAR=$x", "N=5", "ON=true"}, Restart: Restart{When: Never}},
 			{Name: "site-b", Image: "docker.io/library/demo:latest", Environment: []string{"DOLLAR=$x", "N=5", "ON=true"}, Restart: Restart{When: Always}},
 		}},
+		{"limits", `
+services:
+  a: {image: demo, network_mode: host, mem_limit: 64m, cpus: 0.5, pids_limit: 100, labels: {ketch.essential: "true"}}
+  b: {image: demo, network_mode: host, mem_limit: 134217728, cpus: "2", pids_limit: -1}
+  c: {image: demo, network_mode: host, mem_limit: 0, cpus: 0, pids_limit: 0}
+`, []Service{
+			{Name: "site-a", Image: "docker.io/library/demo:latest", Restart: Restart{When: Never}, Labels: map[string]string{EssentialLabel: "true"},
+				Limits: Limits{Memory: 64 << 20, CPUs: 0.5, PIDs: 100}},
+			{Name: "site-b", Image: "docker.io/library/demo:latest", Restart: Restart{When: Never}, Limits: Limits{Memory: 128 << 20, CPUs: 2}},
+			{Name: "site-c", Image: "docker.io/library/demo:latest", Restart: Restart{When: Never}},
+		}},
 		{"variable with a default", "services: {web: {image: 'demo:${TAG:-1}', network_mode: host}}", []Service{
 			{Name: "site-web", Image: "docker.io/library/demo:1", Restart: Restart{When: Never}}}},
 	} {
@@ -82,6 +93,14 @@ func TestParseRefuses(t *testing.T) {
 		{"build", service("build: ."), "services.web.build is not supported"},
 		{"depends_on", service("depends_on: [web]"), "services.web.depends_on is not supported"},
 		{"deploy", service("deploy: {replicas: 2}"), "services.web.deploy is not supported"},
+		{"mem_limit", service("mem_limit: 1m"), "services.web.mem_limit: 1048576 bytes"},
+		{"mem_limit, no number", service("mem_limit: much"), "much"},
+		{"negative mem_limit", service("mem_limit: -5"), "services.web.mem_limit"},
+		{"cpus", service("cpus: 0.001"), "services.web.cpus"},
+		{"negative cpus", service("cpus: -1"), "services.web.cpus"},
+		{"cpus, none", service("cpus: .nan"), "NaN"},
+		{"pids_limit", service("pids_limit: -2"), "services.web.pids_limit"},
+		{"memswap_limit", service("memswap_limit: 1g"), "services.web.memswap_limit is not supported"},
 		{"env_file", service("env_file: /etc/passwd"), "services.web.env_file is not supported"},
 		{"extends", service("extends: {file: /etc/other.yaml, service: x}"), "services.web.extends is not supported"},
 		{"include", "include: [/etc/other.yaml]\n" + service(""), "include is not supported"},

@@ -19,6 +19,9 @@ import (
 // digestLabel holds the digest of the definition a container was made from.
 const digestLabel = "org.ketch.digest"
 
+// cleanUpLimit bounds the removal of a task that could not be started.
+const cleanUpLimit = 5 * time.Second
+
 // ErrNoImage is the error of a service whose image containerd does not hold.
 var ErrNoImage = errors.New("image is not on this machine; this version runs images that the OS image carries")
 
@@ -78,7 +81,9 @@ func (c *Containerd) Start(ctx context.Context, s Service) (Task, error) {
 		return nil, fmt.Errorf("create task of container %s: %w", s.Name, err)
 	}
 	if err := created.Start(ctx); err != nil {
-		_, removeErr := created.Delete(context.WithoutCancel(ctx), client.WithProcessKill)
+		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpLimit)
+		defer cancel()
+		_, removeErr := created.Delete(limited, client.WithProcessKill)
 		return nil, errors.Join(fmt.Errorf("start container %s: %w", s.Name, err), removeErr)
 	}
 	return newTask(ctx, container, created)

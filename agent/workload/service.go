@@ -25,8 +25,12 @@ import (
 	"encoding/json"
 )
 
-// ConsoleLabel, when "true", has the service's output copied to the console.
-const ConsoleLabel = "org.ketch.console"
+const (
+	// ConsoleLabel, when "true", has the service's output copied to the console.
+	ConsoleLabel = "org.ketch.console"
+	// EssentialLabel, when "true", makes the service a condition of a good boot.
+	EssentialLabel = "ketch.essential"
+)
 
 // Service is one service of a Compose file.
 type Service struct {
@@ -41,7 +45,18 @@ type Service struct {
 	ReadOnly    bool
 	Labels      map[string]string
 	Restart     Restart
+	Limits      Limits
 }
+
+// Limits bound what the processes of a service may take together; 0 is no limit.
+type Limits struct {
+	Memory int64   // bytes (mem_limit)
+	CPUs   float64 // (cpus)
+	PIDs   int64   // processes and threads (pids_limit)
+}
+
+// Essential tells whether a boot is good only when the service is up.
+func (s *Service) Essential() bool { return s.Labels[EssentialLabel] == "true" }
 
 // Console tells whether the service's output is copied to the console.
 func (s *Service) Console() bool { return s.Labels[ConsoleLabel] == "true" }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/containerd/containerd/v2/contrib/seccomp"
 	"github.com/containerd/containerd/v2/core/containers"
@@ -53,7 +54,25 @@ func specOptions(s Service, image oci.Image, config ocispec.ImageConfig, version
 	if s.ReadOnly {
 		options = append(options, oci.WithRootFSReadonly())
 	}
+	options = append(options, limitOptions(s.Limits)...)
 	return append(options, seccomp.WithDefaultProfile())
+}
+
+// period is what a share of the processors is a share of (cgroup-v2.rst, cpu.max).
+const period = 100 * time.Millisecond
+
+func limitOptions(l Limits) (options []oci.SpecOpts) {
+	if l.Memory > 0 {
+		options = append(options, oci.WithMemoryLimit(uint64(l.Memory)))
+	}
+	if l.CPUs > 0 {
+		quota := int64(l.CPUs * float64(period.Microseconds()))
+		options = append(options, oci.WithCPUCFS(quota, uint64(period.Microseconds())))
+	}
+	if l.PIDs > 0 {
+		options = append(options, oci.WithPidsLimit(l.PIDs))
+	}
+	return options
 }
 
 // cgroupMount shows a container its own cgroup, where runtimes look for limits.

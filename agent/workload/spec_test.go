@@ -4,7 +4,10 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/containerd/containerd/v2/pkg/oci"
+	"github.com/google/go-cmp/cmp"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
 func TestArguments(t *testing.T) {
@@ -24,6 +27,31 @@ func TestArguments(t *testing.T) {
 	} {
 		if got := arguments(test.service, test.config); !slices.Equal(got, test.want) {
 			t.Errorf("%s: arguments = %q; want %q", test.name, got, test.want)
+		}
+	}
+}
+
+// TestLimitOptions: what the runtime is asked for, in its own units.
+func TestLimitOptions(t *testing.T) {
+	number, quota, period := int64(100), int64(50_000), uint64(100_000)
+	memory := int64(64 << 20)
+	for _, test := range []struct {
+		limits Limits
+		want   *specs.LinuxResources
+	}{
+		{Limits{}, nil},
+		{Limits{Memory: memory}, &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: &memory}}},
+		{Limits{CPUs: 0.5}, &specs.LinuxResources{CPU: &specs.LinuxCPU{Quota: &quota, Period: &period}}},
+		{Limits{PIDs: number}, &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: &number}}},
+	} {
+		spec := &oci.Spec{Linux: &specs.Linux{}}
+		for _, option := range limitOptions(test.limits) {
+			if err := option(t.Context(), nil, nil, spec); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if diff := cmp.Diff(test.want, spec.Linux.Resources); diff != "" {
+			t.Errorf("resources for %+v (-want +got):\n%s", test.limits, diff)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"ketch/agent/api"
 	"ketch/agent/logfile"
+	"ketch/layout/status"
 )
 
 // Runtime runs the containers of services. *Containerd is one.
@@ -37,13 +38,16 @@ const (
 	stopGrace = 10 * time.Second
 	// StopLimit bounds the stopping of all workloads.
 	StopLimit = stopGrace + 5*time.Second
-	// startLimit bounds the start of a container.
+	// startLimit bounds the start of a container, and startGrace what is left of it
+	// when the machine goes down.
 	startLimit = time.Minute
+	startGrace = 10 * time.Second
+	// upFor is how long a service must have been running to count as up: one that
+	// fails at once runs, too, each time that it is started.
+	upFor = 3 * time.Second
 	// notStartedStatus is the exit status of a container that could not be
 	// started, as far as the restart policy is concerned.
 	notStartedStatus = 128
-	// checkLogs is how often logs are looked at for their size.
-	checkLogs = 30 * time.Second
 )
 
 // Supervisor keeps services running as their restart policies ask. Its zero
@@ -60,23 +64,31 @@ type Supervisor struct {
 	units []*unit // sorted by name
 }
 
-// Run runs the services until ctx ends, then stops them all. It returns when
-// everything has ended.
-func (s *Supervisor) Run(ctx context.Context, services []Service) {
+// Take takes the services that Run is to run. From then on their status is known.
+func (s *Supervisor) Take(services []Service) {
 	units := make([]*unit, 0, len(services))
-	keep := make(map[string]bool)
 	for _, service := range services {
 		units = append(units, newUnit(s, service))
-		keep[service.Name] = true
 	}
 	slices.SortFunc(units, func(a, b *unit) int { return strings.Compare(a.service.Name, b.service.Name) })
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.units = units
+}
+
+// Run runs the services until ctx ends, then stops them all. It returns when
+// everything has ended.
+func (s *Supervisor) Run(ctx context.Context) {
+	s.mu.Lock()
+	units := s.units
 	s.mu.Unlock()
+	keep := make(map[string]bool)
+	for _, u := range units {
+		keep[u.service.Name] = true
+	}
 
 	var all sync.WaitGroup
 	all.Go(func() { s.prune(ctx, keep) })
-	all.Go(func() { s.rotate(ctx, services) })
 	for _, u := range units {
 		all.Go(func() { u.run(ctx) })
 	}
@@ -94,6 +106,24 @@ func (s *Supervisor) Status() []api.Workload {
 	return list
 }
 
+// Checks tells how the essential services stand, and first whether it is known
+// which there are.
+func (s *Supervisor) Checks() []status.Check {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	known := status.Check{Name: "workloads are known", Passed: s.units != nil}
+	if !known.Passed {
+		known.Reason = "the Compose files have not been read yet"
+	}
+	checks := []status.Check{known}
+	for _, u := range s.units {
+		if u.service.Essential() {
+			checks = append(checks, u.check())
+		}
+	}
+	return checks
+}
+
 // prune removes what earlier configurations left; it tries until it can.
 func (s *Supervisor) prune(ctx context.Context, keep map[string]bool) {
 	for failures := 1; ; failures++ {
@@ -103,20 +133,6 @@ func (s *Supervisor) prune(ctx context.Context, keep map[string]bool) {
 		}
 		s.Say("remove old containers: " + err.Error())
 		if !sleep(ctx, delay(failures, s.Chance())) {
-			return
-		}
-	}
-}
-
-// rotate keeps the logs of services within their limit.
-func (s *Supervisor) rotate(ctx context.Context, services []Service) {
-	for {
-		for _, service := range services {
-			if err := s.Logs.Rotate(service.Name, logfile.DefaultLimit); err != nil {
-				s.Say(err.Error())
-			}
-		}
-		if !sleep(ctx, checkLogs) {
 			return
 		}
 	}

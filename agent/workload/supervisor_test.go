@@ -16,6 +16,7 @@ import (
 
 	"ketch/agent/api"
 	"ketch/agent/logfile"
+	"ketch/layout/status"
 )
 
 // life is how a fake container's process goes: it exits with status after d,
@@ -129,7 +130,8 @@ func supervise(t *testing.T, runtime *fakeRuntime, records string, policy string
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		s.Run(ctx, []Service{{Name: "test", Image: "demo", Restart: restart}})
+		s.Take([]Service{{Name: "test", Image: "demo", Restart: restart}})
+		s.Run(ctx)
 	}()
 	time.Sleep(d)
 	synctest.Wait()
@@ -157,7 +159,9 @@ func TestRestartPolicies(t *testing.T) {
 			[]time.Duration{0, 200 * time.Millisecond, 600 * time.Millisecond, 1400 * time.Millisecond, 3 * second}, api.Running},
 		{"running well resets the back-off", "always", []life{{}, {}, {d: 10 * second}, {d: time.Hour}},
 			[]time.Duration{0, 200 * time.Millisecond, 600 * time.Millisecond, 10800 * time.Millisecond}, api.Running},
-		{"missing image", "always", []life{{err: fmt.Errorf("x: %w", ErrNoImage)}}, []time.Duration{0}, api.Failed},
+		{"missing image", "no", []life{{err: fmt.Errorf("x: %w", ErrNoImage)}},
+			[]time.Duration{0, 200 * time.Millisecond, 600 * time.Millisecond, 1400 * time.Millisecond, 3 * second, 6200 * time.Millisecond, 12600 * time.Millisecond}, api.Failed},
+		{"an image that comes late", "no", []life{{err: ErrNoImage}, {err: ErrNoImage}, {d: time.Hour}}, []time.Duration{0, 200 * time.Millisecond, 600 * time.Millisecond}, api.Running},
 		{"cannot start, always", "always", []life{{err: errors.New("no such command")}, {d: time.Hour}}, []time.Duration{0, 200 * time.Millisecond}, api.Running},
 		{"cannot start, no", "no", []life{{err: errors.New("no such command")}}, []time.Duration{0}, api.Failed},
 		{"containerd away, no", "no", []life{{err: fmt.Errorf("x: %w", ErrUnavailable)}, {d: time.Hour}}, []time.Duration{0, 200 * time.Millisecond}, api.Running},
@@ -188,6 +192,126 @@ func TestDelayIsBounded(t *testing.T) {
 	}
 	if low, high := delay(9, 0), delay(9, 0.999); low != 45*time.Second || high > 75*time.Second {
 		t.Errorf("delay(9) is between %v and %v; want 45 s to 75 s", low, high)
+	}
+}
+
+// TestStartIsCutShort: on the way down a start has a grace and no more; one that
+// ends within it is stopped as any other.
+func TestStartIsCutShort(t *testing.T) {
+	for _, test := range []struct {
+		name        string
+		takes, want time.Duration // from the order to the end of Run
+		runs        bool          // the container started, and was stopped
+	}{
+		{"quick", 5 * time.Second, 5 * time.Second, true},
+		{"slow", 50 * time.Second, startGrace, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			runtime := &slowRuntime{takes: test.takes + time.Second}
+			s := &Supervisor{
+				Runtime: runtime, Logs: logfile.Dir(t.TempDir()), Records: t.TempDir(),
+				Say: func(string) {}, Chance: func() float64 { return 0 },
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(time.Second, cancel)
+			begun := time.Now()
+			s.Take([]Service{{Name: "test", Restart: Restart{When: Always}}})
+			s.Run(ctx)
+			if took := time.Since(begun) - time.Second; took != test.want || runtime.stopped != test.runs {
+				t.Errorf("%s: ended after %v, stopped: %v; want %v, %v", test.name, took, runtime.stopped, test.want, test.runs)
+			}
+		})
+	}
+	if whole := startGrace + StopLimit; whole > 35*time.Second {
+		t.Errorf("stopping may take %v; PID 1 waits for 40 s", whole)
+	}
+}
+
+// slowRuntime takes its time to start a container, unless it is cut short.
+type slowRuntime struct {
+	fakeRuntime
+	takes   time.Duration
+	stopped bool
+}
+
+func (r *slowRuntime) Start(ctx context.Context, _ Service) (Task, error) {
+	if !sleep(ctx, r.takes) {
+		return nil, ctx.Err()
+	}
+	return slowTask{r}, nil
+}
+
+type slowTask struct{ *slowRuntime }
+
+func (slowTask) PID() int { return 42 }
+
+func (t slowTask) Wait(ctx context.Context) (uint32, error) {
+	if t.stopped {
+		return 143, nil
+	}
+	<-ctx.Done()
+	return 0, ctx.Err()
+}
+
+func (t slowTask) Stop(context.Context, time.Duration) error {
+	t.slowRuntime.stopped = true
+	return nil
+}
+
+// TestChecks: an essential service is up when it has run for a while or has done
+// its work, and until then it says what is in the way.
+func TestChecks(t *testing.T) {
+	essential := map[string]string{EssentialLabel: "true"}
+	for _, test := range []struct {
+		name   string
+		policy string
+		lives  []life
+		after  time.Duration
+		reason string // empty: it is up
+	}{
+		{"up", "always", []life{{d: time.Hour}}, upFor, ""},
+		{"just started", "always", []life{{d: time.Hour}}, upFor - time.Second, "running for 2s only"},
+		{"done", "no", []life{{}}, time.Second, ""},
+		{"failed", "no", []life{{status: 3}}, time.Second, "exited with status 3"},
+		{"flapping", "always", []life{{d: time.Second, status: 3}}, 30 * time.Second, "backoff: exited with status 3"},
+		{"no image", "always", []life{{err: ErrNoImage}}, time.Second, "failed: " + ErrNoImage.Error()},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			restart, err := ParseRestart(test.policy)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := &Supervisor{
+				Runtime: &fakeRuntime{lives: test.lives, begin: time.Now()}, Logs: logfile.Dir(t.TempDir()), Records: t.TempDir(),
+				Say: func(string) {}, Chance: func() float64 { return 0.5 },
+			}
+			if got := s.Checks(); len(got) != 1 || got[0].Passed || got[0].Reason == "" { // asked too early
+				t.Errorf("Checks before the services are known = %+v", got)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				s.Take([]Service{{Name: "web", Labels: essential, Restart: restart}})
+				s.Run(ctx)
+			}()
+			time.Sleep(test.after)
+			synctest.Wait()
+			want := []status.Check{
+				{Name: "workloads are known", Passed: true},
+				{Name: "workload web is up", Passed: test.reason == "", Reason: test.reason},
+			}
+			if diff := cmp.Diff(want, s.Checks()); diff != "" {
+				t.Errorf("%s: checks (-want +got):\n%s", test.name, diff)
+			}
+			cancel()
+			<-done
+		})
+	}
+	s := &Supervisor{}
+	s.units = []*unit{newUnit(s, Service{Name: "other", Labels: map[string]string{EssentialLabel: "yes"}})}
+	if got := s.Checks(); len(got) != 1 || !got[0].Passed {
+		t.Errorf("Checks without essential services = %+v; want nothing in the way", got)
 	}
 }
 
@@ -278,7 +402,8 @@ func TestConsole(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		s.Run(ctx, []Service{{Name: "test", Labels: map[string]string{ConsoleLabel: "true"}, Restart: Restart{When: Never}}})
+		s.Take([]Service{{Name: "test", Labels: map[string]string{ConsoleLabel: "true"}, Restart: Restart{When: Never}}})
+		s.Run(ctx)
 	}()
 	time.Sleep(50 * time.Millisecond)
 	file, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)

@@ -9,6 +9,7 @@ import (
 
 	"ketch/agent/api"
 	"ketch/agent/logfile"
+	"ketch/layout/status"
 )
 
 // unit is one service under supervision.
@@ -16,10 +17,11 @@ type unit struct {
 	s       *Supervisor
 	service Service
 	record  record // of run only
-	trouble int    // times in a row that containerd could not be asked; of run only
+	trouble int    // times in a row that containerd or the image was missing; of run only
 
 	mu    sync.Mutex
 	shown api.Workload
+	since time.Time // of the last change of its state
 }
 
 func newUnit(s *Supervisor, service Service) *unit {
@@ -50,12 +52,11 @@ func (u *unit) turn(ctx context.Context) (again bool) {
 	if ctx.Err() != nil {
 		return false
 	}
-	// A start is not cut short: a container half made would be left behind.
-	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), startLimit)
+	limited, cancel := starting(ctx)
 	defer cancel()
 	task, err := u.s.Runtime.Adopt(limited, u.service)
 	if err != nil {
-		return u.outOfSight(ctx, err)
+		return u.outOfSight(ctx, api.Unknown, err)
 	}
 	if task != nil {
 		return u.attend(ctx, task)
@@ -77,13 +78,26 @@ func (u *unit) turn(ctx context.Context) (again bool) {
 	return u.attend(ctx, task)
 }
 
+// starting bounds a start. The end of ctx does not cut it short at once: a
+// container half made would be left behind. But it leaves it no more than a grace.
+func starting(ctx context.Context) (limited context.Context, cancel func()) {
+	limited, end := context.WithTimeout(context.WithoutCancel(ctx), startLimit)
+	stop := context.AfterFunc(ctx, func() {
+		sleep(limited, startGrace)
+		end()
+	})
+	return limited, func() { stop(); end() }
+}
+
 // notStarted deals with a service that could not be started: that counts as an
-// exit, but for a missing image, which is final, and a missing containerd.
+// exit, but for a missing containerd or image, which may still come.
 func (u *unit) notStarted(ctx context.Context, err error) (again bool) {
 	switch {
 	case errors.Is(err, ErrUnavailable):
-		return u.outOfSight(ctx, err)
-	case errors.Is(err, ErrNoImage), !u.service.Restart.Again(notStartedStatus, u.record.Failures):
+		return u.outOfSight(ctx, api.Unknown, err)
+	case errors.Is(err, ErrNoImage):
+		return u.outOfSight(ctx, api.Failed, err)
+	case !u.service.Restart.Again(notStartedStatus, u.record.Failures):
 		u.show(api.Failed, func(w *api.Workload) { w.Error = err.Error() })
 		u.s.Say(fmt.Sprintf("workload %s: %v", u.service.Name, err))
 		return false
@@ -92,13 +106,13 @@ func (u *unit) notStarted(ctx context.Context, err error) (again bool) {
 	return u.pause(ctx, err.Error())
 }
 
-// outOfSight waits for containerd, which PID 1 restarts when it ends. The
-// containers live on without it.
-func (u *unit) outOfSight(ctx context.Context, err error) (again bool) {
+// outOfSight waits for what is no fault of the service's: containerd, which PID 1
+// restarts when it ends, while the containers live on without it, or an image.
+func (u *unit) outOfSight(ctx context.Context, state string, err error) (again bool) {
 	u.trouble++
-	u.show(api.Unknown, func(w *api.Workload) { w.Error = err.Error() })
+	u.show(state, func(w *api.Workload) { w.Error = err.Error() })
 	if u.trouble == 1 {
-		u.s.Say(fmt.Sprintf("workload %s: out of sight: %v", u.service.Name, err))
+		u.s.Say(fmt.Sprintf("workload %s: %s: %v", u.service.Name, state, err))
 	}
 	return sleep(ctx, delay(u.trouble, u.s.Chance()))
 }
@@ -115,7 +129,7 @@ func (u *unit) attend(ctx context.Context, task Task) (again bool) {
 		u.stop(task)
 		return false
 	case err != nil:
-		return u.outOfSight(ctx, err)
+		return u.outOfSight(ctx, api.Unknown, err)
 	}
 	if time.Since(begun) >= settled {
 		u.record.Failures = 0
@@ -189,8 +203,11 @@ func (u *unit) copyToConsole(ctx context.Context) *sync.WaitGroup {
 func (u *unit) show(state string, change func(*api.Workload)) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	if u.shown.State != state || u.since.IsZero() {
+		u.since = time.Now()
+	}
 	u.shown.State = state
-	u.shown.Since = time.Now().UTC().Format(time.RFC3339)
+	u.shown.Since = u.since.UTC().Format(time.RFC3339)
 	u.shown.Restarts, u.shown.Exit = u.record.Restarts, u.record.Exit
 	change(&u.shown)
 }
@@ -208,4 +225,25 @@ func (u *unit) describe() api.Workload {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.shown
+}
+
+// check tells whether an essential service is up: it has been running for a while,
+// or it has done its work.
+func (u *unit) check() status.Check {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	c := status.Check{Name: "workload " + u.service.Name + " is up"}
+	switch age := time.Since(u.since); {
+	case u.shown.State == api.Exited, u.shown.State == api.Running && age >= upFor:
+		c.Passed = true
+	case u.shown.State == api.Running:
+		c.Reason = fmt.Sprintf("running for %v only", age.Round(100*time.Millisecond))
+	case u.shown.Error != "":
+		c.Reason = u.shown.State + ": " + u.shown.Error
+	case u.shown.State == api.Failed && u.shown.Exit != nil:
+		c.Reason = fmt.Sprintf("exited with status %d", *u.shown.Exit)
+	default:
+		c.Reason = u.shown.State
+	}
+	return c
 }
