@@ -11,24 +11,23 @@ import (
 	"time"
 
 	"ketch/builder/cache"
-	"ketch/builder/hint"
 	"ketch/builder/image"
-	"ketch/builder/keys"
 	"ketch/builder/layers"
 	"ketch/builder/progress"
 )
 
 // buildOptions are the flags of ketch build; ketch run has them too.
 type buildOptions struct {
-	output string
-	keys   string
-	update bool
-	json   bool
+	signing
+	output   string
+	unsigned bool
+	update   bool
+	json     bool
 }
 
 func (o *buildOptions) flags(f *flag.FlagSet) {
 	f.StringVar(&o.output, "o", "", "write the image to `FILE` (default out/DEFINITION/disk.raw)")
-	f.StringVar(&o.keys, "keys", "keys", "sign with the keys in `DIR` (see ketch keys)")
+	o.signing.flags(f)
 	f.BoolVar(&o.update, "update", false, "move tags to the images they mean now, and record that in the .lock file")
 }
 
@@ -44,11 +43,16 @@ A tag in a registry is resolved once and recorded beside the definition, in
 NAME.lock: later builds use the same image until --update. The same input gives
 the same bytes.
 
-  ketch build images/qemu.yaml -o disk.raw`,
+A key need not be at hand: --sign-with runs COMMAND for each signature, --key
+names a key in a PKCS #11 token, and --unsigned leaves the signing to ketch sign.
+
+  ketch build images/qemu.yaml -o disk.raw
+  ketch build images/qemu.yaml -o disk.raw --sign-with 'ssh signer sign-db'`,
 		setup: func(f *flag.FlagSet) func(context.Context, *env, []string) error {
 			var o buildOptions
 			o.flags(f)
 			f.BoolVar(&o.json, "json", false, "print the result as JSON")
+			f.BoolVar(&o.unsigned, "unsigned", false, "do not sign: write what is to be signed to FILE.requests (see ketch sign)")
 			return func(ctx context.Context, e *env, args []string) error {
 				definition, err := oneArgument("build", "a definition", args)
 				if err != nil {
@@ -78,6 +82,9 @@ func (o *buildOptions) build(ctx context.Context, e *env, path string) (string, 
 	if o.json {
 		return result.Path, printJSON(e.stdout, result)
 	}
+	for _, r := range result.Requests {
+		fmt.Fprintf(e.stderr, "build: to be signed: %s (%s): %s\n", r.Name, r.What, filepath.Join(image.RequestDir(result.Path), r.Message))
+	}
 	if result.UpToDate {
 		fmt.Fprintf(e.stdout, "%s: %s is up to date\n", result.Path, result.Version)
 		return result.Path, nil
@@ -96,8 +103,16 @@ func (o *buildOptions) options(e *env, path string) (image.Options, error) {
 	if options.Source, err = sourceFor(path, o.update); err != nil {
 		return image.Options{}, err
 	}
-	if options.Keys, err = keys.Load(o.keys); err != nil {
-		return image.Options{}, hint.Add(err, "make a set of keys: ketch keys new %s", o.keys)
+	if options.Keys, err = o.set(e.stderr); err != nil {
+		return image.Options{}, err
+	}
+	if options.Unsigned = o.unsigned; o.unsigned {
+		err = o.unused()
+	} else {
+		options.Signer, err = o.signer(options.Keys)
+	}
+	if err != nil {
+		return image.Options{}, err
 	}
 	if options.Output = o.output; options.Output == "" {
 		options.Output = filepath.Join("out", strings.TrimSuffix(filepath.Base(path), ".yaml"), "disk.raw")

@@ -31,8 +31,9 @@ type env struct {
 // commands lists what ketch can do, in the order of a first day with it.
 func commands() []command {
 	return []command{
-		buildCommand(), runCommand(), inspectCommand(), verifyCommand(),
-		flattenCommand(), whyCommand(), keysCommand(), layersCommand(),
+		buildCommand(), signCommand(), runCommand(), inspectCommand(), verifyCommand(),
+		lsCommand(), catCommand(), extractCommand(),
+		convertCommand(), checkCommand(), sealCommand(), flattenCommand(), whyCommand(), sbomCommand(), diffCommand(), keysCommand(), layersCommand(),
 	}
 }
 

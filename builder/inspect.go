@@ -8,6 +8,7 @@ import (
 	"text/tabwriter"
 
 	"ketch/builder/image"
+	"ketch/disk/bootrecord"
 )
 
 func inspectCommand() command {
@@ -54,6 +55,9 @@ func printReport(out io.Writer, r *image.Report) error {
 			continue
 		}
 		fmt.Fprintf(w, "  version\t%s (%s)\n  tries\t%s\n  kernel\t%s\n  command line\t%s\n  root hash\t%s\n", e.Version, e.Slot, e.Tries, e.Kernel, e.Cmdline, e.RootHash)
+		if e.Contents != "" {
+			fmt.Fprintf(w, "  contents\t%s\n", e.Contents)
+		}
 		for _, s := range e.Signers {
 			fmt.Fprintf(w, "  signed by\t%s\n", s)
 		}
@@ -61,8 +65,28 @@ func printReport(out io.Writer, r *image.Report) error {
 			fmt.Fprintf(w, "  image\t%s %s\n", i.Ref, i.Digest)
 		}
 	}
+	printBootRecord(w, r.BootRecord)
 	for _, d := range r.Damage {
 		fmt.Fprintf(w, "\ndamage\t%s\n", d)
 	}
 	return w.Flush()
+}
+
+// printBootRecord prints what a machine has noted of its boots.
+func printBootRecord(w io.Writer, r *bootrecord.Record) {
+	if r == nil {
+		return
+	}
+	if r.Generation == 0 {
+		fmt.Fprint(w, "\nboot record\tempty\n")
+		return
+	}
+	fmt.Fprintf(w, "\nboot record\tgeneration %d\n", r.Generation)
+	for _, v := range r.Versions {
+		fmt.Fprintf(w, "  %s\t%d starts, %d good, %d since it was good", v.Name, v.Starts, v.Goods, v.Attempts)
+		if v.Words != "" {
+			fmt.Fprintf(w, "; the last: %s", v.Words)
+		}
+		fmt.Fprintln(w)
+	}
 }

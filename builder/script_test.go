@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -41,6 +42,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("XDG_CACHE_HOME", filepath.Join(env.WorkDir, "cache"))
 			env.Setenv("KEYS", keyDir)
+			env.Values[theTest{}] = env.T()
 			// Where testscript put ketch itself: the first directory of PATH.
 			env.Setenv("BIN", filepath.SplitList(env.Getenv("PATH"))[0])
 			return nil
@@ -51,8 +53,29 @@ func TestScripts(t *testing.T) {
 			"flip":       flip,
 			"truncate":   truncate,
 			"blob":       blob,
+			"same":       same,
+			"oracle":     needs,
 		},
 	})
+}
+
+// theTest is where a script's Values hold its testscript.T.
+type theTest struct{}
+
+// needs is package oracle's rule for a script: without a program or file it is
+// skipped, or fails where CI=true: oracle NAME|/PATH.
+func needs(ts *testscript.TestScript, _ bool, args []string) {
+	_, err := exec.LookPath(args[0])
+	if filepath.IsAbs(args[0]) {
+		_, err = os.Stat(args[0])
+	}
+	switch {
+	case err == nil:
+	case os.Getenv("CI") == "true":
+		ts.Fatalf("%s is not installed: run scripts/setup", args[0])
+	default:
+		ts.Value(theTest{}).(testscript.T).Skip(args[0], "is not installed: run scripts/setup")
+	}
 }
 
 // ociImage makes an image of one layer from a directory: oci-image LAYOUT TAG DIR.
@@ -103,7 +126,13 @@ func tarOf(dir string) ([]byte, error) {
 		if err != nil {
 			return err
 		}
-		header, err := tar.FileInfoHeader(info, "")
+		target := ""
+		if entry.Type() == fs.ModeSymlink {
+			if target, err = os.Readlink(path); err != nil {
+				return err
+			}
+		}
+		header, err := tar.FileInfoHeader(info, target)
 		if err != nil {
 			return err
 		}
@@ -132,7 +161,7 @@ func bootFiles(t *testing.T) func(*testscript.TestScript, bool, []string) {
 		oracle.File(t, efi+"linuxx64.efi.stub")
 		dir := ts.MkAbs(args[0])
 		for name, from := range map[string]string{
-			"boot/vmlinuz": efi + "linuxx64.efi.stub", "boot/linuxx64.efi.stub": efi + "linuxx64.efi.stub", "boot/systemd-bootx64.efi": efi + "systemd-bootx64.efi",
+			"boot/vmlinuz": efi + "linuxx64.efi.stub", "boot/linuxx64.efi.stub": efi + "linuxx64.efi.stub", "boot/systemd-bootx64.efi": efi + "systemd-bootx64.efi", "boot/guard.efi": efi + "systemd-bootx64.efi",
 		} {
 			data, err := os.ReadFile(from)
 			ts.Check(err)

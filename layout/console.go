@@ -19,4 +19,6 @@ const (
 	SayFatal = "FATAL: "
 	// SayDown is the first line of every way down: "going down: power-off (asked by …)".
 	SayDown = "going down: "
+	// SayHalted is the last line of a machine with a watchdog that was told to halt.
+	SayHalted = "halted; the power can be cut"
 )

@@ -31,13 +31,14 @@ type Arch struct {
 	Name       string // Go's name for it
 	Usr        string // UAPI.2 type GUID of the usr partition
 	UsrVerity  string // UAPI.2 type GUID of its hash tree
-	BootLoader string // removable-media path on the ESP (UEFI 2.10, 3.5.1.1)
+	Guard      string // what the firmware starts: the removable-media path on the ESP (UEFI 2.10, 3.5.1.1)
+	BootLoader string // what the guard starts: systemd-boot
 }
 
 // AMD64 and ARM64 are the architectures of the layout; images are built for AMD64 today.
 var (
-	AMD64 = Arch{"amd64", "8484680c-9521-48c6-9c11-b0720656f69e", "77ff5f63-e7b6-4633-acf4-1565b864c0e6", "EFI/BOOT/BOOTX64.EFI"}
-	ARM64 = Arch{"arm64", "b0e01050-ee5f-4390-949a-9101b17104e9", "6e11a4e7-fbca-4ded-b9e9-e1a512bb664e", "EFI/BOOT/BOOTAA64.EFI"}
+	AMD64 = Arch{"amd64", "8484680c-9521-48c6-9c11-b0720656f69e", "77ff5f63-e7b6-4633-acf4-1565b864c0e6", "EFI/BOOT/BOOTX64.EFI", "EFI/systemd/systemd-bootx64.efi"}
+	ARM64 = Arch{"arm64", "b0e01050-ee5f-4390-949a-9101b17104e9", "6e11a4e7-fbca-4ded-b9e9-e1a512bb664e", "EFI/BOOT/BOOTAA64.EFI", "EFI/systemd/systemd-bootaa64.efi"}
 )
 
 // Partition labels. A slot in use carries its version: SlotLabel, VerityLabel.

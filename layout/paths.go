@@ -6,8 +6,11 @@ const (
 	InitramfsInit = "/init"
 	EtcSkeleton   = "/usr/share/ketch/etc"        // copied to /etc at every boot
 	ImageInfo     = "/usr/share/ketch/image.json" // what this image is made of
-	ImagesDir     = "/usr/share/ketch/images"     // container images the OS image carries
-	ComposeDir    = "/etc/ketch/compose"          // workloads, one Compose file each
+	PackagesDir   = "/usr/share/ketch/packages"   // what each layer of ours says about itself: builder/sbom/inventory
+	SBOM          = "/usr/share/ketch/sbom.spdx.json"
+	ImagesDir     = "/usr/share/ketch/images" // container images the OS image carries
+	ComposeDir    = "/etc/ketch/compose"      // workloads, one Compose file each
+	GateFile      = "/etc/ketch/gate.json"    // the machine's own conditions for a good boot: see ketch/layout/gatefile
 	OSRelease     = "/usr/lib/os-release"
 
 	RunDir           = "/run/ketch"
@@ -20,6 +23,14 @@ const (
 	StateDir = "/var/lib/ketch"
 	LogDir   = "/var/log/ketch"
 
+	GateReport = StateDir + "/gate.json" // what became of the last health gate: see ketch/layout/status, GateReport
+
+	CurrentRun  = StateDir + "/boot/current.json" // what this boot leaves for the next: a status.Run
+	PreviousRun = StateDir + "/boot/previous.json"
+	CrashDir    = StateDir + "/crash"     // the kernel's last words, a directory for each crash
+	KernelLog   = "kernel"                // the kernel log's name among the logs
+	KernelMark  = RunDir + "/kernel.next" // how far it has been copied
+
 	DebugDaemon = "/usr/lib/ketch/debug/debugd" // only in a debug image
 )
 
@@ -31,4 +42,5 @@ const (
 	BootSource  = "boot/linux.source"  // the source package and its version
 	BootStub    = "boot/linuxx64.efi.stub"
 	BootLoader  = "boot/systemd-bootx64.efi"
+	BootGuard   = "boot/guard.efi"
 )

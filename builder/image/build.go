@@ -21,7 +21,9 @@ import (
 type Options struct {
 	Definition *Definition
 	Output     string     // the image; it appears by rename
-	Keys       *keys.Set  // sign with
+	Keys       *keys.Set  // whose certificate the programs are signed for
+	Signer     Signer     // default: the key of Keys
+	Unsigned   bool       // leave the signing to Sign; the requests lie in RequestDir
 	Source     Source     // of container images
 	Progress   func(Step) // called after each step
 }
@@ -42,6 +44,8 @@ type Result struct {
 	UsrSize  int64  `json:"usrSize"` // bytes of the usr file system
 	UKISize  int64  `json:"ukiSize"` // bytes
 	Steps    []Step `json:"steps"`
+	// Requests is what is left to be signed.
+	Requests []Request `json:"requests,omitempty"`
 }
 
 // build is a build on its way: each step uses what earlier ones left here.
@@ -55,7 +59,8 @@ type build struct {
 	info     Info
 	infoJSON []byte
 	root     [32]byte
-	uki      []byte
+	programs map[string][]byte // of the ESP, signed once that step is done
+	enrol    map[string][]byte // what enrols the keys, by the names of the files
 	esp      map[string][]byte // the ESP's files that carry no signature
 	detail   string            // of the current step
 	result   Result
@@ -68,8 +73,10 @@ var steps = []struct {
 }{
 	{"merge layers", (*build).merge},
 	{"describe the image", (*build).describe},
+	{"bill of materials", (*build).describeContent},
 	{"usr and its hash tree", (*build).makeUsr},
 	{"kernel image", (*build).makeUKI},
+	{"signatures", (*build).signPrograms},
 	{"system partition", (*build).makeESP},
 	{"partition table", (*build).makeTable},
 }
@@ -77,7 +84,10 @@ var steps = []struct {
 // Build builds the image, unless it is there already, from the same inputs. On
 // an error nothing of it is left.
 func Build(ctx context.Context, o Options) (result *Result, err error) {
-	b := &build{Options: o}
+	b := &build{Options: o, programs: map[string][]byte{}}
+	if err := b.prepareKeys(); err != nil {
+		return nil, err
+	}
 	if b.images, err = o.Source.open(ctx, o.Definition.Images); err != nil {
 		return nil, err
 	}
@@ -85,14 +95,37 @@ func Build(ctx context.Context, o Options) (result *Result, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if result, ok := upToDate(o.Output, inputs); ok {
-		return result, nil
+	result, ok := upToDate(o.Output, inputs)
+	if !ok {
+		if err := b.build(ctx); err != nil {
+			return nil, err
+		}
+		result = &b.result
+		result.Path, result.Version, result.RootHash = o.Output, o.Definition.Version, fmt.Sprintf("%x", b.root)
+		if err := writeRecord(o.Output, inputs, b.result); err != nil {
+			return nil, err
+		}
 	}
-	if err := b.build(ctx); err != nil {
+	if err := exportSBOM(o.Output); err != nil {
 		return nil, err
 	}
-	b.result.Path, b.result.Version, b.result.RootHash = o.Output, o.Definition.Version, fmt.Sprintf("%x", b.root)
-	return &b.result, writeRecord(o.Output, inputs, b.result)
+	if o.Unsigned {
+		result.Requests, err = writeRequests(o.Output)
+	}
+	return result, err
+}
+
+// prepareKeys finds out, before any work is done, that a key is missing.
+func (b *build) prepareKeys() (err error) {
+	if b.Signer == nil && !b.Unsigned {
+		if b.Signer, err = b.Keys.Signer(); err != nil {
+			return err
+		}
+	}
+	if b.Definition.Enroll != "off" {
+		b.enrol, err = b.Keys.Enrolment(b.Definition.Released)
+	}
+	return err
 }
 
 func (b *build) build(ctx context.Context) (err error) {

@@ -25,7 +25,8 @@ type Disk struct {
 	Size  int64 // bytes
 	Table *gpt.Table
 	ESP   *fat.FS
-	file  *os.File
+	from  io.ReaderAt
+	file  *os.File // what from is, where it is a file of its own
 }
 
 // Open opens a raw disk and reads its partition table and ESP.
@@ -39,6 +40,7 @@ func Open(name string) (*Disk, error) {
 		f.Close()
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
+	d.file = f
 	return d, nil
 }
 
@@ -47,8 +49,14 @@ func open(f *os.File) (*Disk, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Disk{Size: size, file: f}
-	if d.Table, err = gpt.Read(f, size); err != nil {
+	return Read(f, size)
+}
+
+// Read reads the partition table and the ESP of a disk of size bytes, which may
+// lie in some container. The reader stays the caller's.
+func Read(r io.ReaderAt, size int64) (d *Disk, err error) {
+	d = &Disk{Size: size, from: r}
+	if d.Table, err = gpt.Read(r, size); err != nil {
 		return nil, hint.Add(err, "is it a raw disk image of Ketch?")
 	}
 	esp, err := d.partition(layout.NumESP, layout.TypeESP)
@@ -61,7 +69,7 @@ func open(f *os.File) (*Disk, error) {
 	return d, nil
 }
 
-// Close closes the disk.
+// Close closes a disk that Open has opened.
 func (d *Disk) Close() error { return d.file.Close() }
 
 // partition is the content of a partition that must be of one type.
@@ -74,7 +82,7 @@ func (d *Disk) partition(number int, kind string) (*io.SectionReader, error) {
 
 func (d *Disk) section(number int) *io.SectionReader {
 	p := d.Table.Partitions[number-1]
-	return io.NewSectionReader(d.file, p.Offset(d.Table.SectorSize), p.Size(d.Table.SectorSize))
+	return io.NewSectionReader(d.from, p.Offset(d.Table.SectorSize), p.Size(d.Table.SectorSize))
 }
 
 // Entry is a boot entry on the ESP: a unified kernel image.
@@ -213,9 +221,9 @@ func (s *Slot) Info() (info *Info, raw []byte, err error) {
 }
 
 // Pristine tells whether no machine has booted from the disk yet: the first
-// boot marks the state partition.
+// boot is counted in the boot record, and marks the state partition.
 func (d *Disk) Pristine() bool {
-	return len(d.Table.Partitions) == layout.NumState && d.Table.Partitions[layout.NumState-1].Attributes&layout.AttrStateFormatted == 0
+	return len(d.Table.Partitions) == layout.NumState && d.Table.Partitions[layout.NumState-1].Attributes&layout.AttrStateFormatted == 0 && !d.started()
 }
 
 var errNoEntry = errors.New("the ESP has no boot entry in " + layout.ESPEntries)

@@ -3,6 +3,7 @@ package image
 import (
 	"fmt"
 
+	"ketch/disk/bootrecord"
 	"ketch/disk/gpt"
 	"ketch/efi/authenticode"
 	"ketch/efi/uki"
@@ -11,13 +12,14 @@ import (
 
 // Report is what Inspect sees on a disk.
 type Report struct {
-	DiskID     string            `json:"diskID"`
-	Size       int64             `json:"size"` // bytes
-	SectorSize int64             `json:"sectorSize"`
-	State      string            `json:"state"` // "never booted" or "has been booted"
-	Partitions []PartitionReport `json:"partitions"`
-	Entries    []EntryReport     `json:"entries"`
-	Damage     []string          `json:"damage,omitempty"` // of one copy of the partition table
+	DiskID     string             `json:"diskID"`
+	Size       int64              `json:"size"` // bytes
+	SectorSize int64              `json:"sectorSize"`
+	State      string             `json:"state"` // "never booted" or "has been booted"
+	Partitions []PartitionReport  `json:"partitions"`
+	Entries    []EntryReport      `json:"entries"`
+	BootRecord *bootrecord.Record `json:"bootRecord,omitempty"` // missing where it cannot be read: see Damage
+	Damage     []string           `json:"damage,omitempty"`     // of one copy of the partition table, or of the boot record
 }
 
 // PartitionReport is a partition.
@@ -42,6 +44,7 @@ type EntryReport struct {
 	Slot     string   `json:"slot,omitempty"`
 	Signers  []string `json:"signers,omitempty"` // common names, not checked
 	Images   []Input  `json:"images,omitempty"`
+	Contents string   `json:"contents,omitempty"` // what the bill of materials counts
 	Error    string   `json:"error,omitempty"`
 }
 
@@ -70,6 +73,9 @@ func Inspect(name string) (*Report, error) {
 	}
 	if err != nil {
 		r.Entries = append(r.Entries, EntryReport{Path: layout.ESPEntries, Error: err.Error()})
+	}
+	if r.BootRecord, err = d.BootRecord(); err != nil {
+		r.Damage = append(r.Damage, err.Error())
 	}
 	return r, nil
 }
@@ -100,6 +106,9 @@ func (d *Disk) report(e Entry) EntryReport {
 		return r
 	}
 	r.Images = info.Images
+	if document, _, err := slot.SBOM(); err == nil {
+		r.Contents = document.Summary()
+	}
 	return r
 }
 

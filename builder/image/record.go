@@ -22,7 +22,8 @@ type record struct {
 func recordPath(image string) string { return image + ".json" }
 
 // inputs digests what decides the image's bytes: the definition, the container
-// images, the certificate that the signing key belongs to, and this program.
+// images, the certificate that the signing key belongs to, what enrols it, and
+// this program.
 func (b *build) inputs() (string, error) {
 	program, err := digestSelf()
 	if err != nil {
@@ -34,7 +35,7 @@ func (b *build) inputs() (string, error) {
 	for i, img := range b.images {
 		digests = append(digests, b.Definition.Images[i].Ref, img.Digest.String())
 	}
-	data, err := json.Marshal([]any{d, digests, program, b.Keys.Development, b.Keys.DB.Certificate.Raw, b.Keys.KEK.Certificate.Raw, b.Keys.PK.Certificate.Raw})
+	data, err := json.Marshal([]any{d, digests, program, b.Keys.Development, b.Keys.DB.Certificate.Raw, b.enrol, b.Unsigned})
 	if err != nil {
 		return "", err
 	}

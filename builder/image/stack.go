@@ -22,6 +22,8 @@ type Stack struct {
 	// directories of the skeleton.
 	LeftOut []tree.Removal
 	blobs   []io.Closer
+	// packages are those of the images that list what is installed in them.
+	packages packages
 }
 
 // Close closes the layers: file contents cannot be read any more.
@@ -62,14 +64,9 @@ func (from Source) merge(ctx context.Context, refs []ImageRef, images []*layers.
 		return nil, err
 	}
 	s = &Stack{Tree: tree.New(policy)}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, s.Close())
-		}
-	}()
 	for i, img := range images {
 		if err := s.apply(refs[i], img, blobs[:len(img.Layers)]); err != nil {
-			return nil, err
+			return nil, errors.Join(err, s.Close())
 		}
 		blobs = blobs[len(img.Layers):]
 	}
@@ -121,5 +118,6 @@ func (s *Stack) apply(ref ImageRef, img *layers.Image, blobs []layers.Blob) erro
 		input.Layers = append(input.Layers, diffID)
 	}
 	s.Inputs = append(s.Inputs, input)
+	s.packages.read(s.Tree, ref)
 	return nil
 }

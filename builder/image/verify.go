@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path"
 	"slices"
 
+	"ketch/builder/hint"
 	"ketch/disk/fat"
 	"ketch/disk/verity"
 	"ketch/efi/authenticode"
@@ -26,7 +26,7 @@ type Check struct {
 // verification is a Verify on its way.
 type verification struct {
 	disk    *Disk
-	certs   []*x509.Certificate
+	program func(data []byte) (detail string, err error) // checks a program of the ESP
 	entries []Entry
 	checks  []Check
 }
@@ -44,19 +44,27 @@ func Verify(name string, certs ...*x509.Certificate) ([]Check, error) {
 		return nil, err
 	}
 	defer d.Close()
-	v := &verification{disk: d, certs: certs}
+	v := &verification{disk: d, program: func(data []byte) (string, error) { return signature(data, certs) }}
+	v.all()
+	return v.checks, nil
+}
+
+// all does the checks that a disk allows.
+func (v *verification) all() {
 	v.check("partition table", v.table)
 	v.check("ESP file system", v.esp)
-	v.check("ESP "+layout.AMD64.BootLoader, v.bootLoader)
+	for _, p := range loaders() {
+		v.check("ESP "+p.name, func() (string, error) { return v.loader(p.name) })
+	}
 	v.check("ESP "+layout.ESPEntries, v.readEntries)
 	for _, e := range v.entries {
-		v.check("ESP "+e.Path, func() (string, error) { return v.signature(e.Data) })
+		v.check("ESP "+e.Path, func() (string, error) { return v.program(e.Data) })
 		v.check("slot of "+e.Name.ID, func() (string, error) { return v.slot(e) })
 	}
-	if d.Pristine() && len(v.entries) == 1 && !v.failed() {
+	v.check("boot record", v.bootRecord)
+	if v.disk.Pristine() && len(v.entries) == 1 && !v.broken() {
 		v.check("every byte", func() (string, error) { return v.everyByte(v.entries[0]) })
 	}
-	return v.checks, nil
 }
 
 func (v *verification) check(name string, do func() (string, error)) {
@@ -68,8 +76,10 @@ func (v *verification) check(name string, do func() (string, error)) {
 	v.checks = append(v.checks, c)
 }
 
-func (v *verification) failed() bool {
-	return slices.ContainsFunc(v.checks, func(c Check) bool { return c.Err != nil })
+// broken tells whether something is wrong already. A program that is only not
+// signed yet can be compared all the same.
+func (v *verification) broken() bool {
+	return slices.ContainsFunc(v.checks, func(c Check) bool { return c.Err != nil && !errors.Is(c.Err, authenticode.ErrUnsigned) })
 }
 
 func (v *verification) table() (string, error) {
@@ -81,16 +91,20 @@ func (v *verification) table() (string, error) {
 
 func (v *verification) esp() (string, error) { return "consistent", v.disk.ESP.Check() }
 
-func (v *verification) bootLoader() (string, error) {
-	data, err := v.disk.readESP(layout.AMD64.BootLoader)
+func (v *verification) loader(name string) (string, error) {
+	data, err := v.disk.readESP(name)
 	if err != nil {
 		return "", err
 	}
-	return v.signature(data)
+	return v.program(data)
 }
 
-func (v *verification) signature(data []byte) (string, error) {
-	if err := authenticode.Verify(data, v.certs...); err != nil {
+// signature checks a signed program.
+func signature(data []byte, certs []*x509.Certificate) (string, error) {
+	if err := authenticode.Verify(data, certs...); err != nil {
+		if errors.Is(err, authenticode.ErrUnsigned) {
+			err = hint.Add(err, "what ketch build --unsigned wrote is completed by: ketch sign")
+		}
 		return "", err
 	}
 	// Authenticode leaves out the checksum and the padding: they have one right value.
@@ -148,7 +162,7 @@ func (v *verification) everyByte(e Entry) (string, error) {
 	if err := table.Write(want); err != nil {
 		return "", err
 	}
-	files, err := v.espFiles(info)
+	files, err := v.readESP(info)
 	if err != nil {
 		return "", err
 	}
@@ -168,33 +182,21 @@ func (v *verification) everyByte(e Entry) (string, error) {
 	return "as the builder writes it", nil
 }
 
-// espFiles reads the files of the ESP in the order in which the builder writes
+// readESP reads the files of the ESP in the order in which the builder writes
 // them. Signed ones have been verified; the digests of the others are in info.
-func (v *verification) espFiles(info *Info) ([]fat.File, error) {
-	var files []fat.File
-	for _, name := range sortedESP(info.ESP) {
-		data, err := v.disk.readESP(name)
-		if err != nil {
-			return nil, fmt.Errorf("ESP %s: %w", name, err)
-		}
-		if got := fmt.Sprintf("%x", sha256.Sum256(data)); got != info.ESP[name] {
-			return nil, fmt.Errorf("ESP %s: SHA-256 is %s, want %s", name, got, info.ESP[name])
-		}
-		files = append(files, fatFile(name, data))
+func (v *verification) readESP(info *Info) ([]fat.File, error) {
+	if want := entryPath(info.Version); v.entries[0].Path != want {
+		return nil, fmt.Errorf("ESP %s: want it to be called %s", v.entries[0].Path, want)
 	}
-	loader, err := v.disk.readESP(layout.AMD64.BootLoader)
+	files, signed, err := v.disk.readESPFiles(info)
 	if err != nil {
 		return nil, err
 	}
-	files = append(files, fatFile(layout.AMD64.BootLoader, loader))
-	name := path.Join(layout.ESPEntries, firstEntry(info.Version).File())
-	if v.entries[0].Path != name {
-		return nil, fmt.Errorf("ESP %s: want it to be called %s", v.entries[0].Path, name)
-	}
-	return append(files, fatFile(name, v.entries[0].Data)), nil
+	return espFiles(info.Version, files, signed), nil
 }
 
-// Describe names the place of a byte on the disk: partition, and file or area in it.
+// Describe names the place of a byte on the disk: a part of the partition table,
+// or partition, and file or area in it.
 func (d *Disk) Describe(at int64) string {
 	for i, p := range d.Table.Partitions {
 		start := p.Offset(d.Table.SectorSize)
@@ -207,11 +209,5 @@ func (d *Disk) Describe(at int64) string {
 		}
 		return fmt.Sprintf("%s, block %d", place, (at-start)/layout.BlockSize)
 	}
-	switch {
-	case at < layout.Alignment:
-		return "primary partition table"
-	case at >= d.Size-layout.Alignment:
-		return "backup partition table"
-	}
-	return "between the partitions"
+	return d.Table.Describe(at)
 }

@@ -96,6 +96,10 @@ func (n Name) File() string {
 // Good is the name under which the entry has proved itself: without a counter.
 func (n Name) Good() Name { return Name{ID: n.ID} }
 
+// Failed is the name under which the entry has used up its tries. The number of
+// them decides the width; see File.
+func (n Name) Failed(tries int) Name { return Name{n.ID, true, 0, tries} }
+
 // Bad reports whether the entry has used up its tries.
 func (n Name) Bad() bool { return n.Counted && n.Left == 0 }
 

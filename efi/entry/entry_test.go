@@ -72,6 +72,7 @@ func TestFile(t *testing.T) {
 		{Name{ID: "ketch_1.0", Counted: true, Left: 10}, "ketch_1.0+10-00.efi"},
 		{Name{ID: "ketch_1.0", Counted: true, Left: 9, Done: 1}, "ketch_1.0+09-01.efi"},
 		{Name{ID: "ketch_1.0", Counted: true, Left: 2, Done: 1}.Good(), "ketch_1.0.efi"},
+		{Name{ID: "ketch_1.0"}.Failed(3), "ketch_1.0+0-3.efi"},
 	} {
 		if got := test.name.File(); got != test.want {
 			t.Errorf("%+v.File() = %q; want %q", test.name, got, test.want)

@@ -3,96 +3,64 @@ package gate
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"strings"
 
-	"golang.org/x/sys/unix"
-
-	"ketch/disk/gpt"
 	"ketch/efi/entry"
+	"ketch/init/loader"
 	"ketch/init/machine"
-	"ketch/init/slot"
+	"ketch/init/record"
 	"ketch/layout"
-	"ketch/linux/mount"
 )
 
-// mountPoint is where the ESP is mounted, for as long as the renaming takes.
-const mountPoint = layout.RunDir + "/esp"
-
-// Bless removes the counter from the name of the boot entry that was booted
-// (UAPI.1, boot counting): from now on the boot loader takes it for good.
-// A machine whose loader does not count has nothing to remove.
+// Bless makes this boot a good one: the boot record says so, and the boot loader's
+// names are made to agree with it. The counter of this version's entry goes; an
+// entry whose version has failed too often, by our count, runs out of tries, by
+// the loader's. Where the names cannot be changed, the loader is asked for this
+// entry at the next start. Whatever of this fails, the boot stays good.
 func Bless(m *machine.Machine) error {
-	if m.CountPath == "" {
+	return errors.Join(record.Good(m), agree(m))
+}
+
+func agree(m *machine.Machine) error {
+	ours, ok := loader.Booted(m)
+	if !ok {
+		return nil // a loader that does not count has nothing to agree with
+	}
+	entries, err := loader.Entries()
+	if err != nil {
+		return err
+	}
+	wanted := func(n entry.Name) entry.Name { return verdict(n, ours, record.Failed(m, n)) }
+	if !differ(append(entries, ours), wanted) {
 		return nil
 	}
-	if err := bless(m); err != nil {
-		return fmt.Errorf("remove the counter of boot entry %s: %w", m.CountPath, err)
+	err = loader.Rename(m, wanted)
+	if err == nil {
+		return nil
 	}
-	return nil
+	err = fmt.Errorf("change the names of boot entries: %w", err)
+	if asked := record.Stay(m); asked != nil {
+		return errors.Join(err, fmt.Errorf("ask for this entry at the next start instead: %w", asked))
+	}
+	return err
 }
 
-func bless(m *machine.Machine) error {
-	node, err := slot.Node(m.Disk, func(t *gpt.Table) int { return findESP(t, m.ESP) })
-	if err != nil {
-		return fmt.Errorf("find ESP: %w", err)
+// verdict is the name that an entry is to have.
+func verdict(n, ours entry.Name, failed bool) entry.Name {
+	switch {
+	case loader.Same(n.ID, ours.ID):
+		return n.Good()
+	case failed && !n.Bad():
+		return n.Failed(layout.Tries)
 	}
-	esp := mount.Mount{
-		Source: node, Target: mountPoint, Type: "vfat",
-		Flags: mount.NoSUID | mount.NoDev | mount.NoExec | mount.NoSymFollow, Data: "umask=0077",
-	}
-	if err := esp.Do(); err != nil {
-		return err
-	}
-	err = removeCounter(mountPoint, m.CountPath)
-	return errors.Join(err, mount.Unmount(mountPoint), os.Remove(mountPoint))
+	return n
 }
 
-// findESP returns the number of the partition that the boot loader came from, or,
-// when it does not say, of the disk's ESP.
-func findESP(table *gpt.Table, id string) int {
-	if guid, err := gpt.ParseGUID(id); err == nil {
-		return table.ByID(guid)
-	}
-	if numbers := table.ByType(gpt.MustParseGUID(layout.TypeESP)); len(numbers) > 0 {
-		return numbers[0]
-	}
-	return 0
-}
-
-// removeCounter renames the entry at path, as the boot loader wrote it, on the ESP
-// mounted at root. An entry that has its good name already is left alone: an
-// earlier boot was cut short after the renaming.
-func removeCounter(root, path string) error {
-	name := filepath.Join(root, filepath.Clean("/"+strings.ReplaceAll(path, `\`, "/")))
-	counted, err := entry.Parse(filepath.Base(name))
-	if err != nil || !counted.Counted {
-		return err
-	}
-	good := filepath.Join(filepath.Dir(name), counted.Good().File())
-	err = os.Rename(name, good)
-	if errors.Is(err, fs.ErrNotExist) {
-		if _, missing := os.Stat(good); missing == nil {
-			return nil
+// differ tells whether any name is to change: the ESP is not mounted for nothing.
+func differ(names []entry.Name, wanted func(entry.Name) entry.Name) bool {
+	for _, n := range names {
+		if wanted(n) != n {
+			return true
 		}
 	}
-	if err != nil {
-		return err
-	}
-	return flush(filepath.Dir(good))
-}
-
-// flush waits until the file system of dir is on the medium.
-func flush(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil {
-		return err
-	}
-	return os.NewSyscallError("syncfs", unix.Syncfs(int(d.Fd())))
+	return false
 }

@@ -1,7 +1,10 @@
-// Package gate decides whether a boot is good: a list of checks that must all
-// hold at the same time before a deadline. Then the boot entry's counter is
-// removed (bless.go). If they do not, PID 1 reboots, and the boot loader's
-// count of tries runs out by itself.
+// Package gate decides whether a boot is good: checks that must all hold at the
+// same time before a deadline. Then the boot entry's counter is removed (bless.go).
+// If they do not, PID 1 reboots, and the boot loader's count of tries runs out by
+// itself. What became of it is kept, pass or fail (report.go).
+//
+// The checks are data: a table of PID 1's own, and sources (sources.go) that turn
+// the machine's configuration and the workloads into more.
 package gate
 
 import (
@@ -11,90 +14,165 @@ import (
 	"sync"
 	"time"
 
+	"ketch/init/crash"
 	"ketch/init/timeline"
 	"ketch/layout/status"
+	"ketch/linux/kmsg"
 )
 
-// Deadline is how long after the gate was set up its checks must hold.
-const Deadline = 5 * time.Minute
+const (
+	// poll is the pause between two looks while a check of PID 1's own does not hold.
+	poll = 20 * time.Millisecond
+	// pollSources is the pause when only a source's does not: those cost something.
+	pollSources = 500 * time.Millisecond
+)
 
-// poll is the pause between two looks at the checks.
-const poll = 20 * time.Millisecond
-
-// Check is one condition.
+// Check is one condition. To ask for it costs nothing.
 type Check struct {
 	Name  string
 	Holds func() error // nil: it holds now; else why not
 }
 
+// Source gives the state of more checks. It is asked only while all others hold,
+// and takes a bounded time.
+type Source func() []status.Check
+
 // Gate runs checks and remembers what became of them.
 type Gate struct {
-	checks []Check
+	Deadline time.Duration
+	Checks   []Check
+	Sources  []Source
+	Log      *kmsg.Log
+
 	mu     sync.Mutex
 	report []status.Check
-}
-
-// New sets up a gate; nothing has passed yet.
-func New(checks []Check) *Gate {
-	g := &Gate{checks: checks}
-	for _, c := range checks {
-		g.report = append(g.report, status.Check{Name: c.Name, Reason: "not checked yet"})
-	}
-	return g
-}
-
-// Wait returns nil when all checks hold at once, or after limit an error that
-// names those that do not. Closing stop ends the wait with errStopped.
-func (g *Gate) Wait(limit time.Duration, stop <-chan struct{}) error {
-	deadline := time.After(limit)
-	for {
-		failed := g.look()
-		if failed == nil {
-			return nil
-		}
-		select {
-		case <-deadline:
-			return fmt.Errorf("not good in time: %w", failed)
-		case <-stop:
-			return ErrStopped
-		case <-time.After(poll):
-		}
-	}
 }
 
 // ErrStopped tells that the machine goes down before the gate has decided.
 var ErrStopped = errors.New("stopped")
 
-// look runs every check once.
-func (g *Gate) look() error {
-	var failed []error
-	for i, c := range g.checks {
-		err := c.Holds()
-		if err != nil {
-			failed = append(failed, fmt.Errorf("%s: %w", c.Name, err))
-		}
-		g.note(i, err)
+// Wait returns nil when all checks hold at once, or after limit an error that
+// names those that do not. Closing stop ends the wait with ErrStopped. A check
+// that hangs is waited for no longer than the others.
+func (g *Gate) Wait(limit time.Duration, stop <-chan struct{}) error {
+	deadline := time.After(limit)
+	passed, ended := make(chan struct{}), make(chan struct{})
+	defer close(ended)
+	crash.Go(g.Log, func() { g.watch(passed, ended) })
+	select {
+	case <-passed:
+		return nil
+	case <-deadline:
+		return fmt.Errorf("not good within %v: %w", g.Deadline, g.reasons())
+	case <-stop:
+		return ErrStopped
 	}
-	return errors.Join(failed...)
 }
 
-func (g *Gate) note(i int, err error) {
+// watch looks until everything holds.
+func (g *Gate) watch(passed chan<- struct{}, ended <-chan struct{}) {
+	for {
+		good, pause := g.look()
+		if good {
+			close(passed)
+			return
+		}
+		select {
+		case <-time.After(pause):
+		case <-ended:
+			return
+		}
+	}
+}
+
+// look asks every check once. When one does not hold it tells how long to wait
+// before the next look.
+func (g *Gate) look() (good bool, pause time.Duration) {
+	found := g.own()
+	if len(failing(found)) > 0 {
+		g.note(found, g.Report()) // what the sources said last still stands
+		return false, poll
+	}
+	for _, source := range g.Sources {
+		found = append(found, source()...)
+	}
+	g.note(found, nil)
+	return len(failing(found)) == 0, pollSources
+}
+
+// own asks the checks of PID 1's own.
+func (g *Gate) own() (found []status.Check) {
+	for _, c := range g.Checks {
+		found = append(found, result(c.Name, c.Holds()))
+	}
+	return found
+}
+
+// reasons are why the boot is not good at the deadline.
+func (g *Gate) reasons() error {
+	g.note(g.own(), g.Report())
+	reasons := failing(g.Report())
+	if len(reasons) == 0 {
+		return errors.New("a check does not answer")
+	}
+	return errors.Join(reasons...)
+}
+
+// result is the state of a check: err is why it does not hold.
+func result(name string, err error) status.Check {
+	if err != nil {
+		return status.Check{Name: name, Reason: err.Error()}
+	}
+	return status.Check{Name: name, Passed: true}
+}
+
+// failing are the reasons of the checks that do not hold.
+func failing(checks []status.Check) (reasons []error) {
+	for _, c := range checks {
+		if !c.Passed {
+			reasons = append(reasons, fmt.Errorf("%s: %s", c.Name, c.Reason))
+		}
+	}
+	return reasons
+}
+
+// note makes what was found the report, and adds of others those not found. The
+// time since which a check holds is kept.
+func (g *Gate) note(found, others []status.Check) {
+	now := timeline.Now().Seconds()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	r := &g.report[i]
-	if err != nil {
-		r.Passed, r.After, r.Reason = false, 0, err.Error()
-		return
+	for i := range found {
+		if old := find(g.report, found[i].Name); found[i].Passed && old != nil && old.Passed {
+			found[i].After = old.After
+		} else if found[i].Passed {
+			found[i].After = now
+		}
 	}
-	if !r.Passed {
-		r.After = timeline.Now().Seconds()
+	for _, other := range others {
+		if find(found, other.Name) == nil {
+			found = append(found, other)
+		}
 	}
-	r.Passed, r.Reason = true, ""
+	g.report = found
+}
+
+func find(checks []status.Check, name string) *status.Check {
+	i := slices.IndexFunc(checks, func(c status.Check) bool { return c.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return &checks[i]
 }
 
 // Report tells of every check.
 func (g *Gate) Report() []status.Check {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.report == nil {
+		for _, c := range g.Checks {
+			g.report = append(g.report, result(c.Name, errors.New("not checked yet")))
+		}
+	}
 	return slices.Clone(g.report)
 }

@@ -16,6 +16,7 @@ import (
 	"ketch/disk/gpt"
 	"ketch/disk/verity"
 	"ketch/init/machine"
+	"ketch/init/record"
 	"ketch/init/slot"
 	"ketch/init/system"
 	"ketch/layout"
@@ -31,8 +32,11 @@ import (
 const (
 	// slotLimit is how long the disk may take to appear.
 	slotLimit = 10 * time.Second
-	// SlotStepLimit leaves room for reading tables.
-	SlotStepLimit = slotLimit + 10*time.Second
+	// SlotStepLimit leaves room for reading tables, and for a start that could not
+	// be counted earlier.
+	SlotStepLimit = slotLimit + 10*time.Second + record.Limit
+	// RecordStepLimit: the disk is waited for before its record can be read.
+	RecordStepLimit = slotLimit + 10*time.Second + record.Limit
 
 	device  = "usr"      // of device-mapper
 	newRoot = "/sysroot" // where the new root is built
@@ -127,12 +131,35 @@ func (s *Stage) ReadLoader() error {
 	return nil
 }
 
-// FindSlot waits for the partitions that the root hash names.
-func (s *Stage) FindSlot() (err error) {
+// CountStart counts this start in the boot record of the disk that the boot
+// loader came from, before anything else can go wrong. Where the loader does not
+// say which that is, FindSlot does it.
+func (s *Stage) CountStart() error {
+	esp := s.esp()
+	if esp.IsZero() {
+		return nil
+	}
+	disk, err := slot.Disk(esp, slotLimit)
+	if err != nil {
+		s.Machine.Log.Printf(kmsg.Warning, "boot record: %v", err)
+		return nil
+	}
+	return record.Count(s.Machine, disk)
+}
+
+// esp is the unique GUID of the partition that the boot loader came from, zero
+// when it is not known.
+func (s *Stage) esp() gpt.GUID {
 	esp, err := gpt.ParseGUID(s.Machine.ESP)
 	if err != nil {
-		esp = gpt.GUID{} // not known
+		return gpt.GUID{}
 	}
+	return esp
+}
+
+// FindSlot waits for the partitions that the root hash names.
+func (s *Stage) FindSlot() (err error) {
+	esp := s.esp()
 	if s.slot, err = slot.Wait(s.root, esp, slotLimit); err != nil {
 		return err
 	}
@@ -141,6 +168,9 @@ func (s *Stage) FindSlot() (err error) {
 	}
 	s.Machine.Disk = s.slot.Disk
 	s.Machine.Log.Printf(kmsg.Info, "slot: usr %s, hash tree %s", s.slot.Usr, s.slot.Hash)
+	if s.Machine.Record() == nil {
+		return record.Count(s.Machine, s.slot.Disk)
+	}
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sync"
 
+	"ketch/disk/bootrecord"
 	"ketch/init/timeline"
 	"ketch/layout"
 	"ketch/layout/status"
@@ -25,11 +26,14 @@ const handoffVariable = "KETCH_INITRAMFS"
 type Facts struct {
 	Version     string
 	Development bool
-	RootHash    string // 64 hex digits
-	Disk        string // "vda"
-	Entry       string // LoaderEntrySelected
-	CountPath   string // LoaderBootCountPath; empty: tries are not counted
-	ESP         string // LoaderDevicePartUUID
+	RootHash    string              // 64 hex digits
+	Disk        string              // "vda"
+	Entry       string              // LoaderEntrySelected
+	CountPath   string              // LoaderBootCountPath; empty: tries are not counted
+	ESP         string              // LoaderDevicePartUUID
+	BootRecord  string              // device node of the boot record; empty: there is none to write to
+	Why         string              // why this entry was booted
+	Before      *bootrecord.Version // what was known of this version when it was started; nil: nothing
 	WatchdogFD  uintptr
 }
 
@@ -43,6 +47,7 @@ type Machine struct {
 
 	mu       sync.Mutex
 	degraded []string
+	record   *bootrecord.Record // as last read or written; nil: not yet
 }
 
 // New is the machine at the first instruction of PID 1.
@@ -55,13 +60,14 @@ func New() *Machine {
 
 // handoff is the value of handoffVariable.
 type handoff struct {
-	Facts Facts
-	Boot  status.Boot
+	Facts  Facts
+	Boot   status.Boot
+	Record *bootrecord.Record
 }
 
 // Handoff returns the environment that carries the machine into stage two.
 func (m *Machine) Handoff() ([]string, error) {
-	text, err := json.Marshal(handoff{m.Facts, m.Timeline.Boot()})
+	text, err := json.Marshal(handoff{m.Facts, m.Timeline.Boot(), m.Record()})
 	if err != nil {
 		return nil, fmt.Errorf("hand over to stage two: %w", err)
 	}
@@ -75,7 +81,7 @@ func Resume(environ func(string) string) (*Machine, error) {
 	if err := json.Unmarshal([]byte(environ(handoffVariable)), &h); err != nil {
 		return New(), fmt.Errorf("take over from the initramfs stage: %w", err)
 	}
-	m := &Machine{Facts: h.Facts, Log: kmsg.New(layout.ConsolePrefix), Timeline: timeline.New(h.Boot)}
+	m := &Machine{Facts: h.Facts, Log: kmsg.New(layout.ConsolePrefix), Timeline: timeline.New(h.Boot), record: h.Record}
 	m.Log.Open()
 	if h.Facts.WatchdogFD != 0 {
 		m.Watchdog = watchdog.Inherit(h.Facts.WatchdogFD, WatchdogTimeout)
@@ -113,6 +119,21 @@ func (m *Machine) Degraded() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Clone(m.degraded)
+}
+
+// Record is the boot record as it was last read or written, nil before that. It
+// is not to be changed.
+func (m *Machine) Record() *bootrecord.Record {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.record
+}
+
+// SetRecord notes what the boot record holds now.
+func (m *Machine) SetRecord(r *bootrecord.Record) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.record = r
 }
 
 // Save writes the timeline to where people and programs look for it.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"ketch/disk/bootrecord"
 	"ketch/layout/status"
 )
 
@@ -13,6 +14,9 @@ func TestHandoff(t *testing.T) {
 	first := New()
 	first.Facts = Facts{Version: "1.0", Development: true, RootHash: "ab", Disk: "vda", CountPath: `\EFI\Linux\x+2-1.efi`}
 	first.Timeline.Add(status.StageInitramfs, "slot", 0, nil)
+	record := &bootrecord.Record{Generation: 7, Asked: bootrecord.Key{1}}
+	record.Count(bootrecord.Key{2}, "1.0", "ketch_1.0")
+	first.SetRecord(record)
 	env, err := first.Handoff()
 	if err != nil {
 		t.Fatal(err)
@@ -29,6 +33,9 @@ func TestHandoff(t *testing.T) {
 	}
 	if diff := cmp.Diff(first.Timeline.Boot(), second.Timeline.Boot()); diff != "" {
 		t.Errorf("timeline (-first +second):\n%s", diff)
+	}
+	if diff := cmp.Diff(first.Record(), second.Record()); diff != "" {
+		t.Errorf("boot record (-first +second):\n%s", diff)
 	}
 	if _, err := Resume(func(string) string { return "" }); err == nil {
 		t.Error("Resume of nothing = nil; want an error")

@@ -75,6 +75,25 @@ func Wait(root RootHash, esp gpt.GUID, limit time.Duration) (Slot, error) {
 	}
 }
 
+// Disk looks for the disk that has a partition of a unique GUID until it is
+// there or limit is over.
+func Disk(partition gpt.GUID, limit time.Duration) (name string, err error) {
+	for deadline := time.Now().Add(limit); ; time.Sleep(poll) {
+		disks, err := blockdev.Disks()
+		if err != nil {
+			return "", err
+		}
+		for _, disk := range disks {
+			if table, err := readTable(disk); err == nil && table.ByID(partition) != 0 {
+				return disk.Name, nil
+			}
+		}
+		if time.Now().After(deadline) {
+			return "", fmt.Errorf("no disk has partition %s within %v", partition, limit)
+		}
+	}
+}
+
 // same compares what decides whether a slot can be found.
 func same(a, b []blockdev.Disk) bool {
 	return slices.EqualFunc(a, b, func(x, y blockdev.Disk) bool {

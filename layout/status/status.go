@@ -67,7 +67,9 @@ type Status struct {
 	Watchdog    string    `json:"watchdog,omitempty"`  // identity of the armed watchdog; empty: none
 	Services    []Service `json:"services"`
 	Gate        []Check   `json:"gate"`
+	GateOutcome string    `json:"gateOutcome,omitempty"` // GateGood or GateFailed, once the gate has decided
 	Boot        Boot      `json:"boot"`
+	Record      *Record   `json:"record,omitempty"` // of this and earlier boots; missing where there is no boot record
 }
 
 // The states of a Service.
@@ -89,6 +91,7 @@ type Service struct {
 	Since    float64  `json:"since,omitempty"`    // seconds since the kernel started, of the last change of State
 	Restarts int      `json:"restarts"`           // starts after the first
 	LastExit string   `json:"lastExit,omitempty"` // "exit status 1", "signal: killed", …
+	Reason   string   `json:"reason,omitempty"`   // why it is not ready, or did not answer when last asked
 	Lines    []string `json:"lines,omitempty"`    // its last lines of output, oldest first
 	Log      string   `json:"log,omitempty"`      // path of its log
 }

@@ -1,7 +1,6 @@
-// Package efivar reads EFI variables from efivarfs
-// (Documentation/filesystems/efivarfs.rst), chiefly those of the boot loader
-// interface (systemd.io/BOOT_LOADER_INTERFACE): text in UTF-16. It does not
-// write any.
+// Package efivar reads and writes EFI variables through efivarfs
+// (Documentation/filesystems/efivarfs.rst): those of the boot loader interface
+// (systemd.io/BOOT_LOADER_INTERFACE), which are text in UTF-16.
 package efivar
 
 import (
@@ -28,7 +27,12 @@ const (
 	LoaderDevicePartUUID = "LoaderDevicePartUUID" // the ESP that the loader came from
 	LoaderTimeInitUSec   = "LoaderTimeInitUSec"   // power-on to the loader's start
 	LoaderTimeExecUSec   = "LoaderTimeExecUSec"   // power-on to the kernel's start
+	LoaderEntries        = "LoaderEntries"        // the entries the loader found, in its order
 )
+
+// LoaderEntryOneShot is the variable that Ketch writes: the entry for the next
+// start, and for that one only.
+const LoaderEntryOneShot = "LoaderEntryOneShot"
 
 // ErrNone tells that a variable does not exist: an old loader, no EFI, or, for
 // LoaderBootCountPath, an entry without a counter.
@@ -36,6 +40,9 @@ var ErrNone = errors.New("no such EFI variable")
 
 // Loader returns the text of a variable of the boot loader interface.
 func Loader(name string) (string, error) { return text(os.DirFS(Dir), name+"-"+loaderGUID) }
+
+// LoaderList returns the texts of a variable that holds several.
+func LoaderList(name string) ([]string, error) { return texts(os.DirFS(Dir), name+"-"+loaderGUID) }
 
 // LoaderUsec returns a time of the boot loader interface in microseconds.
 func LoaderUsec(name string) (int64, error) { return usec(os.DirFS(Dir), name+"-"+loaderGUID) }
@@ -52,21 +59,33 @@ func usec(vars fs.FS, file string) (int64, error) {
 	return n, nil
 }
 
-// text reads a file of efivarfs: four bytes of attributes, then UTF-16LE that
-// ends with, or without, a NUL.
+// text reads the first, or only, text of a variable.
 func text(vars fs.FS, file string) (string, error) {
+	list, err := texts(vars, file)
+	if err != nil || len(list) == 0 {
+		return "", err
+	}
+	return list[0], nil
+}
+
+// texts reads a file of efivarfs: four bytes of attributes, then texts in
+// UTF-16LE, each ending with a NUL, which the last may lack.
+func texts(vars fs.FS, file string) ([]string, error) {
 	data, err := fs.ReadFile(vars, file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("%w: %s", ErrNone, file)
+		return nil, fmt.Errorf("%w: %s", ErrNone, file)
 	}
 	if err != nil {
-		return "", fmt.Errorf("read EFI variable: %w", err)
+		return nil, fmt.Errorf("read EFI variable: %w", err)
 	}
 	if len(data) < 4 || len(data)%2 != 0 {
-		return "", fmt.Errorf("read EFI variable %s: %d bytes are no attributes and UTF-16", file, len(data))
+		return nil, fmt.Errorf("read EFI variable %s: %d bytes are no attributes and UTF-16", file, len(data))
 	}
 	units := make([]uint16, (len(data)-4)/2)
 	binary.Decode(data[4:], binary.LittleEndian, units)
-	value, _, _ := strings.Cut(string(utf16.Decode(units)), "\x00")
-	return value, nil
+	whole := strings.TrimSuffix(string(utf16.Decode(units)), "\x00")
+	if whole == "" {
+		return nil, nil
+	}
+	return strings.Split(whole, "\x00"), nil
 }

@@ -2,6 +2,9 @@ package efivar
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
+	"slices"
 	"testing"
 	"testing/fstest"
 )
@@ -32,6 +35,39 @@ func TestText(t *testing.T) {
 	}
 	if got, err := usec(vars, "path"); err == nil {
 		t.Errorf("usec(path) = %d; want an error", got)
+	}
+}
+
+func TestTexts(t *testing.T) {
+	vars := fstest.MapFS{
+		"two":   {Data: []byte("\x06\x00\x00\x00a\x00\x00\x00b\x00\x00\x00")},
+		"cut":   {Data: []byte("\x06\x00\x00\x00a\x00\x00\x00b\x00")},
+		"empty": {Data: []byte("\x06\x00\x00\x00")},
+	}
+	for file, want := range map[string][]string{"two": {"a", "b"}, "cut": {"a", "b"}, "empty": nil} {
+		if got, err := texts(vars, file); !slices.Equal(got, want) || err != nil {
+			t.Errorf("texts(%s) = %q, %v; want %q", file, got, err, want)
+		}
+	}
+}
+
+func TestEncode(t *testing.T) {
+	if got, want := encode("a+3"), "\x07\x00\x00\x00a\x00+\x003\x00\x00\x00"; string(got) != want {
+		t.Errorf("encode = %q; want %q", got, want)
+	}
+}
+
+// What write does on a file system of another kind: create and replace.
+func TestWrite(t *testing.T) {
+	file := t.TempDir() + "/LoaderEntryOneShot-x"
+	if err := mutable(file); err != nil {
+		t.Errorf("mutable without the file = %v; want nil", err)
+	}
+	if err := write(file, encode("x")); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := text(os.DirFS(filepath.Dir(file)), filepath.Base(file)); got != "x" || err != nil {
+		t.Errorf("text = %q, %v; want x", got, err)
 	}
 }
 

@@ -1,4 +1,4 @@
-// Package kmsg writes to the kernel log through /dev/kmsg
+// Package kmsg writes and reads the kernel log through /dev/kmsg
 // (Documentation/ABI/testing/dev-kmsg): one write is one record, "<level>text".
 // The kernel stamps it, keeps it for pstore and puts it on the console.
 package kmsg

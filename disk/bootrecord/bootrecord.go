@@ -1,0 +1,159 @@
+// Package bootrecord reads and writes the boot record of a machine: what became
+// of each version of the OS that it has started. It fills the partition of type
+// f44126d9-b73c-4c33-bf76-93438cf48f9b, and docs/boot.md has its bytes.
+//
+// The partition holds the record twice: a copy of 4096 bytes at its start and
+// one at 512 KiB. The record of generation g lies in copy g modulo 2, so a write
+// always replaces the older copy, and one that is cut short leaves the newer one
+// as it was. Everything else in the partition is zero. A partition of zeros is
+// an empty record of generation 0.
+//
+// Left out: when a start counts, and what follows from the counts. That is for
+// the program that starts, PID 1; Count, Fail and Good only keep the books.
+package bootrecord
+
+import (
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+const (
+	// MaxVersions is how many versions a record knows. A machine has two slots;
+	// the others are a memory of versions that are gone.
+	MaxVersions = 8
+	// MaxName is how long a version may be, in bytes.
+	MaxName = 24
+	// MaxEntry is how long the ID of a boot entry may be, in bytes.
+	MaxEntry = 64
+	// MaxWords is how much of a failure's words is kept, in bytes.
+	MaxWords = 312
+)
+
+// Silent are the words of a start that has not been heard of again: it ended in a
+// panic, a reset or a power cut, or has not ended yet.
+const Silent = "started, and was not heard of again"
+
+// Record is what a machine knows of its boots.
+type Record struct {
+	Generation uint64    `json:"generation"`      // of this state; one more with each write
+	Floor      string    `json:"floor,omitempty"` // no older version may be installed; reserved for updates
+	Asked      Key       `json:"asked,omitzero"`  // the version that PID 1 asked the boot loader for, until the next start
+	AskedFor   Key       `json:"askedFor,omitzero"`
+	Versions   []Version `json:"versions"` // in the order of their last start, the latest first
+}
+
+// Key names a version by its content: the root hash of its usr. Zero is none.
+type Key [32]byte
+
+// Version is what became of one version.
+type Version struct {
+	RootHash Key    `json:"rootHash"`
+	Name     string `json:"name"`  // as it calls itself: "0.1.0"
+	Entry    string `json:"entry"` // ID of its boot entry, without counter and suffix: "ketch_0.1.0"
+
+	Starts   uint32 `json:"starts"`   // ever
+	Goods    uint32 `json:"goods"`    // starts that became good
+	Attempts uint32 `json:"attempts"` // starts since it was last good, or since the first
+	LastGood uint64 `json:"lastGood"` // generation of the record that says so; 0 = never
+	GoodTime int64  `json:"goodTime"` // when that was, in seconds since 1970
+	FailTime int64  `json:"failTime"` // when Words was written, likewise
+	Words    string `json:"words"`    // why the last failure failed; Silent while a start has not become good
+}
+
+// EverGood tells whether the version has ever been good.
+func (v *Version) EverGood() bool { return v.Goods > 0 }
+
+// Clone returns a copy that shares nothing with the record.
+func (r *Record) Clone() *Record {
+	c := *r
+	c.Versions = slices.Clone(r.Versions)
+	return &c
+}
+
+// Find returns the version with a root hash, or nil.
+func (r *Record) Find(root Key) *Version {
+	i := slices.IndexFunc(r.Versions, func(v Version) bool { return v.RootHash == root })
+	if i < 0 {
+		return nil
+	}
+	return &r.Versions[i]
+}
+
+// LastGood returns the version that was good last among those that suit, or nil.
+func (r *Record) LastGood(suits func(Version) bool) *Version {
+	var last *Version
+	for i := range r.Versions {
+		v := &r.Versions[i]
+		if v.EverGood() && suits(*v) && (last == nil || v.LastGood > last.LastGood) {
+			last = v
+		}
+	}
+	return last
+}
+
+// Count counts a start of a version, known or new, and returns what is now
+// known of it. Where there is no room left, the version that was started longest
+// ago is forgotten, but never the one that was good last.
+func (r *Record) Count(root Key, name, entry string) *Version {
+	v := Version{RootHash: root}
+	if known := r.Find(root); known != nil {
+		v = *known
+	}
+	r.forget(root)
+	v.Name, v.Entry = cut(name, MaxName), cut(entry, MaxEntry)
+	v.Starts, v.Attempts = increment(v.Starts), increment(v.Attempts)
+	v.Words, v.FailTime = Silent, 0
+	r.Versions = slices.Insert(r.Versions, 0, v)
+	return &r.Versions[0]
+}
+
+// forget removes a version, and others until there is room for one.
+func (r *Record) forget(root Key) {
+	r.Versions = slices.DeleteFunc(r.Versions, func(v Version) bool { return v.RootHash == root })
+	for i := len(r.Versions) - 1; len(r.Versions) >= MaxVersions; i-- {
+		if good := r.LastGood(func(Version) bool { return true }); good != &r.Versions[i] {
+			r.Versions = slices.Delete(r.Versions, i, i+1)
+		}
+	}
+}
+
+// Fail notes why the present start of a version ends.
+func (v *Version) Fail(words string, now time.Time) {
+	v.Words, v.FailTime = cut(words, MaxWords), now.Unix()
+}
+
+// Good notes that the present start of a version has become good. The record
+// that says so is the next one to be written.
+func (r *Record) Good(v *Version, now time.Time) {
+	v.Goods, v.Attempts = increment(v.Goods), 0
+	v.LastGood, v.GoodTime = r.Generation+1, now.Unix()
+	v.Words, v.FailTime = "", 0
+}
+
+// increment stops at the largest number: a counter that starts over would lie.
+func increment(n uint32) uint32 { return max(n, n+1) }
+
+// cut makes text fit a field: UTF-8 without NUL, shortened between two characters.
+func cut(text string, limit int) string {
+	text = strings.ReplaceAll(strings.ToValidUTF8(text, "?"), "\x00", " ")
+	if len(text) <= limit {
+		return text
+	}
+	for !utf8.RuneStart(text[limit]) {
+		limit--
+	}
+	return text[:limit]
+}
+
+// newest returns the record of the higher generation.
+func newest(a, b *Record) *Record {
+	switch {
+	case a == nil:
+		return b
+	case b == nil || a.Generation > b.Generation:
+		return a
+	}
+	return b
+}

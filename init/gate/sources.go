@@ -1,0 +1,53 @@
+package gate
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"ketch/init/probe"
+	"ketch/init/reaper"
+	"ketch/layout/gatefile"
+	"ketch/layout/status"
+)
+
+const (
+	// commandLimit is how long a command may run.
+	commandLimit = 30 * time.Second
+	// askLimit is how long ketchd may take to look after its checks.
+	askLimit = 15 * time.Second
+)
+
+// Commands is the source of the checks that are commands.
+func Commands(r *reaper.Reaper, checks []gatefile.Check) Source {
+	return func() (found []status.Check) {
+		for _, c := range checks {
+			if len(c.Command) > 0 {
+				_, err := r.Run(commandLimit, c.Command...)
+				found = append(found, result("command "+c.Name, err))
+			}
+		}
+		return found
+	}
+}
+
+// Ketchd is the source of the checks that ketchd looks after, because PID 1 speaks
+// to no network and knows no workloads. path is ketchd's socket.
+func Ketchd(path string) Source {
+	return func() []status.Check {
+		checks, err := ask(path)
+		return append([]status.Check{result("ketchd looks after its checks", err)}, checks...)
+	}
+}
+
+func ask(path string) ([]status.Check, error) {
+	body, err := probe.Get(path, "/v1/gate", askLimit)
+	if err != nil {
+		return nil, err
+	}
+	var answer status.GateAnswer
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return nil, fmt.Errorf("decode ketchd's checks: %w", err)
+	}
+	return answer.Checks, nil
+}
