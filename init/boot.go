@@ -15,8 +15,9 @@ func initramfsStage(m *machine.Machine) error {
 	err := step.Run(m, status.StageInitramfs, []step.Step{
 		{Name: "kernel file systems", Do: s.MountKernel},
 		{Name: "watchdog", Do: m.ArmWatchdog},
-		{Name: "command line", Do: s.ReadCommandLine},
 		{Name: "boot loader", Do: s.ReadLoader},
+		{Name: "boot record", Limit: initramfs.RecordStepLimit, Do: s.CountStart},
+		{Name: "command line", Do: s.ReadCommandLine},
 		{Name: "slot", Limit: initramfs.SlotStepLimit, Do: s.FindSlot},
 		{Name: "verity", Do: s.MakeVerity},
 		{Name: "root", Do: s.BuildRoot},
@@ -44,5 +45,6 @@ func (s *running) boot() error {
 		{Name: "services", Do: s.start},
 		{Name: "loopback", Do: s.loopback},
 		{Name: "control socket", Do: s.control},
+		{Name: "previous boot", Do: s.previous},
 	})
 }

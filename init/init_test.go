@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -13,7 +14,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"ketch/init/machine"
+	"ketch/init/reaper"
+	"ketch/init/service"
 	"ketch/layout/status"
+	"ketch/linux/kmsg"
 	"ketch/linux/power"
 )
 
@@ -92,6 +97,24 @@ func TestSignalForIsTheInverse(t *testing.T) {
 	}
 }
 
+// TestEverySignalIsDefined: it is an order, or means nothing, and no order has two
+// meanings.
+func TestEverySignalIsDefined(t *testing.T) {
+	defined := map[os.Signal]string{}
+	for _, o := range orders() {
+		if o.signal < 1 || o.signal > lastSignal || defined[o.signal] != "" {
+			t.Errorf("signal %d is there twice, or is none", o.signal)
+		}
+		defined[o.signal] = o.action.String()
+	}
+	for s := unix.Signal(1); s <= lastSignal; s++ {
+		order, ok := meaning(s)
+		if want := defined[s]; ok != (want != "") || ok && (order.Action.String() != want || order.By == "") {
+			t.Errorf("meaning(%d) = %+v, %v; want %q", s, order, ok, want)
+		}
+	}
+}
+
 func TestParseMemory(t *testing.T) {
 	got, err := parseMemory(strings.NewReader("MemTotal:         491692 kB\nMemFree:   1 kB\nMemAvailable:     450000 kB\n"))
 	want := &status.Memory{TotalKiB: 491692, AvailableKiB: 450000, UsedKiB: 41692}
@@ -111,4 +134,11 @@ func TestCommandRefuses(t *testing.T) {
 			t.Errorf("command(%v) = %d; want 1", args, got)
 		}
 	}
+}
+
+// theReaper is the one that this process may have.
+var theReaper = sync.OnceValue(func() *reaper.Reaper { return reaper.New(&kmsg.Log{}) })
+
+func emptySupervisor(m *machine.Machine) *service.Supervisor {
+	return service.New(m, theReaper(), nil)
 }

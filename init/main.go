@@ -4,10 +4,12 @@
 //	boot.go      the two lists of steps that are the boot
 //	main.go      what becomes of a boot that fails: the one place that decides
 //	serve.go     the loop of the running system
+//	liveness.go  what PID 1 must show of itself for the watchdog to be fed
 //	signals.go   what each signal means
 //	command.go   what this program does when it is not PID 1
 //	service/     the table of services, and their supervision
 //	gate/        when a boot is good
+//	record/      what is remembered of each version's boots, and the way back to the last good one
 //	down/        the way down
 package main
 
@@ -17,6 +19,7 @@ import (
 	"ketch/init/crash"
 	"ketch/init/down"
 	"ketch/init/machine"
+	"ketch/init/record"
 	"ketch/layout"
 	"ketch/linux/power"
 )
@@ -47,10 +50,11 @@ func main() {
 }
 
 // fatal decides what happens when a stage of the boot, or the health gate, fails:
-// PID 1 says why and reboots. The boot loader has counted this try; when the tries
-// run out it boots the last good version. There is no shell to fall into, and
-// nothing waits for a person.
+// PID 1 says why and reboots. The boot loader and the boot record have counted
+// this try; when the tries run out the last good version is booted. There is no
+// shell to fall into, and nothing waits for a person.
 func fatal(m *machine.Machine, err error) down.Order {
 	m.Log.Open() // it may have failed before there was one
+	record.Fail(m, err)
 	return down.Order{Action: power.Reboot, Fatal: err}
 }

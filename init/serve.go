@@ -14,7 +14,9 @@ import (
 	"ketch/init/down"
 	"ketch/init/gate"
 	"ketch/init/machine"
+	"ketch/init/previous"
 	"ketch/init/service"
+	"ketch/init/step"
 	"ketch/init/system"
 	"ketch/init/timeline"
 	"ketch/layout"
@@ -30,17 +32,18 @@ func (s *running) run(signals <-chan os.Signal) (down.Order, error) {
 	}
 	s.m.Save()
 	order := s.serve(signals)
+	why := order.String()
+	s.goingDown.Store(&why)
 	close(s.ended)
 	return order, order.Fatal
 }
 
 // serve is the loop of the running system. The watchdog is fed here and nowhere
-// else: it shows that PID 1 still answers.
+// else, each time that all of PID 1's parts have been found alive.
 func (s *running) serve(signals <-chan os.Signal) down.Order {
-	feed := time.NewTicker(machine.FeedEvery)
-	hour := time.NewTicker(time.Hour)
+	pulse := newPulse(s.m.Log, s.vitals())
+	beat := time.NewTicker(machine.FeedEvery)
 	for {
-		s.m.Feed()
 		select {
 		case order := <-s.orders:
 			return order
@@ -48,36 +51,100 @@ func (s *running) serve(signals <-chan os.Signal) down.Order {
 			if order, ok := meaning(got); ok {
 				return order
 			}
+		case <-beat.C:
+			pulse.take()
+		case err := <-pulse.taken:
+			if pulse.note(err) {
+				s.m.Feed()
+			}
+		}
+	}
+}
+
+// order gives an order to go down. The first counts.
+func (s *running) order(o down.Order) {
+	select {
+	case s.orders <- o:
+	case <-s.ended:
+	}
+}
+
+// stamp notes the time every hour. A disk that hangs holds up nothing else.
+func (s *running) stamp() {
+	for hour := time.NewTicker(time.Hour); ; {
+		select {
 		case <-hour.C:
 			if err := system.StampClock(); err != nil {
 				s.warn(err)
 			}
-		case <-feed.C:
+		case <-s.ended:
+			return
 		}
 	}
 }
 
 // watch follows the boot from the first service to the health gate.
 func (s *running) watch() {
-	deadline := time.Now().Add(gate.Deadline)
+	deadline := time.Now().Add(s.gate.Deadline)
 	select {
 	case <-s.services.Ready(service.Containerd):
 		s.runtimeReady()
 	case <-s.ended:
 		return
-	case <-time.After(gate.Deadline): // the gate will say so
+	case <-time.After(s.gate.Deadline): // the gate will say so
 	}
 	began := timeline.Now()
 	err := s.gate.Wait(time.Until(deadline), s.ended)
+	if errors.Is(err, gate.ErrStopped) {
+		return
+	}
 	s.m.Timeline.Add(status.StageGate, "health gate", began, err)
-	switch {
-	case errors.Is(err, gate.ErrStopped):
-	case err != nil:
-		s.m.Save()
-		s.orders <- down.Order{Action: power.Reboot, Fatal: fmt.Errorf("health gate: %w", err)}
-	default:
+	s.decided(err)
+}
+
+// decided keeps what has become of the gate before anything follows from it: the
+// boot is good and the boot loader is told, or it has failed and ends.
+func (s *running) decided(fault error) {
+	outcome := s.gate.Outcome(s.m, fault)
+	if fault == nil {
 		s.good()
 	}
+	s.outcome.Store(outcome)
+	s.m.Save()
+	s.within(keepLimit, func() error { return gate.Save(layout.GateReport, outcome) })
+	s.within(keepLimit, s.noteGate)
+	if fault != nil {
+		s.order(down.Order{Action: power.Reboot, Fatal: fmt.Errorf("health gate: %w", fault)})
+	}
+}
+
+const (
+	// keepLimit is how long the disk may take to keep a report.
+	keepLimit = 10 * time.Second
+	// blessLimit is how long the boot loader's partition may take to change.
+	blessLimit = 2 * time.Minute
+)
+
+// within does what the boot does not depend on: a disk that hangs is left behind.
+func (s *running) within(limit time.Duration, f func() error) {
+	if err := step.Bound(s.m, limit, f); err != nil {
+		s.warn(err)
+	}
+}
+
+// good: the boot has passed; the boot loader is told.
+func (s *running) good() {
+	if err := step.Bound(s.m, blessLimit, func() error { return gate.Bless(s.m) }); err != nil {
+		s.m.Degrade("tell the boot loader that this version is good: %v", err)
+	}
+	now := timeline.Now()
+	s.m.Timeline.Change(func(b *status.Boot) { b.GoodUsec = now.Microseconds() })
+	s.m.Say("%s%.1f s", layout.SayGood, now.Seconds())
+}
+
+// noteGate tells the next boot how far this one came.
+func (s *running) noteGate() error {
+	return previous.Note(s.m, func(r *status.Run) { r.Gate = s.outcome.Load() })
 }
 
 // runtimeReady notes the moment that boot times are measured by, and the memory
@@ -93,23 +160,18 @@ func (s *running) runtimeReady() {
 	s.m.Save()
 }
 
-// good: the boot has passed; the boot loader is told.
-func (s *running) good() {
-	if err := gate.Bless(s.m); err != nil {
-		s.m.Degrade("%v", err)
-	}
-	now := timeline.Now()
-	s.m.Timeline.Change(func(b *status.Boot) { b.GoodUsec = now.Microseconds() })
-	s.m.Say("%s%.1f s", layout.SayGood, now.Seconds())
-	s.m.Save()
-}
-
 // status answers a client of the control socket.
 func (s *running) status(lines int) *status.Status {
 	report := control.Report(s.m)
 	report.Uptime = timeline.Now().Seconds()
 	report.Services = s.services.Status(lines)
 	report.Gate = s.gate.Report()
+	if outcome := s.outcome.Load(); outcome != nil {
+		report.GateOutcome = outcome.Outcome
+	}
+	if why := s.goingDown.Load(); why != nil {
+		report.GoingDown = *why
+	}
 	return report
 }
 

@@ -3,19 +3,25 @@ package main
 import (
 	"fmt"
 	"os"
+	"sync/atomic"
 	"time"
 
+	"ketch/disk/bootrecord"
 	"ketch/init/console"
 	"ketch/init/control"
 	"ketch/init/crash"
 	"ketch/init/down"
 	"ketch/init/gate"
 	"ketch/init/machine"
+	"ketch/init/previous"
 	"ketch/init/reaper"
 	"ketch/init/service"
 	"ketch/init/state"
 	"ketch/init/system"
 	"ketch/layout"
+	"ketch/layout/gatefile"
+	"ketch/layout/status"
+	"ketch/linux/cgroup"
 	"ketch/linux/input"
 	"ketch/linux/kmsg"
 	"ketch/linux/link"
@@ -29,8 +35,12 @@ type running struct {
 	reaper   *reaper.Reaper
 	services *service.Supervisor // nil until they start
 	gate     *gate.Gate
+	noState  error // why /var is not the state partition
 	orders   chan down.Order
 	ended    chan struct{} // closed when the machine begins to go down
+
+	goingDown atomic.Pointer[string]
+	outcome   atomic.Pointer[status.GateReport] // once the gate has decided
 }
 
 func newSystem(m *machine.Machine) *running {
@@ -72,7 +82,7 @@ func (s *running) button(node string) {
 		s.warn(fmt.Errorf("power button: %w", err))
 		return
 	}
-	s.orders <- down.Order{Action: power.Off, By: "the power button"}
+	s.order(down.Order{Action: power.Off, By: "the power button"})
 }
 
 // parameters that do not take are a weakness, not an end.
@@ -84,7 +94,17 @@ func (s *running) parameters() error {
 	return nil
 }
 
-func (s *running) groups() error { return system.Groups(s.warn) }
+// groups gives PID 1 a control group and a score of its own, and tools theirs.
+func (s *running) groups() error {
+	if err := reaper.Protect(); err != nil {
+		s.warn(err)
+	}
+	if err := system.Groups(s.warn); err != nil {
+		return err
+	}
+	s.reaper.Confine(cgroup.Group(cgroup.Root + "/" + system.ToolsGroup))
+	return nil
+}
 
 func (s *running) etc() error { return system.Etc(layout.EtcSkeleton, "/etc") }
 
@@ -123,6 +143,7 @@ func (s *running) state() error {
 
 // volatile goes on with a /var in memory.
 func (s *running) volatile(err error) error {
+	s.noState = err
 	s.m.Degrade("%v; /var is in memory and lost at the next boot", err)
 	return system.Volatile("/var")
 }
@@ -174,18 +195,72 @@ func (s *running) start() error {
 		return err
 	}
 	s.services = service.New(s.m, s.reaper, service.Table(console.Terminal(), self))
-	s.gate = gate.New([]gate.Check{
-		{Name: "containerd serves", Holds: func() error { return s.services.Check(service.Containerd) }},
-		{Name: "ketchd is ready", Holds: func() error { return s.services.Check(service.Ketchd) }},
-	})
+	s.gate = s.newGate()
 	s.services.Start()
 	crash.Go(s.m.Log, s.watch)
+	crash.Go(s.m.Log, s.stamp)
 	return nil
+}
+
+// newGate is the table of what makes a boot good. A file of the machine's that
+// cannot be read adds nothing to it, for a mistake in it must not cost the way in.
+func (s *running) newGate() *gate.Gate {
+	file, err := gatefile.Read(layout.GateFile)
+	if err != nil {
+		s.m.Degrade("health gate: %v: none of it counts", err)
+		file = &gatefile.File{Deadline: gatefile.Duration(gatefile.DefaultDeadline)}
+	}
+	return &gate.Gate{
+		Log:      s.m.Log,
+		Deadline: time.Duration(file.Deadline),
+		Checks: []gate.Check{
+			{Name: "containerd serves", Holds: func() error { return s.services.Check(service.Containerd) }},
+			{Name: "ketchd is ready", Holds: func() error { return s.services.Check(service.Ketchd) }},
+			{Name: "/var is the state partition", Holds: s.stateHolds},
+		},
+		Sources: []gate.Source{
+			gate.Ketchd(layout.KetchdSocket), // workloads and HTTP probes
+			gate.Commands(s.reaper, file.Checks),
+		},
+	}
+}
+
+// stateHolds: a version that is on trial must mount the state partition as long as
+// there is a better one. Any other runs without, degraded and reachable: to reboot
+// it would help nobody.
+func (s *running) stateHolds() error {
+	to := better(s.m.Record())
+	if s.noState == nil || to == "" {
+		return nil
+	}
+	return fmt.Errorf("%w; version %s was good on this machine", s.noState, to)
+}
+
+// better names the version to go back to from the running one, the first of the
+// boot record, if that has never been good. Empty: there is none.
+func better(r *bootrecord.Record) string {
+	if r == nil || len(r.Versions) == 0 || r.Versions[0].EverGood() {
+		return ""
+	}
+	last := r.LastGood(func(v bootrecord.Version) bool { return v.Attempts < layout.Tries })
+	if last == nil {
+		return ""
+	}
+	return last.Name
 }
 
 func (s *running) loopback() error { return link.Up("lo") }
 
 func (s *running) control() error {
-	server := &control.Server{Log: s.m.Log, Status: s.status, Orders: s.orders}
+	server := &control.Server{Log: s.m.Log, Status: s.status, Order: s.order}
 	return server.Serve(layout.InitSocket)
+}
+
+// previous keeps what the last boot has left, and begins what this one leaves. A
+// disk that takes neither has been told of before.
+func (s *running) previous() error {
+	if err := previous.Start(s.m); err != nil {
+		s.warn(err)
+	}
+	return nil
 }

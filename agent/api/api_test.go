@@ -111,6 +111,30 @@ func TestLogs(t *testing.T) {
 	}
 }
 
+func TestLogList(t *testing.T) {
+	got, err := serve(t, &Server{Logs: logs(t, "one\n")}).LogList(t.Context())
+	if err != nil || len(got.Logs) != 1 || got.Logs[0].Name != "demo" || got.Logs[0].Bytes != 4 || got.Limit <= 0 {
+		t.Errorf("LogList = %+v, %v; want demo with 4 bytes, and a limit", got, err)
+	}
+	if got, err := serve(t, &Server{Logs: logfile.Dir(t.TempDir() + "/none")}).LogList(t.Context()); err == nil {
+		t.Errorf("LogList of no directory = %+v; want an error", got)
+	}
+}
+
+func TestPrevious(t *testing.T) {
+	want := &status.Previous{End: status.EndPanic, Reason: "lost at sea", LastWords: "<0>[    1.0] lost at sea\n"}
+	var fault error
+	client := serve(t, &Server{Previous: func() (*status.Previous, error) { return want, fault }})
+	got, err := client.Previous(t.Context())
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("Previous: %v (-want +got):\n%s", err, diff)
+	}
+	fault = errors.New("read last words: no such file")
+	if _, err := client.Previous(t.Context()); err == nil || err.Error() != fault.Error() {
+		t.Errorf("Previous = %v; want %v", err, fault)
+	}
+}
+
 func TestFollow(t *testing.T) {
 	dir := logs(t, "one\n")
 	client := serve(t, &Server{Logs: dir})

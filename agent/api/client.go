@@ -12,6 +12,8 @@ import (
 	"net/url"
 	"strconv"
 	"syscall"
+
+	"ketch/layout/status"
 )
 
 // maxAnswer bounds an answer in JSON, in bytes.
@@ -42,16 +44,30 @@ func (c *Client) Health(ctx context.Context) error {
 
 // Status returns the machine's status.
 func (c *Client) Status(ctx context.Context) (*Status, error) {
-	body, err := c.get(ctx, "/v1/status", nil)
+	return decode[Status](c.get(ctx, "/v1/status", nil))
+}
+
+// Previous tells how the run before this one ended.
+func (c *Client) Previous(ctx context.Context) (*status.Previous, error) {
+	return decode[status.Previous](c.get(ctx, "/v1/previous", nil))
+}
+
+// LogList lists the logs.
+func (c *Client) LogList(ctx context.Context) (*LogList, error) {
+	return decode[LogList](c.get(ctx, "/v1/logs", nil))
+}
+
+// decode reads an answer in JSON.
+func decode[T any](body io.ReadCloser, err error) (*T, error) {
 	if err != nil {
 		return nil, err
 	}
 	defer body.Close()
-	var status Status
-	if err := json.NewDecoder(io.LimitReader(body, maxAnswer)).Decode(&status); err != nil {
-		return nil, fmt.Errorf("decode status: %w", err)
+	value := new(T)
+	if err := json.NewDecoder(io.LimitReader(body, maxAnswer)).Decode(value); err != nil {
+		return nil, fmt.Errorf("decode ketchd's answer: %w", err)
 	}
-	return &status, nil
+	return value, nil
 }
 
 // Logs copies a log to w: its last lines, or all of it when lines is negative.

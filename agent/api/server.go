@@ -3,6 +3,10 @@
 //
 //	GET /v1/health                  200 when containerd answers, else 503
 //	GET /v1/status                  200, a Status
+//	GET /v1/previous                200, a status.Previous: how the run before this one ended
+//	GET /v1/logs                    200, a LogList: which logs there are
+//	GET /v1/gate                    200, a status.GateAnswer: the checks of PID 1's health gate
+//	                                that ketchd looks after, as they stand now
 //	GET /v1/logs?name=NAME          200, text/plain: the log, as it was written
 //	    &lines=N                    only its last N lines
 //	    &follow=true                goes on until the client hangs up
@@ -37,6 +41,7 @@ import (
 	"time"
 
 	"ketch/agent/logfile"
+	"ketch/layout/status"
 )
 
 // socketMode: root and the group of the socket may ask.
@@ -46,7 +51,11 @@ const socketMode = 0o660
 type Server struct {
 	Ready  func(ctx context.Context) error
 	Status func(ctx context.Context) *Status
-	Logs   logfile.Dir
+	// Previous tells how the run before this one ended.
+	Previous func() (*status.Previous, error)
+	// Gate tells how the checks of the health gate stand that ketchd looks after.
+	Gate func(ctx context.Context) *status.GateAnswer
+	Logs logfile.Dir
 }
 
 // Listen opens the socket at path, in the place of one that an earlier process left.
@@ -100,6 +109,8 @@ func (s *Server) handler() http.Handler {
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, r *http.Request) {
 		reply(w, http.StatusOK, s.Status(r.Context()))
 	})
+	mux.HandleFunc("GET /v1/previous", s.previous)
+	mux.HandleFunc("GET /v1/gate", s.gate)
 	mux.HandleFunc("GET /v1/logs", s.logs)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, fmt.Sprintf("there is no %s %s", r.Method, r.URL.Path), "")
@@ -117,8 +128,32 @@ func (s *Server) health(w http.ResponseWriter, r *http.Request) {
 	}{true})
 }
 
+func (s *Server) previous(w http.ResponseWriter, _ *http.Request) {
+	previous, err := s.Previous()
+	if err != nil {
+		refuse(w, http.StatusInternalServerError, err.Error(), "")
+		return
+	}
+	reply(w, http.StatusOK, previous)
+}
+
+// listLogs tells which logs there are.
+func (s *Server) listLogs(w http.ResponseWriter) {
+	logs, err := s.Logs.Logs()
+	limit, errLimit := s.Logs.Total()
+	if err := errors.Join(err, errLimit); err != nil {
+		refuse(w, http.StatusInternalServerError, err.Error(), "")
+		return
+	}
+	reply(w, http.StatusOK, &LogList{Logs: logs, Limit: limit})
+}
+
 func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
 	name := r.FormValue("name")
+	if !r.URL.Query().Has("name") {
+		s.listLogs(w)
+		return
+	}
 	lines, follow := -1, false
 	var err error
 	if text := r.FormValue("lines"); text != "" {

@@ -1,6 +1,9 @@
 package api
 
-import "ketch/layout/status"
+import (
+	"ketch/agent/logfile"
+	"ketch/layout/status"
+)
 
 // The states of a machine.
 const (
@@ -60,4 +63,10 @@ type Image struct {
 	Digest string `json:"digest"`
 	Size   int64  `json:"size"`           // bytes: manifest, configuration and layers
 	File   string `json:"file,omitempty"` // the layout it was imported from
+}
+
+// LogList is the answer to GET /v1/logs without a name.
+type LogList struct {
+	Logs  []logfile.Log `json:"logs"`
+	Limit int64         `json:"limit"` // bytes that all of them together may take
 }

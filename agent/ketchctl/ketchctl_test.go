@@ -33,7 +33,11 @@ func machine(t *testing.T, s *api.Status, logs map[string]string) func(args ...s
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	server := &api.Server{Status: func(context.Context) *api.Status { return s }, Logs: logfile.Dir(dir)}
+	server := &api.Server{
+		Status:   func(context.Context) *api.Status { return s },
+		Previous: func() (*status.Previous, error) { return status.Judge(previousRun(), &status.Run{}), nil },
+		Logs:     logfile.Dir(dir),
+	}
 	go func() { done <- server.Serve(ctx, listener) }()
 	t.Cleanup(func() { cancel(); <-done })
 	return func(args ...string) (string, error) {
@@ -119,15 +123,20 @@ func TestLogs(t *testing.T) {
 }
 
 func TestErrors(t *testing.T) {
-	ketchctl := machine(t, nil, map[string]string{"demo-hello": ""})
+	ketchctl := machine(t, &api.Status{}, map[string]string{"demo-hello": ""})
 	for _, test := range []struct {
 		args       []string
 		want, hint string
 	}{
 		{nil, "no command", "--help"},
 		{[]string{"frobnicate"}, `no command "frobnicate"`, "--help"},
-		{[]string{"status", "x"}, "1 arguments", "--help"},
-		{[]string{"logs"}, "0 arguments", "--help"},
+		{[]string{"status", "x"}, `what is "x" for`, "--help"},
+		{[]string{"boot", "x"}, `what is "x" for`, "--help"},
+		{[]string{"memory", "-q"}, "-q", "--help"},
+		{[]string{"logs", "-f"}, "which one", "--help"},
+		{[]string{"logs", "a", "b"}, `what is "b" for`, "--help"},
+		{[]string{"logs", "--json", "demo-hello"}, "--json is for", "--help"},
+		{[]string{"boot"}, "PID 1 does not answer", "boot.json"},
 		{[]string{"logs", "--frob", "x"}, "frob", "--help"},
 		{[]string{"logs", "demo"}, "no log of demo", "logs of demo-hello"},
 	} {
@@ -140,7 +149,7 @@ func TestErrors(t *testing.T) {
 
 func TestHelpAndVersion(t *testing.T) {
 	ketchctl := machine(t, nil, nil)
-	for _, args := range [][]string{{"--help"}, {"help"}, {"status", "-h"}, {"logs", "--help"}} {
+	for _, args := range [][]string{{"--help"}, {"help"}, {"status", "-h"}, {"logs", "--help"}, {"boot", "-h"}, {"memory", "-h"}} {
 		if got, err := ketchctl(args...); got != usage || err != nil {
 			t.Errorf("%q = %q, %v; want the usage", args, got, err)
 		}

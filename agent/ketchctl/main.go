@@ -20,14 +20,22 @@ import (
 
 const usage = `ketchctl shows what this machine does.
 
-    ketchctl status            the machine, its services, workloads, network, images
-    ketchctl status --json     the same, for programs
-    ketchctl logs NAME         what a workload or service has written
-    ketchctl logs -f NAME      the same, and what it writes from now on
-    ketchctl logs -n 20 NAME   only its last 20 lines
-    ketchctl version           the version of the OS
+    ketchctl status              the machine, its services, workloads, network, images
+    ketchctl status --previous   how the run before this one ended, with its last words
+    ketchctl boot                how long each step of the boot took, as a chart
+    ketchctl boot --previous     the same of the boot before this one
+    ketchctl logs                which logs there are, and how large they are
+    ketchctl logs NAME           what a workload or service has written
+    ketchctl logs -f NAME        the same, and what it writes from now on
+    ketchctl logs -n 20 NAME     only its last 20 lines
+    ketchctl memory              where the machine's memory goes (for root)
+    ketchctl version             the version of the OS
 
-Names are those that status lists. Logs are files, too: /var/log/ketch/NAME.log
+With --json, status, boot, memory and the list of logs are for programs.
+
+Names are those that status lists. "kernel" is the kernel's log, PID 1's lines
+included; a line of it has the level after the time. Logs are files, too:
+/var/log/ketch/NAME.log, and .log.1 for what was written before.
 Workloads are Compose files: /etc/ketch/compose/*.yaml
 `
 
@@ -80,8 +88,12 @@ func (c command) run(ctx context.Context, args []string) error {
 	switch name, rest := args[0], args[1:]; name {
 	case "status":
 		return c.status(ctx, rest)
+	case "boot":
+		return c.boot(ctx, rest)
 	case "logs":
 		return c.logs(ctx, rest)
+	case "memory":
+		return c.memory(rest)
 	case "version":
 		return c.version(rest)
 	case "help", "--help", "-h":
@@ -93,8 +105,8 @@ func (c command) run(ctx context.Context, args []string) error {
 }
 
 // parse reads flags, which may stand before and after the other arguments, and
-// returns those; there must be want of them.
-func (c command) parse(flags *flag.FlagSet, args []string, want int) ([]string, error) {
+// returns those; there may be at most that many.
+func (c command) parse(flags *flag.FlagSet, args []string, most int) ([]string, error) {
 	flags.SetOutput(io.Discard)
 	var rest []string
 	for {
@@ -106,8 +118,8 @@ func (c command) parse(flags *flag.FlagSet, args []string, want int) ([]string, 
 		}
 		rest, args = append(rest, flags.Arg(0)), flags.Args()[1:]
 	}
-	if len(rest) != want {
-		return nil, fmt.Errorf("%s: %d arguments are given, not %d", flags.Name(), len(rest), want)
+	if len(rest) > most {
+		return nil, fmt.Errorf("%s: what is %q for?", flags.Name(), rest[most])
 	}
 	return rest, nil
 }
@@ -124,32 +136,52 @@ func (c command) misuse(err error) error {
 func (c command) status(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("status", flag.ContinueOnError)
 	asJSON := flags.Bool("json", false, "")
+	previous := flags.Bool("previous", false, "")
 	if _, err := c.parse(flags, args, 0); err != nil {
 		return c.misuse(err)
 	}
 	limited, cancel := context.WithTimeout(ctx, statusLimit)
 	defer cancel()
-	status, err := c.client.Status(limited)
-	if err != nil {
-		return err
+	if *previous {
+		return print(c, *asJSON, showPrevious)(c.client.Previous(limited))
 	}
-	if *asJSON {
+	return print(c, *asJSON, show)(c.client.Status(limited))
+}
+
+// print returns what prints an answer, as JSON or for a person.
+func print[T any](c command, asJSON bool, show func(io.Writer, *T) error) func(*T, error) error {
+	return func(answer *T, err error) error {
+		if err != nil {
+			return err
+		}
+		if !asJSON {
+			return show(c.out, answer)
+		}
 		encoder := json.NewEncoder(c.out)
 		encoder.SetIndent("", "  ")
-		return encoder.Encode(status)
+		return encoder.Encode(answer)
 	}
-	return show(c.out, status)
 }
 
 func (c command) logs(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("logs", flag.ContinueOnError)
 	follow := flags.Bool("f", false, "")
 	lines := flags.Int("n", -1, "")
+	asJSON := flags.Bool("json", false, "")
 	names, err := c.parse(flags, args, 1)
-	if err != nil {
+	switch {
+	case err != nil:
 		return c.misuse(err)
+	case len(names) == 1 && *asJSON:
+		return usageError{errors.New("logs: a log is text: --json is for the list of logs")}
+	case len(names) == 1:
+		return c.client.Logs(ctx, c.out, names[0], *lines, *follow)
+	case *follow || *lines >= 0:
+		return usageError{errors.New("logs: which one? ketchctl logs lists them")}
 	}
-	return c.client.Logs(ctx, c.out, names[0], *lines, *follow)
+	limited, cancel := context.WithTimeout(ctx, statusLimit)
+	defer cancel()
+	return print(c, *asJSON, showLogs)(c.client.LogList(limited))
 }
 
 func (c command) version(args []string) error {

@@ -18,6 +18,9 @@ func show(out io.Writer, s *api.Status) error {
 	for _, problem := range s.Problems {
 		fmt.Fprintf(w, "problem\t%s\n", problem)
 	}
+	if s.System != nil {
+		showRecord(w, s.System.Record)
+	}
 	showLinks(w, s.Links)
 	if s.System != nil {
 		showServices(w, s.System.Services)

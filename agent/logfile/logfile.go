@@ -1,11 +1,12 @@
 // Package logfile keeps the logs of workloads and services: plain files
-// NAME.log in one directory, each written by its own process (a shim, PID 1)
-// with O_APPEND.
+// NAME.log in one directory, each written by its own process (a shim, PID 1,
+// ketchd) with O_APPEND. What a log held before it was begun anew is NAME.log.1.
 //
-// A log that outgrows its limit is copied to NAME.log.1 and truncated. That
-// works while others hold the file open, which a rename would not; what is
-// written between the end of the copy and the truncation, a few microseconds,
-// is lost. Left out: compression, more than one old log.
+// PID 1 renames a service's log when it is full and begins another. A workload's
+// is copied and truncated: that works while others hold the file open, which a
+// rename would not; what is written between the end of the copy and the
+// truncation, a few microseconds, is lost. Whoever reads or follows a log sees
+// through both. Left out: compression, more than one old log.
 package logfile
 
 import (
@@ -36,19 +37,8 @@ func (d Dir) Path(name string) (string, error) {
 	return filepath.Join(string(d), name+".log"), nil
 }
 
-// Names lists the logs of the directory, sorted.
-func (d Dir) Names() ([]string, error) {
-	files, err := filepath.Glob(filepath.Join(string(d), "*.log"))
-	if err != nil {
-		return nil, err
-	}
-	names := make([]string, 0, len(files))
-	for _, file := range files {
-		base := filepath.Base(file)
-		names = append(names, base[:len(base)-len(".log")])
-	}
-	return names, nil
-}
+// oldSuffix is added to the name of the file that was begun before the present one.
+const oldSuffix = ".1"
 
 // Rotate moves the log's content aside when it is over limit bytes. A log that
 // does not exist is left alone.
@@ -69,16 +59,20 @@ func (d Dir) Rotate(name string, limit int64) error {
 	if err != nil || info.Size() <= limit {
 		return err
 	}
-	if err := copyTo(path+".1", log, limit); err != nil {
+	if err := copyTo(path+oldSuffix, log, 2*limit); err != nil {
 		return fmt.Errorf("rotate log %s: %w", name, err)
 	}
 	return log.Truncate(0)
 }
 
-// copyTo writes what is left of log, at most its last limit bytes, to a new
-// file: a log that has grown without bound must not be doubled.
+// copyTo writes what is left of log to a new file; of one that has grown without
+// bound only its last limit bytes, for it must not be doubled.
 func copyTo(path string, log *os.File, limit int64) error {
-	if _, err := log.Seek(-limit, io.SeekEnd); err != nil {
+	info, err := log.Stat()
+	if err != nil {
+		return err
+	}
+	if _, err := log.Seek(max(0, info.Size()-limit), io.SeekStart); err != nil {
 		return err
 	}
 	old, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o640)

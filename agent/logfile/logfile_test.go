@@ -115,6 +115,79 @@ func TestFollowAcrossRotation(t *testing.T) {
 	}
 }
 
+// TestFollowWhatIsRenamed: PID 1 renames a full log and begins another, and may
+// write to both before whoever follows has looked.
+func TestFollowWhatIsRenamed(t *testing.T) {
+	dir := Dir(t.TempDir())
+	write(t, dir, "log", "one\n")
+	write(t, dir, "other", "")
+	var out collector
+	done := make(chan error, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { done <- dir.Read(ctx, &out, "log", -1, true) }()
+	want := "one\n"
+	out.wait(t, want)
+	path, _ := dir.Path("log")
+	for round := range 20 {
+		late, early := fmt.Sprintln("late", round), fmt.Sprintln("early", round)
+		write(t, dir, "log", late)
+		write(t, dir, "other", "not yours\n")
+		if err := os.Rename(path, path+oldSuffix); err != nil {
+			t.Fatal(err)
+		}
+		write(t, dir, "log", early)
+		want += late + early
+		out.wait(t, want)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestFollowLosesNothing: a writer that never waits, a log that is copied and
+// truncated again and again, and every line once and in order.
+func TestFollowLosesNothing(t *testing.T) {
+	dir := Dir(t.TempDir())
+	write(t, dir, "log", "")
+	ctx, cancel := context.WithCancel(t.Context())
+	var out collector
+	done := make(chan error, 1)
+	go func() { done <- dir.Read(ctx, &out, "log", -1, true) }()
+	var want strings.Builder
+	for n := range 2000 {
+		line := fmt.Sprintln("line", n)
+		write(t, dir, "log", line)
+		want.WriteString(line)
+		if n%400 == 399 {
+			if err := dir.Rotate("log", 3000); err != nil {
+				t.Fatal(err)
+			}
+			out.wait(t, want.String())
+		}
+	}
+	out.wait(t, want.String())
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestReadGoesBackToTheOldFile(t *testing.T) {
+	dir := Dir(t.TempDir())
+	write(t, dir, "log", "a\nb\nc\n")
+	if err := dir.Rotate("log", 5); err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir, "log", "d\ne\n")
+	for lines, want := range map[int]string{-1: "a\nb\nc\nd\ne\n", 0: "", 1: "e\n", 2: "d\ne\n", 3: "c\nd\ne\n", 4: "b\nc\nd\ne\n", 9: "a\nb\nc\nd\ne\n"} {
+		var out bytes.Buffer
+		if err := dir.Read(t.Context(), &out, "log", lines, false); err != nil || out.String() != want {
+			t.Errorf("Read(%d) = %q, %v; want %q", lines, out.String(), err, want)
+		}
+	}
+}
+
 func TestFollowNewFile(t *testing.T) {
 	dir := Dir(t.TempDir())
 	ctx, cancel := context.WithCancel(t.Context())
@@ -150,8 +223,15 @@ func TestRotate(t *testing.T) {
 		t.Errorf("Rotate over its limit: size %d, %v; want 0", dir.Size("log"), err)
 	}
 	old, err := os.ReadFile(filepath.Join(string(dir), "log.log.1"))
-	if err != nil || string(old) != "3456789ABC" {
-		t.Errorf("old log = %q, %v; want the last ten bytes", old, err)
+	if err != nil || string(old) != "0123456789ABC" {
+		t.Errorf("old log = %q, %v; want all of it", old, err)
+	}
+	write(t, dir, "log", strings.Repeat("x", 100)+"0123456789ABCDEFGHIJ")
+	if err := dir.Rotate("log", 10); err != nil {
+		t.Error(err)
+	}
+	if old, _ := os.ReadFile(filepath.Join(string(dir), "log.log.1")); string(old) != "0123456789ABCDEFGHIJ" {
+		t.Errorf("old log of one that had grown without bound = %q; want its last 20 bytes", old)
 	}
 	names, err := dir.Names()
 	if fmt.Sprint(names, err) != "[log] <nil>" {

@@ -2,8 +2,8 @@
 //
 //	network     from the first moment, waited for by nobody
 //	API         from the first moment; healthy once containerd answers
-//	images      imported when containerd answers
-//	workloads   after the images; stopped on SIGTERM
+//	images      imported when containerd answers, again while that fails
+//	workloads   after the first attempt at the images; stopped on SIGTERM
 //
 // ketchd may be killed and started again at any time: containers run on and are
 // adopted. SIGTERM means that the machine goes down: workloads are stopped.
@@ -18,6 +18,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -40,6 +41,10 @@ const (
 	askLimit = 2 * time.Second
 	// retry is the pause before containerd is asked again.
 	retry = 500 * time.Millisecond
+	// firstImportPause is the pause before images are imported again that could not
+	// be, lastImportPause the longest after it has been doubled each time.
+	firstImportPause = 5 * time.Second
+	lastImportPause  = 10 * time.Minute
 	// Memory: collect garbage early, and hard when the heap nears the limit.
 	gcPercent   = 50
 	memoryLimit = 48 * layout.MiB
@@ -54,7 +59,7 @@ type Node struct {
 	console   io.Writer
 
 	mu       sync.Mutex
-	problems []string // of this start: what could not be read or imported
+	problems []problem // what could not be read or imported
 }
 
 // Run is ketchd. It ends, with every workload stopped, when ctx does. After an
@@ -76,11 +81,13 @@ func Run(ctx context.Context, console io.Writer) error {
 	// The API and the network outlive the workloads, so they get their own end.
 	late, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
-	server := &api.Server{Ready: n.ready, Status: n.status, Logs: n.workloads.Logs}
+	server := &api.Server{Ready: n.ready, Status: n.status, Previous: previousRun, Gate: n.gate, Logs: n.workloads.Logs}
 	served, worked := make(chan error, 1), make(chan struct{})
 	var background sync.WaitGroup
 	background.Go(func() { served <- server.Serve(late, listener) })
 	background.Go(func() { n.network.Run(late) })
+	background.Go(func() { n.workloads.Logs.Keep(late, n.say) })
+	background.Go(func() { n.keepKernelLog(late) })
 	background.Go(func() { n.work(ctx); close(worked) })
 	select {
 	case err := <-served: // without its API ketchd ends, to be started anew; nothing is stopped
@@ -120,38 +127,63 @@ func newNode(console io.Writer) (*Node, error) {
 	return n, nil
 }
 
-// work imports the images and runs the workloads until ctx ends.
+// work imports the images and runs the workloads until ctx ends. The Compose files
+// are read first: the health gate wants to know which workloads are essential.
 func (n *Node) work(ctx context.Context) {
-	err := n.importImages(ctx)
-	if ctx.Err() != nil {
-		return
-	}
-	if err != nil {
-		n.problem("import images", err)
-	}
 	services, err := workload.Load(layout.ComposeDir)
-	if err != nil {
-		n.problem("read Compose files", err)
-	}
+	n.problem("read Compose files", err)
+	n.workloads.Take(services)
 	debug.FreeOSMemory() // what reading Compose files took is not needed again
-	n.workloads.Run(ctx, services)
+
+	var importing sync.WaitGroup
+	defer importing.Wait()
+	tried := make(chan struct{})
+	importing.Go(func() { n.importImages(ctx, n.importOnce, sync.OnceFunc(func() { close(tried) })) })
+	select {
+	case <-tried:
+		n.workloads.Run(ctx)
+	case <-ctx.Done():
+	}
 }
 
-// importImages imports what the OS image carries, as soon as containerd answers.
-func (n *Node) importImages(ctx context.Context) error {
-	for {
-		err := n.ready(ctx)
-		if err == nil {
-			err = n.images.Import(ctx, layout.ImagesDir)
-			if err == nil || !errdefs.IsUnavailable(err) {
-				return err
+// importImages imports what the OS image carries, and tries again, ever more
+// rarely, as long as some of it cannot be imported. tried is called after each
+// attempt: workloads whose images are there need not wait for the others.
+func (n *Node) importImages(ctx context.Context, attempt func(context.Context) error, tried func()) {
+	for pause := firstImportPause; ; pause = min(2*pause, lastImportPause) {
+		err := attempt(ctx)
+		for errdefs.IsUnavailable(err) { // PID 1 starts containerd again
+			if !sleep(ctx, retry) {
+				return
 			}
+			err = attempt(ctx)
 		}
-		select {
-		case <-time.After(retry):
-		case <-ctx.Done():
-			return ctx.Err()
+		if ctx.Err() != nil {
+			return
 		}
+		n.problem("import images", err)
+		tried()
+		if err == nil || !sleep(ctx, pause) {
+			return
+		}
+	}
+}
+
+// importOnce imports the images if containerd answers.
+func (n *Node) importOnce(ctx context.Context) error {
+	if err := n.ready(ctx); err != nil {
+		return errors.Join(errdefs.ErrUnavailable, err)
+	}
+	return n.images.Import(ctx, layout.ImagesDir)
+}
+
+// sleep waits for d; it tells whether ctx still holds.
+func sleep(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 
@@ -172,20 +204,39 @@ func (n *Node) ready(ctx context.Context) error {
 // say prints a short line on the console.
 func (n *Node) say(what string) { fmt.Fprintln(n.console, what) }
 
-// problem says what is wrong, and keeps it for the status: a line for each
-// error that was joined.
-func (n *Node) problem(what string, err error) {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		for _, err := range joined.Unwrap() {
-			n.problem(what, err)
-		}
-		return
-	}
-	text := strings.ReplaceAll(fmt.Sprintf("%s: %v", what, err), "\n", "; ")
-	n.say("error: " + text)
+// problem is a line of the status that says what is wrong with a subject.
+type problem struct{ subject, text string }
+
+// problem makes err what is wrong with a subject, nil for nothing any more: a line
+// for each error that was joined, said on the console when it is new.
+func (n *Node) problem(subject string, err error) {
 	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.problems = append(n.problems, text)
+	before := n.problems
+	n.problems = slices.DeleteFunc(slices.Clone(before), func(p problem) bool { return p.subject == subject })
+	var news []problem
+	for _, err := range apart(err) {
+		p := problem{subject, strings.ReplaceAll(fmt.Sprintf("%s: %v", subject, err), "\n", "; ")}
+		n.problems = append(n.problems, p)
+		if !slices.Contains(before, p) {
+			news = append(news, p)
+		}
+	}
+	n.mu.Unlock()
+	for _, p := range news {
+		n.say("error: " + p.text)
+	}
+}
+
+// apart takes joined errors apart.
+func apart(err error) (errs []error) {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return slices.DeleteFunc([]error{err}, func(err error) bool { return err == nil })
+	}
+	for _, err := range joined.Unwrap() {
+		errs = append(errs, apart(err)...)
+	}
+	return errs
 }
 
 // imageVersion is the version of the running OS image.

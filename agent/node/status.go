@@ -21,7 +21,9 @@ import (
 func (n *Node) status(ctx context.Context) *api.Status {
 	s := &api.Status{Workloads: n.workloads.Status(), Links: []api.Link{}, Images: []api.Image{}}
 	n.mu.Lock()
-	s.Problems = append(s.Problems, n.problems...)
+	for _, p := range n.problems {
+		s.Problems = append(s.Problems, p.text)
+	}
 	n.mu.Unlock()
 
 	limited, cancel := context.WithTimeout(ctx, askLimit)

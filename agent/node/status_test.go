@@ -5,12 +5,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/google/go-cmp/cmp"
 
 	"ketch/agent/api"
@@ -99,12 +103,60 @@ func TestJudge(t *testing.T) {
 func TestProblem(t *testing.T) {
 	var console strings.Builder
 	n := &Node{console: &lines{w: &console}}
-	n.problem("read", errors.Join(errors.New("a"), errors.Join(errors.New("b"), fmt.Errorf("c: %w", errors.Join(errors.New("d"), errors.New("e"))))))
-	want := []string{"read: a", "read: b", "read: c: d; e"}
-	if diff := cmp.Diff(want, n.problems); diff != "" {
-		t.Errorf("problems (-want +got):\n%s", diff)
+	several := errors.Join(errors.New("a"), errors.Join(errors.New("b"), fmt.Errorf("c: %w", errors.Join(errors.New("d"), errors.New("e")))))
+	for _, step := range []struct {
+		subject string
+		err     error
+		want    []problem
+		said    int // lines so far
+	}{
+		{"read", several, []problem{{"read", "read: a"}, {"read", "read: b"}, {"read", "read: c: d; e"}}, 3},
+		{"import", errors.New("x"), []problem{{"read", "read: a"}, {"read", "read: b"}, {"read", "read: c: d; e"}, {"import", "import: x"}}, 4},
+		{"read", errors.New("b"), []problem{{"import", "import: x"}, {"read", "read: b"}}, 4}, // not news
+		{"import", nil, []problem{{"read", "read: b"}}, 4},
+		{"read", nil, []problem{}, 4},
+	} {
+		n.problem(step.subject, step.err)
+		if diff := cmp.Diff(step.want, n.problems, cmp.AllowUnexported(problem{})); diff != "" {
+			t.Errorf("problems after %s: %v (-want +got):\n%s", step.subject, step.err, diff)
+		}
+		if got := strings.Count(console.String(), "error: "); got != step.said {
+			t.Errorf("after %s: %v: console = %q; want %d errors", step.subject, step.err, console.String(), step.said)
+		}
 	}
-	if got := strings.Count(console.String(), "error: read: "); got != 3 {
-		t.Errorf("console = %q; want three errors", console.String())
+}
+
+// TestImportIsRetried: what containerd's absence delays is done as soon as it is
+// back; what fails is tried ever more rarely, and no longer a problem once it works.
+func TestImportIsRetried(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		away := errors.Join(errdefs.ErrUnavailable, errors.New("ask containerd"))
+		outcomes := []error{away, away, errors.New("no space"), errors.New("no space"), away, nil}
+		begun, attempts, tried := time.Now(), []time.Duration{}, 0
+		n := &Node{console: io.Discard}
+		n.importImages(t.Context(), func(context.Context) error {
+			attempts = append(attempts, time.Since(begun))
+			if err := outcomes[len(attempts)-1]; err != nil {
+				return err
+			}
+			if want := []problem{{"import images", "import images: no space"}}; !slices.Equal(n.problems, want) {
+				t.Errorf("problems while it fails = %v; want %v", n.problems, want)
+			}
+			return nil
+		}, func() { tried++ })
+		const ms, second = time.Millisecond, time.Second
+		want := []time.Duration{0, 500 * ms, second, 6 * second, 16 * second, 16*second + 500*ms}
+		if diff := cmp.Diff(want, attempts); diff != "" || tried != 3 || len(n.problems) > 0 {
+			t.Errorf("tried told %d times, problems %v; attempts (-want +got):\n%s", tried, n.problems, diff)
+		}
+	})
+}
+
+// TestImportEnds: a machine that goes down waits for no image.
+func TestImportEnds(t *testing.T) {
+	for _, err := range []error{errdefs.ErrUnavailable, errors.New("bad layout")} {
+		ctx, cancel := context.WithCancel(t.Context())
+		n := &Node{console: io.Discard}
+		n.importImages(ctx, func(context.Context) error { cancel(); return err }, func() {})
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"ketch/init/crash"
 	"ketch/init/down"
 	"ketch/init/machine"
+	"ketch/init/record"
 	"ketch/layout/status"
 	"ketch/linux/kmsg"
 	"ketch/linux/power"
@@ -32,7 +33,7 @@ const (
 type Server struct {
 	Log    *kmsg.Log
 	Status func(lines int) *status.Status
-	Orders chan<- down.Order
+	Order  func(down.Order) // may wait for the present one
 }
 
 // Serve listens at path and answers until the process ends.
@@ -80,10 +81,19 @@ func (s *Server) converse(conn *os.File) {
 		} else {
 			reply = s.answer(ask, pid)
 		}
-		if status.WriteLine(conn, reply) != nil || err != nil {
+		if send(conn, reply) != nil || err != nil {
 			return
 		}
 	}
+}
+
+// send writes a reply, or, of one that is too long to send, the reason.
+func send(conn *os.File, reply *status.Reply) error {
+	err := status.WriteLine(conn, reply)
+	if err == nil {
+		return nil
+	}
+	return status.WriteLine(conn, &status.Reply{Error: err.Error()}) // fails too on a broken connection
 }
 
 func (s *Server) answer(ask status.Request, pid int) *status.Reply {
@@ -98,8 +108,8 @@ func (s *Server) answer(ask status.Request, pid int) *status.Reply {
 		if err != nil {
 			return &status.Reply{Error: err.Error()}
 		}
-		// The order may wait for the present one; the answer need not.
-		crash.Go(s.Log, func() { s.Orders <- down.Order{Action: action, By: who(ask.By, pid)} })
+		by := who(ask.By, pid)
+		crash.Go(s.Log, func() { s.Order(down.Order{Action: action, By: by}) }) // the answer does not wait
 		return &status.Reply{}
 	}
 	return &status.Reply{Error: fmt.Sprintf("unknown request %q", ask.Do)}
@@ -136,7 +146,7 @@ func Report(m *machine.Machine) *status.Status {
 	s := &status.Status{
 		Version: m.Version, Development: m.Development, RootHash: m.RootHash,
 		Disk: m.Disk, Entry: m.Entry, MachineID: m.MachineID,
-		Degraded: m.Degraded(), Boot: m.Timeline.Boot(),
+		Degraded: m.Degraded(), Boot: m.Timeline.Boot(), Record: record.Report(m),
 	}
 	if m.Watchdog != nil {
 		s.Watchdog = m.Watchdog.Identity

@@ -18,12 +18,12 @@ import (
 
 func serve(t *testing.T) (net.Conn, <-chan down.Order) {
 	t.Helper()
-	orders := make(chan down.Order)
+	orders := make(chan down.Order, 1)
 	m := machine.New()
 	m.Version = "1.0"
 	server := &Server{
-		Log:    &kmsg.Log{},
-		Orders: orders,
+		Log:   &kmsg.Log{},
+		Order: func(o down.Order) { orders <- o },
 		Status: func(lines int) *status.Status {
 			s := Report(m)
 			s.Services = []status.Service{{Name: "x", Lines: make([]string, lines)}}
@@ -52,6 +52,19 @@ func TestStatus(t *testing.T) {
 		if got := reply.Status; got.Version != "1.0" || len(got.Services[0].Lines) != want {
 			t.Errorf("status with %d lines = %+v; want %d lines", ask, got, want)
 		}
+	}
+}
+
+// TestTooMuch: a reply over the limit is an error that says so, and the next
+// question is answered.
+func TestTooMuch(t *testing.T) {
+	conn, _ := serve(t)
+	_, err := status.Exchange(conn, status.Request{Do: status.DoStatus, Lines: status.MaxLine})
+	if err == nil || !strings.Contains(err.Error(), "over the limit") {
+		t.Errorf("status of a MiB = %v; want the limit named", err)
+	}
+	if _, err := status.Exchange(conn, status.Request{Do: status.DoStatus}); err != nil {
+		t.Errorf("the question after it: %v", err)
 	}
 }
 

@@ -1,12 +1,17 @@
 // Package crash is what happens when PID 1 itself is at fault. A panic reaches
 // the kernel log line by line, so that it is on the console and in pstore, then
 // PID 1 exits, which makes the kernel panic, which reboots it (kernel.panic).
+//
+// pstore keeps the newest lines of the log (10 KiB, compressed), and the
+// kernel's own words follow PID 1's: so what PID 1 says is short, and its reason
+// comes last.
 package crash
 
 import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -14,17 +19,39 @@ import (
 	"ketch/linux/kmsg"
 )
 
-// Prepare sends what the runtime says when it dies by itself (out of memory, a
-// map race, a deadlock) to the kernel log too, for pstore. Its own standard
-// error is the console.
+const (
+	// maxReason and maxStack bound what is said of a panic, in bytes.
+	maxReason = 1 << 10
+	maxStack  = 3 << 10
+)
+
+// Prepare makes the kernel log PID 1's standard error, for pstore: there the
+// runtime says why it dies by itself (out of memory, a map race, a deadlock), with
+// the stack of the goroutine at fault. It writes a record for every piece of a
+// line, so all stacks would push the reason out.
+//
+// The standard descriptors, which the kernel has opened on the console, are let
+// go: a console that takes no more must not hold up PID 1, least of all when it
+// dies.
 func Prepare() error {
-	debug.SetTraceback("all")
-	f, err := os.OpenFile("/dev/kmsg", os.O_WRONLY, 0)
-	if err != nil {
-		return err
+	debug.SetTraceback("single")
+	return redirect("/dev/kmsg")
+}
+
+// redirect makes log the standard error, and the others nothing.
+func redirect(log string) error {
+	for fd, path := range [...]string{os.DevNull, os.DevNull, log} {
+		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		if err != nil {
+			return err
+		}
+		err = unix.Dup3(int(f.Fd()), fd, 0)
+		f.Close()
+		if err != nil {
+			return os.NewSyscallError("dup3", err)
+		}
 	}
-	defer f.Close() // SetCrashOutput keeps a duplicate
-	return debug.SetCrashOutput(f, debug.CrashOptions{})
+	return nil
 }
 
 // Go runs f in a goroutine that reports its panic. PID 1 starts no goroutine any
@@ -58,6 +85,20 @@ func syncWithin(limit time.Duration) {
 	}
 }
 
+// text is the stack, from the call that panicked outwards, and the reason.
 func text(fault any, stack []byte) string {
-	return fmt.Sprintf("PID 1 panic: %v\n%s", fault, stack)
+	lines := string(stack)
+	// What debug.Stack, Report and the runtime add to the stack tells nothing.
+	if _, after, ok := strings.Cut(lines, "\npanic("); ok {
+		lines = "panic(" + after
+	}
+	reason := fmt.Sprint(fault)
+	return fmt.Sprintf("%s\nPID 1 panic: %s\n", cut(lines, maxStack), cut(reason, maxReason))
+}
+
+func cut(text string, limit int) string {
+	if len(text) <= limit {
+		return strings.TrimRight(text, "\n")
+	}
+	return text[:limit] + "…"
 }

@@ -4,13 +4,16 @@
 package down
 
 import (
+	"errors"
 	"os"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"ketch/init/crash"
 	"ketch/init/machine"
+	"ketch/init/previous"
 	"ketch/init/service"
 	"ketch/init/step"
 	"ketch/init/system"
@@ -45,14 +48,22 @@ func Run(m *machine.Machine, services *service.Supervisor, order Order) {
 		m.Log.Printf(kmsg.Error, "%s%v", layout.SayFatal, order.Fatal)
 	}
 	m.Say("%s%s", layout.SayDown, order)
-	list := steps(m, services)
-	last(m, order.Action, list)
+	note := func() error { return previous.Down(m, order.String(), order.Fatal) }
+	list := append([]step.Step{{Name: "record", Limit: 5 * time.Second, Do: note}}, steps(m, services)...)
+	ended := last(m, order.Action, list)
 	step.Each(m, "down", list)
 	if order.Fatal != nil {
 		time.Sleep(time.Until(began.Add(readingTime)))
 	}
+	if order.Action == power.Halt && m.Watchdog != nil {
+		close(ended)
+		rest(m)
+	}
 	end(m, order.Action)
 }
+
+// slack is what a step has beyond what it waits itself.
+const slack = 4 * time.Second
 
 // steps is the way down. Every limit is longer than what the step itself waits.
 func steps(m *machine.Machine, services *service.Supervisor) []step.Step {
@@ -62,16 +73,17 @@ func steps(m *machine.Machine, services *service.Supervisor) []step.Step {
 	var list []step.Step
 	if services != nil { // they have not begun when the boot itself fails
 		list = []step.Step{
-			{Name: "ketchd, which stops the workloads", Limit: service.KetchdStop + 10*time.Second, Do: stop(service.Ketchd)},
-			{Name: "workloads left", Limit: 20 * time.Second, Do: func() error { return endGroups(m) }},
-			{Name: "containerd", Limit: 20 * time.Second, Do: stop(service.Containerd)},
-			{Name: "services", Limit: 20 * time.Second, Do: func() error { services.StopAll(); return nil }},
+			{Name: "ketchd, which stops the workloads", Limit: services.StopsWithin(service.Ketchd) + slack, Do: stop(service.Ketchd)},
+			{Name: "workloads left", Limit: 15 * time.Second, Do: func() error { return endGroups(m) }},
+			{Name: "containerd", Limit: services.StopsWithin(service.Containerd) + slack, Do: stop(service.Containerd)},
+			{Name: "services", Limit: 25 * time.Second, Do: func() error { services.StopAll(); return nil }},
 		}
 	}
 	return append(list,
 		step.Step{Name: "processes", Limit: 20 * time.Second, Do: endProcesses},
 		step.Step{Name: "clock", Limit: 5 * time.Second, Do: system.StampClock},
 		step.Step{Name: "logs", Limit: 5 * time.Second, Do: func() error { return closeLogs(services) }},
+		step.Step{Name: "record of the end", Limit: 5 * time.Second, Do: func() error { return previous.Ended(m) }},
 		step.Step{Name: "sync", Limit: 30 * time.Second, Do: flush},
 		step.Step{Name: "file systems", Limit: 30 * time.Second, Do: func() error { return unmountAll(m) }},
 		step.Step{Name: "devices", Limit: 5 * time.Second, Do: removeDevices},
@@ -93,22 +105,42 @@ func flush() error {
 }
 
 // last ends the run although a step hangs in a way that its limit does not see,
-// on a machine without a watchdog too.
-func last(m *machine.Machine, action power.Action, list []step.Step) {
+// on a machine without a watchdog too, unless the channel that it returns is
+// closed before.
+func last(m *machine.Machine, action power.Action, list []step.Step) chan<- struct{} {
 	limit := readingTime + 10*time.Second
 	for _, s := range list {
 		limit += s.Limit
 	}
+	ended := make(chan struct{})
 	crash.Go(m.Log, func() {
-		time.Sleep(limit)
-		action.Do()
-		power.Reboot.Do()
+		select {
+		case <-time.After(limit):
+			action.Do()
+			power.Reboot.Do()
+		case <-ended:
+		}
 	})
+	return ended
+}
+
+// rest is the end of a machine that is halted and has a watchdog. An armed one
+// cannot be told to stop, and would start a halted machine again: PID 1 stays, with
+// nothing mounted that could be lost, and feeds it until the power is cut or
+// Ctrl-Alt-Del restarts the machine.
+func rest(m *machine.Machine) {
+	if err := power.FreeCtrlAltDel(); err != nil {
+		m.Log.Printf(kmsg.Warning, "%v", err)
+	}
+	m.Say(layout.SayHalted)
+	for {
+		m.Feed()
+		time.Sleep(machine.FeedEvery)
+	}
 }
 
 // end leaves the machine to the kernel. When that refuses, every other way is
-// tried; when nothing helps the watchdog, no longer fed, will. It also resets a
-// machine that was halted: an armed one cannot be told to stop.
+// tried; when nothing helps the watchdog, no longer fed, will.
 func end(m *machine.Machine, action power.Action) {
 	for _, try := range []power.Action{action, power.Reboot} {
 		m.Log.Printf(kmsg.Error, "%v", try.Do())
@@ -130,13 +162,13 @@ func endGroups(m *machine.Machine) error {
 		g.Signal(unix.SIGTERM)
 	}
 	waitFor(5*time.Second, func() bool { return !anyPopulated(groups) })
-	for _, g := range groups {
-		if g.Populated() {
-			g.Kill()
-		}
+	var all sync.WaitGroup
+	errs := make([]error, len(groups))
+	for i, g := range groups {
+		all.Go(func() { errs[i] = g.Clear(5 * time.Second) })
 	}
-	waitFor(5*time.Second, func() bool { return !anyPopulated(groups) })
-	return nil
+	all.Wait()
+	return errors.Join(errs...)
 }
 
 // workloads are the populated groups below root that do not belong to the system.

@@ -9,8 +9,10 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"ketch/init/machine"
+	"ketch/init/service"
 	"ketch/linux/power"
 )
 
@@ -31,15 +33,37 @@ func TestOrder(t *testing.T) {
 // TestStepsAreBounded: no step may wait without a limit of its own, nor the whole
 // longer than a person would.
 func TestStepsAreBounded(t *testing.T) {
-	var whole time.Duration
-	for _, s := range steps(machine.New(), nil) {
-		if s.Limit <= 0 || s.Limit > time.Minute || s.Do == nil {
-			t.Errorf("step %q has the limit %v", s.Name, s.Limit)
+	m := machine.New()
+	services := service.New(m, nil, service.Table("", ""))
+	for name, test := range map[string]struct {
+		services *service.Supervisor
+		whole    time.Duration
+	}{"boot": {nil, 3 * time.Minute}, "running": {services, 5 * time.Minute}} {
+		var whole time.Duration
+		for _, s := range steps(m, test.services) {
+			if s.Limit <= 0 || s.Limit > time.Minute || s.Do == nil {
+				t.Errorf("%s: step %q has the limit %v", name, s.Name, s.Limit)
+			}
+			whole += s.Limit
 		}
-		whole += s.Limit
+		if whole > test.whole {
+			t.Errorf("%s: the way down may take %v", name, whole)
+		}
 	}
-	if whole > 3*time.Minute {
-		t.Errorf("the way down may take %v", whole)
+}
+
+// TestStopsAreWaitedFor: a step that stops a service waits longer than that may take.
+func TestStopsAreWaitedFor(t *testing.T) {
+	m := machine.New()
+	services := service.New(m, nil, service.Table("", ""))
+	limits := map[string]time.Duration{}
+	for _, s := range steps(m, services) {
+		limits[s.Name] = s.Limit
+	}
+	for step, name := range map[string]string{"ketchd, which stops the workloads": service.Ketchd, "containerd": service.Containerd} {
+		if stop := services.StopsWithin(name); limits[step] <= stop {
+			t.Errorf("step %q has %v for what may take %v", step, limits[step], stop)
+		}
 	}
 }
 
@@ -104,10 +128,27 @@ func TestHolders(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{pid + " " + string(comm[:len(comm)-1])}
-	if diff := cmp.Diff(want, holders(os.DirFS("/proc"), dir)); diff != "" {
+	// A /proc of one process: the machine may run thousands.
+	root := t.TempDir()
+	if err := os.Symlink("/proc/"+pid, filepath.Join(root, pid)); err != nil {
+		t.Fatal(err)
+	}
+	proc := os.DirFS(root)
+	if diff := cmp.Diff(want, holders(proc, dir)); diff != "" {
 		t.Errorf("holders of %s (-want +got):\n%s", dir, diff)
 	}
-	if got := holders(os.DirFS("/proc"), dir+"/hel"); got != nil {
+	if got := holders(proc, dir+"/hel"); got != nil {
 		t.Errorf("holders of a sibling = %v; want none", got)
+	}
+	// A mapping holds a file without a descriptor.
+	f.WriteString("mapped")
+	mapping, err := unix.Mmap(int(f.Fd()), 0, 6, unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Munmap(mapping)
+	f.Close()
+	if diff := cmp.Diff(want, holders(proc, dir)); diff != "" {
+		t.Errorf("holders of %s by a mapping (-want +got):\n%s", dir, diff)
 	}
 }

@@ -76,11 +76,11 @@ func stays(target string) bool {
 	return false
 }
 
-// holders names the processes with a file or directory open below a path, as
-// "PID name", and loop devices and the like not at all.
+// holders names the processes with a file or directory open or mapped below a
+// path, as "PID name", and loop devices and the like not at all.
 func holders(proc fs.FS, path string) []string {
-	links, _ := fs.Glob(proc, "[0-9]*/fd/*")
-	for _, name := range []string{"cwd", "root", "exe"} {
+	var links []string
+	for _, name := range []string{"cwd", "root", "exe", "fd/*", "map_files/*"} {
 		more, _ := fs.Glob(proc, "[0-9]*/"+name)
 		links = append(links, more...)
 	}

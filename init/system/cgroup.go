@@ -6,11 +6,19 @@ import (
 	"ketch/linux/cgroup"
 )
 
-// InitGroup is PID 1's own control group.
-const InitGroup = "init"
+const (
+	// InitGroup is PID 1's own control group. Nothing else lives there.
+	InitGroup = "init"
+	// ToolsGroup holds a group for each tool that PID 1 runs.
+	ToolsGroup = "tools"
+)
 
-// initMemory is what reclaim leaves to PID 1, in bytes.
-const initMemory = 8 << 20
+const (
+	// initMemory is what reclaim leaves to PID 1, in bytes.
+	initMemory = 8 << 20
+	// toolsPIDs is how many processes all tools may have.
+	toolsPIDs = 512
+)
 
 // Groups moves PID 1 into a group of its own, so that the root can hand all
 // controllers down. warn is told of what a kernel without a controller refuses.
@@ -22,5 +30,15 @@ func Groups(warn func(error)) error {
 	if err := group.Set("memory.min", strconv.Itoa(initMemory)); err != nil {
 		warn(err)
 	}
-	return group.Add(0)
+	if err := group.Add(0); err != nil {
+		return err
+	}
+	tools, err := cgroup.Make(cgroup.Root, ToolsGroup)
+	if err != nil {
+		return err
+	}
+	if err := tools.Set("pids.max", strconv.Itoa(toolsPIDs)); err != nil {
+		warn(err)
+	}
+	return nil
 }

@@ -32,7 +32,7 @@ func MachineID(dir string) (string, error) {
 	}
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80 // also a UUID of version 4
 	id := hex.EncodeToString(b[:])
-	if err := replace(path, []byte(id+"\n"), 0o444); err != nil {
+	if err := Replace(path, []byte(id+"\n"), 0o444); err != nil {
 		return "", fmt.Errorf("keep machine ID: %w", err)
 	}
 	return id, nil
@@ -42,8 +42,8 @@ func validID(id string) bool {
 	return len(id) == 32 && strings.Trim(id, "0123456789abcdef") == "" && strings.Trim(id, "0") != ""
 }
 
-// replace writes a file so that a power cut leaves the old one or the new one.
-func replace(path string, data []byte, mode fs.FileMode) error {
+// Replace writes a file so that a power cut leaves the old one or the new one.
+func Replace(path string, data []byte, mode fs.FileMode) error {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err

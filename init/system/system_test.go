@@ -113,7 +113,7 @@ func TestMachineID(t *testing.T) {
 func TestReplaceSurvivesALeftover(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x")
 	os.WriteFile(path+".new", []byte("torn"), 0o600)
-	if err := replace(path, []byte("whole"), 0o444); err != nil {
+	if err := Replace(path, []byte("whole"), 0o444); err != nil {
 		t.Fatal(err)
 	}
 	if text, _ := os.ReadFile(path); string(text) != "whole" {

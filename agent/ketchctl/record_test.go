@@ -1,0 +1,40 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"ketch/layout/status"
+)
+
+func TestShowRecord(t *testing.T) {
+	var out strings.Builder
+	showRecord(&out, nil) // no boot record
+	if out.Len() != 0 {
+		t.Errorf("showRecord(nil) = %q; want nothing", &out)
+	}
+	showRecord(&out, &status.Record{Why: "the only one", Versions: []status.RecordedVersion{
+		{Version: "1.0", Running: true, Starts: 4, Goods: 4, GoodAt: "2026-11-22T10:00:00Z", LastGood: true},
+		{Version: "2.0", Failed: true, Starts: 3, Attempts: 3, Words: "slot: gone"},
+	}})
+	for _, want := range []string{
+		"booted\tthe only one\n",
+		"1.0\trunning, good\t4\t4\t0\t2026-11-22T10:00:00Z\t-\n",
+		"2.0\tfailed, not booted by itself\t3\t0\t3\t-\tslot: gone\n",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("showRecord prints\n%s\nwant a line %q", &out, want)
+		}
+	}
+}
+
+func TestRecordedState(t *testing.T) {
+	for want, v := range map[string]status.RecordedVersion{
+		"running": {Running: true, Attempts: 1}, "running, good": {Running: true}, "on trial": {Attempts: 1},
+		"was good": {Goods: 1}, "last good": {Goods: 1, LastGood: true}, "failed, not booted by itself": {Goods: 1, LastGood: true, Failed: true},
+	} {
+		if got := recordedState(v); got != want {
+			t.Errorf("recordedState(%+v) = %q; want %q", v, got, want)
+		}
+	}
+}

@@ -1,0 +1,222 @@
+package nstest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ketch/init/reaper"
+	"ketch/init/service"
+	"ketch/layout"
+	"ketch/layout/status"
+	"ketch/linux/kmsg"
+)
+
+const (
+	// wantRate is how many orphans a second must be made and collected.
+	wantRate = 10000
+	// storms is how many there are at least, maxStorms at most, on a host that has
+	// other things to do: the best one counts.
+	storms, maxStorms = 3, 9
+	// allCollected is how a storm ends in which no orphan was lost (testdata/storm.c).
+	allCollected = "exit status 41"
+	// stormService is the service that a storm runs as: PID 1 starts it where its
+	// file exists, and starts it again each time it ends.
+	stormService = "debugd"
+)
+
+// TestStorm lets one service make orphans as fast as the kernel can while another
+// ends again and again. PID 1 collects every orphan, at the rate it must, and
+// takes no service's status for another's.
+func TestStorm(t *testing.T) {
+	p := boot(t, map[string]string{layout.DebugDaemon: buildStorm(t)})
+	for n := range 4 {
+		p.exit(service.Ketchd, n, 100+n)
+	}
+	best := 0
+	for n := storms; n <= maxStorms && best < wantRate; n++ {
+		p.waitFor("storms", func() bool { return p.service(stormService).Restarts >= n })
+		if got := p.service(stormService).LastExit; got != allCollected {
+			t.Fatalf("a storm ended with %s; want %s", got, allCollected)
+		}
+		best = bestRate(p.service(stormService).Lines)
+	}
+	t.Logf("made and collected: %d orphans a second", best)
+	if best < wantRate {
+		t.Errorf("PID 1 collected %d orphans a second; want %d", best, wantRate)
+	}
+}
+
+// bestRate reads what storms have printed, and returns orphans a second.
+func bestRate(lines []string) (best int) {
+	for _, line := range lines {
+		var orphans, took int
+		if _, err := fmt.Sscanf(line, "%d orphans in %d ms", &orphans, &took); err == nil {
+			best = max(best, orphans*1000/max(took, 1))
+		}
+	}
+	return best
+}
+
+// exit makes a service, which has been started anew a number of times, end with a
+// status, and waits until PID 1 tells of it and has started it again.
+func (p *pid1) exit(name string, restarts, with int) {
+	p.t.Helper()
+	p.waitFor(name, func() bool { return p.service(name).State == status.StateReady })
+	client := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", p.path(layout.KetchdSocket))
+	}}}
+	defer client.CloseIdleConnections()
+	if _, err := client.Get(fmt.Sprintf("http://ketchd/exit/%d", with)); err == nil {
+		p.t.Fatalf("%s answers instead of ending", name)
+	}
+	p.waitFor(name, func() bool { return p.service(name).Restarts == restarts+1 })
+	if got, want := p.service(name).LastExit, fmt.Sprintf("exit status %d", with); got != want {
+		p.t.Errorf("PID 1 says that %s ended with %q; want %q", name, got, want)
+	}
+}
+
+const (
+	// children are how many supervised processes TestStatusRaces starts.
+	children = 10000
+	atOnce   = 16
+	// raceLimit is for all of them; it takes a few seconds.
+	raceLimit = 2 * time.Minute
+)
+
+// TestStatusRaces supervises ten thousand children, each of which leaves an orphan
+// that ends at the same time with another status. No status is lost, none is
+// another's, and no zombie remains.
+func TestStatusRaces(t *testing.T) {
+	t.Parallel()
+	if !inside(t) {
+		return
+	}
+	storm := os.Getenv("NSTEST_STORM")
+	r := reaper.New(&kmsg.Log{})
+	began := time.Now()
+	each(t, children, func(i int) error {
+		want := i % 256
+		child, err := r.Start(storm, []string{"storm", "exit", strconv.Itoa(want)}, &os.ProcAttr{})
+		if err != nil {
+			return err
+		}
+		if got := exitStatus(child.Err()); got != want {
+			return fmt.Errorf("child %d ended with %d; want %d", i, got, want)
+		}
+		return nil
+	})
+	t.Logf("%d children and as many orphans: %.0f a second", children, 2*children/time.Since(began).Seconds())
+	alone(t)
+}
+
+// TestToolRaces runs tools as os/exec would, while orphans die: output and status
+// are each tool's own.
+func TestToolRaces(t *testing.T) {
+	t.Parallel()
+	if !inside(t) {
+		return
+	}
+	r := reaper.New(&kmsg.Log{})
+	each(t, 1000, func(i int) error {
+		script := fmt.Sprintf("(exit 99) & echo %d; exit %d", i, i%90)
+		out, err := r.Run(raceLimit, "/bin/sh", "-c", script)
+		if got := exitStatus(err); got != i%90 || out != strconv.Itoa(i) {
+			return fmt.Errorf("tool %d printed %q and ended with %d", i, out, got)
+		}
+		return nil
+	})
+	alone(t)
+}
+
+// each does something n times, atOnce at a time.
+func each(t *testing.T, n int, do func(i int) error) {
+	t.Helper()
+	next := make(chan int)
+	var workers sync.WaitGroup
+	for range atOnce {
+		workers.Go(func() {
+			for i := range next {
+				if err := do(i); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for i := range n {
+		next <- i
+	}
+	close(next)
+	workers.Wait()
+}
+
+// exitStatus reads what the reaper says of an end; -1 is none of them.
+func exitStatus(err error) int {
+	var exit *reaper.ExitError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &exit) && exit.Status.Exited():
+		return exit.Status.ExitStatus()
+	}
+	return -1
+}
+
+// inside runs the calling test again as PID 1 of namespaces of its own, which any
+// user may make, and returns true there.
+func inside(t *testing.T) bool {
+	t.Helper()
+	if os.Getenv("NSTEST_STORM") != "" {
+		if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
+			t.Fatal(err)
+		}
+		return true
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout="+raceLimit.String())
+	cmd.Env = append(os.Environ(), "NSTEST_STORM="+buildStorm(t))
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWUSER,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
+	}
+	out, err := cmd.CombinedOutput()
+	if _, ran := err.(*exec.ExitError); err != nil && !ran {
+		t.Skipf("no PID namespace to be had: %v", err)
+	}
+	if err != nil {
+		t.Errorf("as PID 1: %v", err)
+	}
+	t.Logf("%s", out)
+	return false
+}
+
+// alone waits until PID 1 has no company in its namespace, not even a zombie.
+func alone(t *testing.T) {
+	t.Helper()
+	var left []string
+	for range 500 {
+		left = nil
+		entries, _ := os.ReadDir("/proc")
+		for _, e := range entries {
+			if pid, err := strconv.Atoi(e.Name()); err == nil && pid != 1 {
+				left = append(left, e.Name())
+			}
+		}
+		if len(left) == 0 {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Errorf("processes left: %v", left)
+}
