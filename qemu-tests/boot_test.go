@@ -2,6 +2,7 @@ package qemutests
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -15,6 +16,7 @@ import (
 
 	"ketch/builder/image"
 	"ketch/builder/qemu"
+	"ketch/builder/sparse"
 	"ketch/disk/gpt"
 	"ketch/layout"
 	"ketch/layout/oracle"
@@ -64,7 +66,7 @@ func TestDemoAnswers(t *testing.T) {
 // get asks until there is an answer: the container's network comes up after its first line.
 func (m *machine) get(url string) string {
 	m.t.Helper()
-	for {
+	for deadline := time.Now().Add(bootLimit); ; {
 		ctx, cancel := context.WithTimeout(m.ctx, 5*time.Second)
 		request, _ := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 		response, err := http.DefaultClient.Do(request)
@@ -77,7 +79,7 @@ func (m *machine) get(url string) string {
 			}
 		}
 		cancel()
-		if m.ctx.Err() != nil {
+		if m.ctx.Err() != nil || time.Now().After(deadline) {
 			m.t.Fatalf("GET %s: %v", url, err)
 		}
 		time.Sleep(200 * time.Millisecond)
@@ -141,33 +143,28 @@ func partition(t *testing.T, disk string, number int) string {
 	t.Helper()
 	table, f := readTable(t, disk)
 	p := table.Partitions[number-1]
+	return extract(t, f, p.Offset(table.SectorSize), p.Size(table.SectorSize))
+}
+
+// extract copies size bytes of a file from an offset on, without its holes.
+func extract(t *testing.T, f *os.File, first, size int64) string {
+	t.Helper()
 	out, err := os.Create(filepath.Join(t.TempDir(), "partition"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer out.Close()
-	if err := sparse(out, io.NewSectionReader(f, p.Offset(table.SectorSize), p.Size(table.SectorSize))); err != nil {
+	err = sparse.Each(f, first+size, func(start, end int64) error {
+		if start = max(start, first); start >= end {
+			return nil
+		}
+		_, err := io.Copy(io.NewOffsetWriter(out, start-first), io.NewSectionReader(f, start, end-start))
+		return err
+	})
+	if err = errors.Join(err, out.Truncate(size)); err != nil {
 		t.Fatal(err)
 	}
 	return out.Name()
-}
-
-// sparse copies r and leaves holes where it is zero.
-func sparse(w *os.File, r *io.SectionReader) error {
-	buffer := make([]byte, 1<<20)
-	zero := make([]byte, 1<<20)
-	for at := int64(0); at < r.Size(); at += int64(len(buffer)) {
-		n, err := r.ReadAt(buffer, at)
-		if err != nil && err != io.EOF {
-			return err
-		}
-		if string(buffer[:n]) != string(zero[:n]) {
-			if _, err := w.WriteAt(buffer[:n], at); err != nil {
-				return err
-			}
-		}
-	}
-	return w.Truncate(r.Size())
 }
 
 func readTable(t *testing.T, disk string) (*gpt.Table, *os.File) {

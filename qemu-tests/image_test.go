@@ -11,10 +11,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
 	"ketch/builder/image"
+	"ketch/disk/gpt"
 	"ketch/layout"
 	"ketch/layout/oracle"
 )
@@ -77,7 +79,7 @@ func TestReferenceToolsAgree(t *testing.T) {
 	usr, hash := partition(t, path, layout.NumUsrA), partition(t, path, layout.NumVerityA)
 	runTool(t, "fsck.erofs", usr)
 	runTool(t, "veritysetup", "verify", usr, hash, root)
-	for _, name := range []string{layout.AMD64.BootLoader, entries[0].Path} {
+	for _, name := range []string{layout.AMD64.Guard, layout.AMD64.BootLoader, entries[0].Path} {
 		data, err := fs.ReadFile(d.ESP, name)
 		if err != nil {
 			t.Fatal(err)
@@ -133,8 +135,8 @@ func TestVerifyFindsAnyByte(t *testing.T) {
 		if _, err := f.WriteAt([]byte{b[0] ^ 0x10}, offset); err != nil {
 			t.Fatal(err)
 		}
-		if err := firstFault(t, disk); err == nil {
-			t.Errorf("byte %d (%s) was changed: ketch verify finds nothing", offset, name)
+		if fault, want := firstFault(t, disk), placeOf(table, offset); fault == nil || !want.MatchString(fault.Error()) {
+			t.Errorf("byte %d (%s) was changed: ketch verify says %v; want %s", offset, name, fault, want)
 		}
 		if _, err := f.WriteAt(b[:], offset); err != nil {
 			t.Fatal(err)
@@ -143,6 +145,33 @@ func TestVerifyFindsAnyByte(t *testing.T) {
 	if err := firstFault(t, disk); err != nil {
 		t.Errorf("with every byte put back: %v", err)
 	}
+}
+
+// placeOf is how a fault at an offset must be called: by the part of the partition
+// table, or by the partition and, but for the ESP, which has files, the block.
+func placeOf(table *gpt.Table, offset int64) *regexp.Regexp {
+	for i, p := range table.Partitions {
+		at := offset - p.Offset(table.SectorSize)
+		if at < 0 || at >= p.Size(table.SectorSize) {
+			continue
+		}
+		name := fmt.Sprintf(`partition %d \(%s\)`, i+1, regexp.QuoteMeta(p.Name))
+		switch i + 1 {
+		case layout.NumESP:
+			return regexp.MustCompile(`ESP`)
+		case layout.NumBoot: // its copies are named
+			return regexp.MustCompile(name)
+		}
+		block := fmt.Sprintf(`block %d\b`, at/layout.BlockSize)
+		if i+1 == layout.NumVerityA && at < layout.BlockSize {
+			block = "superblock"
+		}
+		return regexp.MustCompile(name + ".*" + block)
+	}
+	if offset < layout.Alignment {
+		return regexp.MustCompile("boot code|protective MBR|primary (copy|header|partition array)|unused space")
+	}
+	return regexp.MustCompile("backup (copy|header|partition array)|unused space")
 }
 
 func firstFault(t *testing.T, disk string) error {

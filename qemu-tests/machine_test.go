@@ -24,6 +24,9 @@ import (
 // TCG on two busy cores a boot takes about ten seconds.
 const bootLimit = 3 * time.Minute
 
+// lifeLimit is how long a machine may run in all, whatever a test does with it.
+const lifeLimit = 10 * time.Minute
+
 // imagePath is the image under test.
 func imagePath(t testing.TB) string {
 	t.Helper()
@@ -40,7 +43,7 @@ func imagePath(t testing.TB) string {
 // newDisk is a machine's own copy of the image under test.
 func newDisk(t testing.TB) string {
 	t.Helper()
-	return copyOf(t, imagePath(t), 6*layout.GiB)
+	return copyOf(t, imagePath(t), diskSize)
 }
 
 func copyOf(t testing.TB, path string, size int64) string {
@@ -65,7 +68,7 @@ type machine struct {
 func start(t testing.TB, o qemu.Options, allowed ...string) *machine {
 	t.Helper()
 	oracle.Tool(t, "qemu-system-x86_64")
-	ctx, cancel := context.WithTimeout(t.Context(), bootLimit)
+	ctx, cancel := context.WithTimeout(t.Context(), lifeLimit)
 	t.Cleanup(cancel)
 	o.ExitOnReboot = true
 	vm, err := qemu.Start(ctx, o)
@@ -78,9 +81,9 @@ func start(t testing.TB, o qemu.Options, allowed ...string) *machine {
 }
 
 // boot starts a machine and waits until its boot is good.
-func boot(t testing.TB, o qemu.Options) *machine {
+func boot(t testing.TB, o qemu.Options, allowed ...string) *machine {
 	t.Helper()
-	m := start(t, o)
+	m := start(t, o, allowed...)
 	m.waitLine(layout.ConsolePrefix + layout.SayGood)
 	return m
 }
@@ -113,7 +116,9 @@ func (m *machine) expects(line string) bool {
 // waitLine waits for a line on the console.
 func (m *machine) waitLine(part string) string {
 	m.t.Helper()
-	line, err := m.Console.WaitLine(m.ctx, part)
+	ctx, cancel := qemu.Limit(m.ctx, bootLimit)
+	defer cancel()
+	line, err := m.Console.WaitLine(ctx, part)
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -123,7 +128,9 @@ func (m *machine) waitLine(part string) string {
 // shell runs a command line on the machine and returns its output.
 func (m *machine) shell(line string) string {
 	m.t.Helper()
-	out, err := m.Shell(m.ctx, line)
+	ctx, cancel := qemu.Limit(m.ctx, bootLimit)
+	defer cancel()
+	out, err := m.Shell(ctx, line)
 	if err != nil {
 		m.t.Fatal(err)
 	}

@@ -95,7 +95,9 @@ func TestSecureBoot(t *testing.T) {
 func refusedByFirmware(t *testing.T, disk, variables string) {
 	t.Helper()
 	m := start(t, qemu.Options{Image: disk, SecureBoot: true, Variables: variables})
-	_, err := m.Console.WaitFor(m.ctx, func(text string) (string, bool) {
+	ctx, cancel := qemu.Limit(m.ctx, bootLimit)
+	defer cancel()
+	_, err := m.Console.WaitFor(ctx, func(text string) (string, bool) {
 		for _, sign := range []string{"Access Denied", "Security Violation", "Access denied", "Security violation"} {
 			if strings.Contains(text, sign) {
 				return sign, true

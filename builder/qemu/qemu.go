@@ -49,7 +49,16 @@ type Options struct {
 	// is typed goes to the machine, what it prints to this writer. Otherwise
 	// VM.Console records it.
 	Interactive io.Writer
-	// ReadOnlyDisk, Drive and Extra let a test bend the machine.
+	// Serial is QEMU's character device for the serial line instead: "none" leaves
+	// the line out.
+	Serial string
+	// Watchdog gives the machine a hardware watchdog (i6300esb), which resets it.
+	Watchdog bool
+	// WriteLog is a file that records every write and flush to the disk, in the
+	// order the guest made them, firmware and boot loader included: see package
+	// writelog of qemu-tests.
+	WriteLog string
+	// Drive and Extra let a test bend the machine.
 	Drive string   // appended to the -drive of the disk: "readonly=on"
 	Extra []string // appended to the command line
 }
@@ -145,6 +154,9 @@ func (o Options) arguments(vm *VM, fw firmware, variables string) []string {
 	if o.ExitOnReboot {
 		args = append(args, "-no-reboot")
 	}
+	if o.Watchdog {
+		args = append(args, "-device", "i6300esb", "-action", "watchdog=reset")
+	}
 	return append(args, o.Extra...)
 }
 
@@ -173,6 +185,13 @@ func (o Options) bootFrom(fw firmware, variables string) []string {
 }
 
 func (o Options) console() []string {
+	switch o.Serial {
+	case "":
+	case "none":
+		return []string{"-serial", "none"}
+	default:
+		return []string{"-chardev", o.Serial + ",id=console", "-serial", "chardev:console"}
+	}
 	if o.Interactive != nil {
 		// mux: Ctrl-A X ends the machine; signal=off: Ctrl-C belongs to the guest.
 		return []string{"-chardev", "stdio,id=console,mux=on,signal=off", "-serial", "chardev:console", "-mon", "chardev=console"}
@@ -184,11 +203,21 @@ func (o Options) disk() []string {
 	if o.Image == "" {
 		return nil
 	}
-	drive := "if=none,id=disk,format=raw,discard=unmap,file=" + escape(o.Image)
+	drive := "if=none,id=disk,discard=unmap," + o.blockDriver()
 	if o.Drive != "" {
 		drive += "," + o.Drive
 	}
 	return []string{"-drive", drive, "-device", "virtio-blk-pci,drive=disk,bootindex=1"}
+}
+
+// blockDriver is how QEMU reaches the image.
+func (o Options) blockDriver() string {
+	if o.WriteLog == "" {
+		return "format=raw,file=" + escape(o.Image)
+	}
+	return "driver=blklogwrites,log-super-update-interval=1" +
+		",file.driver=raw,file.file.driver=file,file.file.filename=" + escape(o.Image) +
+		",log.driver=raw,log.file.driver=file,log.file.filename=" + escape(o.WriteLog)
 }
 
 // network isolates the guest: it reaches nothing but the forwarded ports.

@@ -3,8 +3,11 @@ package qemu
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -17,6 +20,47 @@ func TestProbe(t *testing.T) {
 	if err := probe(t.Context(), "tcg", "max"); err != nil {
 		t.Fatalf("probe(tcg) = %v; want the guest to answer", err)
 	}
+}
+
+// TestDoesNotLinger kills a program that has started a machine: that ends too.
+func TestDoesNotLinger(t *testing.T) {
+	if os.Getenv("QEMU_TEST_STARTER") != "" {
+		vm, err := Start(t.Context(), Options{Accel: "tcg"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Printf("started %d\n", vm.cmd.Process.Pid)
+		select {}
+	}
+	oracle.Tool(t, "qemu-system-x86_64")
+	starter := exec.Command(os.Args[0], "-test.run=^TestDoesNotLinger$")
+	starter.Env = append(os.Environ(), "QEMU_TEST_STARTER=1", "TMPDIR="+t.TempDir())
+	out, err := starter.StdoutPipe()
+	if err == nil {
+		err = starter.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pid int
+	if _, err := fmt.Fscanf(out, "started %d\n", &pid); err != nil {
+		t.Fatal(err)
+	}
+	_ = starter.Process.Kill()
+	_ = starter.Wait()
+	gone := func() bool { return syscall.Kill(pid, 0) != nil || isZombie(pid) }
+	for deadline := time.Now().Add(time.Minute); !gone(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+			t.Fatalf("QEMU, process %d, outlives its starter", pid)
+		}
+	}
+}
+
+// isZombie: where nobody collects orphans, a dead one stays.
+func isZombie(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err == nil && bytes.Contains(stat, []byte(") Z "))
 }
 
 func TestParseForward(t *testing.T) {

@@ -11,6 +11,11 @@ import (
 // Command executes one command of the QEMU Machine Protocol: "system_powerdown"
 // presses the power button, "system_reset" the reset button, "inject-nmi" …
 func (vm *VM) Command(ctx context.Context, name string) error {
+	return vm.CommandWith(ctx, name, nil)
+}
+
+// CommandWith executes a command that takes arguments.
+func (vm *VM) CommandWith(ctx context.Context, name string, arguments map[string]any) error {
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, "unix", vm.socket("qmp"))
 	if err != nil {
@@ -25,16 +30,22 @@ func (vm *VM) Command(ctx context.Context, name string) error {
 	if err := in.Decode(&greeting); err != nil {
 		return fmt.Errorf("qmp: greeting: %w", err)
 	}
-	for _, command := range []string{"qmp_capabilities", name} {
+	for _, command := range []command{{Execute: "qmp_capabilities"}, {name, arguments}} {
 		if err := execute(in, out, command); err != nil {
-			return fmt.Errorf("qmp: %s: %w", command, err)
+			return fmt.Errorf("qmp: %s: %w", command.Execute, err)
 		}
 	}
 	return nil
 }
 
-func execute(in *json.Decoder, out *json.Encoder, command string) error {
-	if err := out.Encode(map[string]string{"execute": command}); err != nil {
+// command is what QMP calls one (QEMU, docs/interop/qmp-spec.txt, 2.3).
+type command struct {
+	Execute   string         `json:"execute"`
+	Arguments map[string]any `json:"arguments,omitempty"`
+}
+
+func execute(in *json.Decoder, out *json.Encoder, order command) error {
+	if err := out.Encode(order); err != nil {
 		return err
 	}
 	for {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -72,10 +73,11 @@ func Start(ctx context.Context, o Options) (vm *VM, err error) {
 	vm.cmd.Cancel = func() error { return vm.cmd.Process.Signal(syscall.SIGTERM) }
 	vm.cmd.WaitDelay = stopTimeout
 	vm.connect(o.Interactive)
-	if err = vm.cmd.Start(); err != nil {
+	started := make(chan error)
+	go vm.live(started)
+	if err = <-started; err != nil {
 		return nil, fmt.Errorf("start %s: %w", program, err)
 	}
-	go vm.reap()
 	return vm, nil
 }
 
@@ -97,11 +99,20 @@ func (vm *VM) connect(interactive io.Writer) {
 	}
 	vm.Console = newConsole()
 	vm.cmd.Stdout, vm.cmd.Stderr = vm.Console, vm.Console
-	// A machine whose starter dies must not linger.
-	vm.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	// A machine whose starter dies must not linger; what the terminal sends to the
+	// starter is not for it.
+	vm.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 
-func (vm *VM) reap() {
+// live starts QEMU and waits for its end, all on one thread: PR_SET_PDEATHSIG is
+// about the thread that started a process, not about the program (prctl(2)).
+func (vm *VM) live(started chan<- error) {
+	runtime.LockOSThread()
+	err := vm.cmd.Start()
+	started <- err
+	if err != nil {
+		return
+	}
 	vm.err = vm.cmd.Wait()
 	if vm.Console != nil {
 		vm.Console.close()

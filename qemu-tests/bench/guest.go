@@ -78,20 +78,14 @@ func unpackUKI(path, dir string) (*qemu.Options, error) {
 	return o, errors.Join(os.WriteFile(o.Kernel, sections.Linux, 0o666), os.WriteFile(o.Initrd, sections.Initrd, 0o666))
 }
 
-func memory(ctx context.Context, path string) ([]Figure, error) {
-	times, err := timeline(ctx, path, qemu.Options{Memory: 512})
-	if err != nil {
-		return nil, err
-	}
-	if times.Memory == nil {
-		return nil, fmt.Errorf("%s tells nothing of memory", layout.BootTimeline)
-	}
-	used := 512 - float64(times.Memory.AvailableKiB)/1024
-	return []Figure{{"memory in use at runtime-ready", used, "MiB", "≤ 80", "512 MiB − MemAvailable"}}, nil
-}
-
 // timeline boots a copy of the image and reads its timeline.
 func timeline(ctx context.Context, path string, o qemu.Options) (*status.Boot, error) {
+	return ask[status.Boot](ctx, path, o, "cat "+layout.BootTimeline)
+}
+
+// ask boots a copy of the image, waits until the boot is good, and reads what a
+// command prints, which is JSON.
+func ask[T any](ctx context.Context, path string, o qemu.Options, command string) (*T, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	dir, err := os.MkdirTemp("", "ketch-bench-")
@@ -111,12 +105,12 @@ func timeline(ctx context.Context, path string, o qemu.Options) (*status.Boot, e
 	if _, err := vm.Console.WaitLine(ctx, layout.ConsolePrefix+layout.SayGood); err != nil {
 		return nil, fmt.Errorf("%w; the console ends with %q", err, tail(vm.Console.String()))
 	}
-	text, err := vm.Shell(ctx, "cat "+layout.BootTimeline)
+	text, err := vm.Shell(ctx, command)
 	if err != nil {
 		return nil, err
 	}
-	var times status.Boot
-	return &times, json.Unmarshal([]byte(text), &times)
+	answer := new(T)
+	return answer, json.Unmarshal([]byte(text), answer)
 }
 
 func tail(s string) string { return s[max(0, len(s)-400):] }

@@ -60,7 +60,7 @@ func run(ctx context.Context, o options) error {
 		{"sizes", func(context.Context) ([]Figure, error) { return sizes(o.image) }},
 		{"kernel", kernel},
 		{"boot", func(ctx context.Context) ([]Figure, error) { return boot(ctx, o.image) }},
-		{"memory", func(ctx context.Context) ([]Figure, error) { return memory(ctx, o.image) }},
+		{"memory", func(ctx context.Context) ([]Figure, error) { return memoryFigures(ctx, o.image) }},
 		{"build", func(ctx context.Context) ([]Figure, error) { return build(ctx, o.definition) }},
 		{"verity", verityThroughput},
 		{"comparison", func(ctx context.Context) ([]Figure, error) { return compare(ctx, o.definition) }},

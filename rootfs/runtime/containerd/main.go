@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 
 	containerd "github.com/containerd/containerd/v2/cmd/containerd/command"
 	ctr "github.com/containerd/containerd/v2/cmd/ctr/app"
@@ -60,10 +61,16 @@ func main() {
 	}
 }
 
+// gcPercent makes containerd collect its garbage early: it takes a few MiB, and
+// runs beside everything else on the machine. After the import of an image it
+// holds 11 MiB of heap and stacks, with Go's default of 100 it was 17.
+const gcPercent = 25
+
 func run(name string) error {
 	ctx := context.Background()
 	if name == "ctr" {
 		return ctr.New().Run(ctx, os.Args)
 	}
+	debug.SetGCPercent(gcPercent)
 	return containerd.App().Run(ctx, os.Args)
 }

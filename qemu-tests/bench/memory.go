@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"ketch/agent/memory"
+	"ketch/builder/qemu"
+	"ketch/layout"
+	"ketch/layout/status"
+)
+
+// vmMemory is the size of the machine that memory is measured on, in MiB.
+const vmMemory = 512
+
+// settle is how long the machine is left alone before the table is made: the
+// agent gives memory back that only the start needed.
+const settle = 20
+
+// memoryFigures measures what is in use at runtime-ready, and, once the machine is idle,
+// where memory goes.
+func memoryFigures(ctx context.Context, path string) ([]Figure, error) {
+	answer, err := ask[struct {
+		Boot  status.Boot
+		Table memory.Table
+	}](ctx, path, qemu.Options{Memory: vmMemory}, fmt.Sprintf(
+		`sleep %d; echo '{"boot":'; cat %s; echo ',"table":'; ketchctl memory --json; echo '}'`, settle, layout.BootTimeline))
+	if err != nil {
+		return nil, err
+	}
+	ready := answer.Boot.Memory
+	if ready == nil {
+		return nil, fmt.Errorf("%s tells nothing of memory", layout.BootTimeline)
+	}
+	figures := []Figure{{"memory in use at runtime-ready", vmMemory - mib(ready.AvailableKiB), "MiB", "≤ 57 in the end", "512 MiB − MemAvailable"}}
+	return append(figures, table(&answer.Table)...), nil
+}
+
+// table is where memory goes on the idle machine, its debug layer and demo included.
+func table(t *memory.Table) []Figure {
+	figures := []Figure{
+		{"memory in use, idle", vmMemory - mib(t.AvailableKiB), "MiB", "", "the demo runs; the rows below add up to it"},
+		{"  firmware", vmMemory - mib(t.GivenKiB), "MiB", "", "what it keeps for itself"},
+	}
+	for _, row := range t.Rows {
+		figures = append(figures, Figure{"  " + row.Name, mib(row.KiB), "MiB", "", row.Note})
+	}
+	for _, p := range t.Processes {
+		figures = append(figures, Figure{"    " + p.Name, mib(p.AnonKiB), "MiB", "", "its anonymous memory"})
+	}
+	return figures
+}
+
+func mib(kib int64) float64 { return float64(kib) / 1024 }

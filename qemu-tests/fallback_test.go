@@ -1,0 +1,268 @@
+package qemutests
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"ketch/builder/qemu"
+	"ketch/disk/fat"
+	"ketch/disk/gpt"
+	"ketch/efi/entry"
+	"ketch/layout"
+	"ketch/layout/status"
+)
+
+// A new version that does not come up, for whatever reason, is tried three times;
+// then the machine is back on the last good one, and nobody had to come.
+
+// checkFailed holds the end of a fallback: the record of the newer version, and
+// the names that make the boot loader agree with it.
+func (v *twoVersions) checkFailed(s *status.Status, words string) {
+	v.t.Helper()
+	var found bool
+	for _, r := range s.Record.Versions {
+		if r.Version == v.new.Version {
+			found = true
+			if !r.Failed || r.Attempts != layout.Tries || !strings.Contains(r.Words, words) {
+				v.t.Errorf("the record of the version that failed: %+v; want %d attempts, failed, %q", r, layout.Tries, words)
+			}
+		}
+	}
+	if !found {
+		v.t.Errorf("the record knows nothing of version %s: %+v", v.new.Version, s.Record)
+	}
+	v.checkNames()
+}
+
+// checkNames wants the older entry good, and the newer one out of tries.
+func (v *twoVersions) checkNames() {
+	v.t.Helper()
+	want := []string{v.new.Name.Failed(layout.Tries).File(), v.old.Name.Good().File()}
+	slices.Sort(want)
+	if got := v.entries(); !slices.Equal(got, want) {
+		v.t.Errorf("boot entries: %q; want %q", got, want)
+	}
+}
+
+func TestNewVersionPanics(t *testing.T) {
+	t.Parallel()
+	v := newTwoVersions(t, nil)
+	v.damageUsr()
+	v.write()
+	s := v.endsOn(v.old, qemu.Options{})
+	if want := "has none left"; !strings.Contains(s.Record.Why, want) {
+		t.Errorf("booted because: %q; want %q", s.Record.Why, want)
+	}
+	v.checkFailed(s, "not heard of again")
+}
+
+// PID 1 of the new version, with a watchdog that it does not feed.
+func TestNewVersionHangs(t *testing.T) {
+	t.Parallel()
+	v := newTwoVersions(t, faultyBoot(t, status.StageSystem, "for { time.Sleep(time.Hour) }"))
+	v.write()
+	v.checkFailed(v.endsOn(v.old, qemu.Options{Watchdog: true}), "not heard of again")
+}
+
+// It ends before it can count: the boot loader counts alone.
+func TestNewVersionsInitExits(t *testing.T) {
+	t.Parallel()
+	v := newTwoVersions(t, faultyBoot(t, status.StageInitramfs, "os.Exit(0)"))
+	v.write()
+	v.endsOn(v.old, qemu.Options{})
+	v.checkNames()
+}
+
+// PID 1 itself gives up: what it said is in the record.
+func TestNewVersionGivesUp(t *testing.T) {
+	t.Parallel()
+	v := newTwoVersions(t, nil)
+	table, f := readTable(t, v.disk)
+	table.Partitions[layout.NumVerityB-1].ID[3] ^= 1
+	if err := table.Write(f); err != nil {
+		t.Fatal(err)
+	}
+	v.write()
+	v.checkFailed(v.endsOn(v.old, qemu.Options{}), "slot: no disk has partitions")
+}
+
+// The boot loader cannot load it and returns to the firmware; the guard resets.
+func TestNewVersionIsTruncated(t *testing.T) {
+	t.Parallel()
+	v := newTwoVersions(t, nil)
+	v.esp[v.entryPath()] = v.new.Data[:len(v.new.Data)*2/3]
+	v.write()
+	m := v.boots(qemu.Options{})
+	if s := m.system(); s.Version != v.old.Version {
+		t.Errorf("the machine has ended on version %s; want %s", s.Version, v.old.Version)
+	}
+	if got := strings.Count(m.Console.String(), "resetting the machine"); got != layout.Tries {
+		t.Errorf("the guard has reset the machine %d times; want %d", got, layout.Tries)
+	}
+	m.powerOff()
+	v.checkNames()
+}
+
+// Nothing is left to start: the machine keeps trying, and says so, instead of
+// waiting in the firmware's shell.
+func TestBootLoaderIsMissing(t *testing.T) {
+	t.Parallel()
+	disk := newDisk(t)
+	table, _ := readTable(t, disk)
+	runTool(t, "mdel", "-i", volume(disk, table), "::/"+layout.AMD64.BootLoader)
+	m := start(t, qemu.Options{Image: disk})
+	m.waitLine("resetting the machine")
+	m.ends(time.Minute)
+}
+
+// volume names the ESP of a disk to mtools.
+func volume(disk string, table *gpt.Table) string {
+	return fmt.Sprintf("%s@@%d", disk, table.Partitions[layout.NumESP-1].Offset(table.SectorSize))
+}
+
+// A version that was good and has lost its counter: only our record can tell
+// that it fails now, and PID 1 asks for the other one.
+func TestGoodVersionBreaks(t *testing.T) {
+	t.Parallel()
+	v := newTwoVersions(t, nil)
+	delete(v.esp, v.entryPath())
+	v.addEntry(v.new, v.new.Name.Good())
+	v.wasGood(v.new)
+	v.damageUsr()
+	v.write()
+	s := v.endsOn(v.old, qemu.Options{})
+	if want := "after 3 failures in a row of version " + v.new.Version; !strings.Contains(s.Record.Why, want) {
+		t.Errorf("booted because: %q; want %q", s.Record.Why, want)
+	}
+	v.checkFailed(s, "not heard of again")
+	// From now on the boot loader takes the good one by itself.
+	if s := v.endsOn(v.old, qemu.Options{}); !strings.Contains(s.Record.Why, "has none left") {
+		t.Errorf("at the next start: booted because %q", s.Record.Why)
+	}
+}
+
+// lockEntries keeps firmware from renaming the boot entries: EDK2 refuses to open
+// a file for writing that has the read-only attribute, so systemd-boot cannot
+// count. Linux renames it all the same.
+func (v *twoVersions) lockEntries() {
+	v.t.Helper()
+	table, _ := readTable(v.t, v.disk)
+	for name := range v.esp {
+		if path.Dir(name) == layout.ESPEntries && strings.HasSuffix(name, ".efi") {
+			runTool(v.t, "mattrib", "-i", volume(v.disk, table), "+r", "::/"+name)
+		}
+	}
+}
+
+func TestLoaderCannotCount(t *testing.T) {
+	t.Parallel()
+	v := newTwoVersions(t, nil)
+	v.damageUsr()
+	v.write()
+	v.lockEntries()
+	s := v.endsOn(v.old, qemu.Options{})
+	if want := "after 3 failures in a row of version " + v.new.Version; !strings.Contains(s.Record.Why, want) {
+		t.Errorf("booted because: %q; want %q", s.Record.Why, want)
+	}
+	v.checkFailed(s, "not heard of again")
+}
+
+// fillDirectory leaves no free entry in the directory of boot entries: a cluster
+// of it has 128, two for itself and its parent, three for each boot entry with
+// its long name.
+func (v *twoVersions) fillDirectory() {
+	for n := range 128 - 2 - 2*3 {
+		v.esp[fmt.Sprintf("%s/F%03d.TXT", layout.ESPEntries, n)] = nil
+	}
+}
+
+// fillESP leaves no free cluster.
+func (v *twoVersions) fillESP() {
+	v.t.Helper()
+	v.filler = layout.SizeESP
+	var full *fat.SpaceError
+	err := fat.Write(nil, fat.Options{Size: layout.SizeESP, Files: v.list()}) // fails before it writes
+	if !errors.As(err, &full) {
+		v.t.Fatalf("fill the ESP: %v", err)
+	}
+	v.filler -= full.Missing
+}
+
+// An ESP on which nothing can be changed any more, neither by the boot loader
+// nor by Linux: PID 1 has only its own record and the variable.
+func TestNobodyCanChangeTheESP(t *testing.T) {
+	t.Parallel()
+	v := newTwoVersions(t, nil)
+	v.fillDirectory()
+	v.fillESP()
+	v.damageUsr()
+	v.write()
+	v.lockEntries()
+	before := v.entries()
+	s := v.endsOn(v.old, qemu.Options{})
+	if len(s.Degraded) == 0 {
+		t.Error("the machine does not say that its ESP cannot be changed")
+	}
+	// The good version has asked for itself: its next start is not another failure.
+	if s := v.endsOn(v.old, qemu.Options{}); !strings.Contains(s.Record.Why, "by this version itself") {
+		t.Errorf("at the next start: booted because %q", s.Record.Why)
+	}
+	if got := v.entries(); !slices.Equal(got, before) {
+		t.Errorf("boot entries: %q, were %q", got, before)
+	}
+}
+
+// Neither does such an ESP cost a new version its place that is good: its counter
+// stays, and it asks for itself.
+func TestGoodStaysWhenNobodyCanChangeTheESP(t *testing.T) {
+	t.Parallel()
+	v := newTwoVersions(t, nil)
+	v.fillDirectory()
+	v.fillESP()
+	v.write()
+	v.lockEntries()
+	v.endsOn(v.new, qemu.Options{})
+	s := v.endsOn(v.new, qemu.Options{})
+	if r := s.Record.Versions[0]; r.Goods != 2 || r.Attempts != 0 || !strings.Contains(s.Record.Why, "by this version itself") {
+		t.Errorf("booted because %q; the record says %+v", s.Record.Why, r)
+	}
+}
+
+// On a full ESP a version that fails loses its tries as it does on any other.
+func TestNewVersionPanicsOnAFullESP(t *testing.T) {
+	t.Parallel()
+	v := newTwoVersions(t, nil)
+	v.fillESP()
+	v.damageUsr()
+	v.write()
+	v.checkFailed(v.endsOn(v.old, qemu.Options{}), "not heard of again")
+}
+
+// Where the directory cannot grow either, EDK2 loses a file that it renames. It
+// renames none that is good.
+func TestFullDirectoryKeepsTheLastGood(t *testing.T) {
+	t.Parallel()
+	v := newTwoVersions(t, nil)
+	v.fillDirectory()
+	v.fillESP()
+	v.write()
+	v.endsOn(v.old, qemu.Options{})
+}
+
+// The only version there is fails: it is tried for ever, ever more slowly.
+func TestNoOtherVersion(t *testing.T) {
+	t.Parallel()
+	v := newTwoVersions(t, nil)
+	delete(v.esp, path.Join(layout.ESPEntries, entry.Name{ID: v.old.Name.ID}.File()))
+	v.damageUsr()
+	v.write()
+	m := v.starts(qemu.Options{})
+	for _, pause := range []string{"10s", "20s"} {
+		m.waitLine("waiting for " + pause)
+	}
+}

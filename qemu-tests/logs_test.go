@@ -1,0 +1,129 @@
+package qemutests
+
+import (
+	"bufio"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ketch/agent/api"
+	"ketch/builder/qemu"
+	"ketch/layout"
+)
+
+// TestKernelLog: the kernel log is a log among the others, with a level on every
+// line; a ketchd that is killed and started again goes on where the last one ended.
+func TestKernelLog(t *testing.T) {
+	t.Parallel()
+	m := boot(t, qemu.Options{Image: newDisk(t)}, "ketchd has ended")
+	m.shell("kill -9 $(pidof ketchd); until ketchctl logs > /dev/null; do sleep 1; done")
+	log := m.shell("echo '<3>a line of a test' > /dev/kmsg; sleep 1; ketchctl logs kernel")
+	for _, want := range []string{"notice Linux version 6.1", "notice ketch: version ", "warn   ketch: WARNING", "info   ketch: initramfs: slot", "err    a line of a test"} {
+		if n := strings.Count(log, want); n != 1 {
+			t.Errorf("the kernel log has %q %d times; want once", want, n)
+		}
+	}
+	for line := range strings.Lines(log) {
+		if !strings.HasPrefix(line, "[") && !strings.HasPrefix(line, "-- ") {
+			t.Errorf("a line without a time and a level: %s", line)
+		}
+	}
+}
+
+// TestLogsAreFollowedAndBounded: whoever follows a log that is full, and hence
+// rotated, misses nothing; and all logs together stay within their limit.
+func TestLogsAreFollowedAndBounded(t *testing.T) {
+	t.Parallel()
+	m := boot(t, qemu.Options{Image: newDisk(t)})
+	followed := m.shell(`cd /var/log/ketch; echo first > full.log
+timeout -t 25s ketchctl logs -f -n 0 full > /tmp/followed &
+sleep 2; dd if=/dev/zero of=/var/tmp/zeros bs=1048576 count=12
+cat /var/tmp/zeros >> full.log; echo sign one >> full.log
+sleep 8; echo sign two >> full.log
+mv full.log full.log.1; echo sign three >> full.log
+wait; cat /tmp/followed`)
+	if n := strings.Count(followed, "\x00"); n != 12<<20 {
+		t.Errorf("followed %d zeros; want 12 MiB", n)
+	}
+	if got, want := strings.ReplaceAll(followed, "\x00", ""), "sign one\nsign two\nsign three"; got != want {
+		t.Errorf("followed %.200q; want %q", got, want)
+	}
+	m.shell("cd /var/log/ketch; for n in a b c d e f; do cp /var/tmp/zeros $n.log; cp /var/tmp/zeros $n.log.1; done; sleep 5")
+	var list api.LogList
+	if err := json.Unmarshal([]byte(m.shell("ketchctl logs --json")), &list); err != nil {
+		t.Fatal(err)
+	}
+	var sum int64
+	for _, l := range list.Logs {
+		sum += l.Bytes
+	}
+	if sum > list.Limit || list.Limit == 0 || len(list.Logs) < 9 {
+		t.Errorf("%d logs take %d bytes; the limit is %d", len(list.Logs), sum, list.Limit)
+	}
+}
+
+// TestNoSerialPort: the command line names a console that this machine lacks.
+func TestNoSerialPort(t *testing.T) {
+	t.Parallel()
+	m := start(t, qemu.Options{Image: newDisk(t), Serial: "none"})
+	m.waitGood()
+	m.powerOff()
+}
+
+// waitGood asks the machine until its boot is good, where no console tells.
+func (m *machine) waitGood() {
+	m.t.Helper()
+	for !strings.Contains(m.shell("ketchctl status || true"), "good after") {
+		time.Sleep(time.Second)
+	}
+}
+
+// TestFullConsole: a serial line takes nothing any more from the moment that PID 1
+// has said its first word, as one does whose other end has stopped it. Everything
+// goes on: boot, gate, services, logs, and the way down.
+func TestFullConsole(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "line")
+	line := pipe(t, path)
+	m := start(t, qemu.Options{Image: newDisk(t), Serial: "pipe,path=" + path})
+	for lines := bufio.NewReaderSize(line, 16); ; { // reads no more than it must
+		text, err := lines.ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(text, layout.ConsolePrefix+layout.SayVersion) {
+			break
+		}
+	}
+	m.waitGood()
+	m.shell("for n in 1 2 3 4 5 6 7 8 9 10; do echo '<1>a line that nobody sees' > /dev/kmsg; done")
+	if log := m.shell("ketchctl logs kernel"); strings.Count(log, "alert  a line that nobody sees") != 10 {
+		t.Errorf("the kernel log has not all of ten lines:\n%s", log)
+	}
+	m.powerOff()
+}
+
+// pipe makes the two named pipes of QEMU's chardev "pipe", the smallest that there
+// are, and returns the end that the machine's output comes from.
+func pipe(t *testing.T, path string) *os.File {
+	t.Helper()
+	for _, suffix := range []string{".in", ".out"} {
+		if err := unix.Mkfifo(path+suffix, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, err := os.OpenFile(path+".out", os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { out.Close() })
+	if _, err := unix.FcntlInt(out.Fd(), unix.F_SETPIPE_SZ, 4096); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}

@@ -1,0 +1,157 @@
+package qemutests
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"ketch/builder/qemu"
+	"ketch/layout"
+	"ketch/layout/status"
+)
+
+// kept is a machine that keeps its disk and its firmware's variables from one
+// start to the next.
+func kept(t *testing.T, disk string) qemu.Options {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "vm")
+	if err := os.Mkdir(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	return qemu.Options{Image: disk, Dir: dir}
+}
+
+// previous is what the machine tells of the run before.
+func (m *machine) previous() *status.Previous {
+	m.t.Helper()
+	var p status.Previous
+	if err := json.Unmarshal([]byte(m.shell("ketchctl status --previous --json")), &p); err != nil {
+		m.t.Fatalf("ketchctl status --previous --json: %v", err)
+	}
+	return &p
+}
+
+// TestLastWordsOfThePanic: the kernel panics. The next boot shows its last words,
+// keeps them, and has freed the firmware's memory of them.
+func TestLastWordsOfThePanic(t *testing.T) {
+	t.Parallel()
+	o := kept(t, newDisk(t))
+	m := boot(t, o, "Kernel panic", "Call Trace")
+	m.Shell(m.ctx, "echo 1 > /proc/sys/kernel/sysrq; echo c > /proc/sysrq-trigger")
+	m.ends(panicLimit)
+
+	m = boot(t, o)
+	p := m.previous()
+	if p.End != status.EndPanic || p.Reason != "Kernel panic - not syncing: sysrq triggered crash" || !strings.Contains(p.LastWords, layout.ConsolePrefix+layout.SayGood) {
+		t.Errorf("the next boot tells %s: %s, and the last words\n%s", p.End, p.Reason, p.LastWords)
+	}
+	if p.Run == nil || p.Run.Boot.GoodUsec == 0 || p.Run.Gate == nil || p.Run.Ended != nil {
+		t.Errorf("the record of the run is %+v; want one that was good, and has no end", p.Run)
+	}
+	if got := m.shell("ketchctl status --previous"); !strings.Contains(got, "in a crash") || !strings.Contains(got, "Call Trace") {
+		t.Errorf("ketchctl status --previous:\n%s", got)
+	}
+	if left := m.shell("ls /sys/fs/pstore | wc -l"); left != "0" {
+		t.Errorf("%s records are left in pstore", left)
+	}
+	if got := m.shell("ketchctl boot --previous"); !strings.Contains(got, "health gate") {
+		t.Errorf("ketchctl boot --previous:\n%s", got)
+	}
+	m.powerOff()
+
+	m = boot(t, o)
+	if p := m.previous(); p.End != status.EndClean || !strings.Contains(p.Reason, "power-off") || p.Run == nil || p.Run.Ended == nil {
+		t.Errorf("after a power-off the next boot tells %+v", p)
+	}
+	m.Stop()
+
+	m = boot(t, o)
+	if p := m.previous(); p.End != status.EndCut || len(p.Crashes) != 0 {
+		t.Errorf("after a power cut the next boot tells %+v", p)
+	}
+	if got := m.shell("cat /var/lib/ketch/crash/*/dmesg.txt"); !strings.Contains(got, "sysrq triggered crash") {
+		t.Errorf("the first boot's last words are gone: %s", got)
+	}
+}
+
+// TestLastWordsOfPID1: PID 1 panics, long after its last line, and the kernel adds
+// its own words. The next boot tells PID 1's.
+func TestLastWordsOfPID1(t *testing.T) {
+	t.Parallel()
+	o := kept(t, buildFaulty(t, faultyBoot(t, status.StageSystem, `log := kmsg.New(layout.ConsolePrefix)
+		log.Open()
+		crash.Go(log, func() {
+			for os.Remove("/run/ketch/sink") != nil {
+				time.Sleep(100 * time.Millisecond)
+			}
+			panic("lost at sea")
+		})`)))
+	m := boot(t, o, panicSignsOfInit...)
+	m.shell("touch /run/ketch/sink")
+	m.ends(panicLimit)
+
+	m = boot(t, o)
+	p := m.previous()
+	if p.End != status.EndPanic || p.Reason != "PID 1 panic: lost at sea" {
+		t.Errorf("the next boot tells %s: %s; want PID 1's reason", p.End, p.Reason)
+	}
+	for _, want := range []string{"main.", "PID 1 panic: lost at sea", "Attempted to kill init!"} {
+		if !strings.Contains(p.LastWords, want) {
+			t.Errorf("the last words have no %q:\n%s", want, p.LastWords)
+		}
+	}
+}
+
+// TestLastWordsOfTheRuntime: Go's runtime ends PID 1 for a fault that cannot be
+// recovered from, while many goroutines run. Its reason survives.
+func TestLastWordsOfTheRuntime(t *testing.T) {
+	t.Parallel()
+	o := kept(t, buildFaulty(t, faultyBoot(t, status.StageSystem, `for range 50 {
+			go func() { select {} }()
+		}
+		crash.Go(nil, func() {
+			for os.Remove("/run/ketch/sink") != nil {
+				time.Sleep(100 * time.Millisecond)
+			}
+			shared := map[int]int{}
+			for range 4 {
+				go func() {
+					for {
+						shared[len(shared)&7]++
+					}
+				}()
+			}
+		})`)))
+	m := boot(t, o, append(panicSignsOfInit, "fatal error")...)
+	m.shell("touch /run/ketch/sink")
+	m.ends(panicLimit)
+	if p := boot(t, o).previous(); p.End != status.EndPanic || !strings.HasPrefix(p.Reason, "fatal error: concurrent map") {
+		t.Errorf("the next boot tells %s: %s; want the runtime's reason\n%s", p.End, p.Reason, p.LastWords)
+	}
+}
+
+// TestFatalIsRemembered: PID 1 gives up on a boot. The next one, of a disk whose
+// fault has been mended, tells why.
+func TestFatalIsRemembered(t *testing.T) {
+	t.Parallel()
+	disk := newDisk(t)
+	table, f := readTable(t, disk)
+	hide := func() {
+		for _, number := range []int{layout.NumUsrA, layout.NumVerityA} {
+			table.Partitions[number-1].ID[0] ^= 0xff
+		}
+		if err := table.Write(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o := kept(t, disk)
+	hide()
+	reboots(t, o, missingLimit, fatal+"slot")
+	hide()
+	p := boot(t, o).previous()
+	if p.End != status.EndFatal || !strings.Contains(p.Reason, "slot: no disk has partitions") {
+		t.Errorf("the next boot tells %s: %s; want why the slot was not found", p.End, p.Reason)
+	}
+}

@@ -1,0 +1,107 @@
+package qemutests
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"ketch/builder/qemu"
+	pid1 "ketch/init/machine"
+	"ketch/layout"
+	"ketch/layout/status"
+)
+
+const (
+	// watchdogLimit: the watchdog's timeout, from a last feeding that may be later
+	// than the fault, and the reset.
+	watchdogLimit = pid1.WatchdogTimeout + pid1.FeedEvery + 30*time.Second
+	// hangLimit is the sum of the limits of the way down's steps: no service and no
+	// disk can keep a machine longer. See init/down.
+	hangLimit = 4 * time.Minute
+)
+
+// TestWatchdogResetsFrozenPID1 freezes PID 1 on a machine that is up. End: the
+// watchdog resets it.
+func TestWatchdogResetsFrozenPID1(t *testing.T) {
+	t.Parallel()
+	m := boot(t, qemu.Options{Image: newDisk(t), Watchdog: true})
+	if got := m.status().System.Watchdog; !strings.Contains(got, "i6300ESB") {
+		t.Errorf("the armed watchdog is %q; want the i6300ESB", got)
+	}
+	frozen := time.Now()
+	m.shell("echo 1 > /sys/fs/cgroup/init/cgroup.freeze")
+	m.ends(watchdogLimit)
+	if took := time.Since(frozen); took < pid1.WatchdogTimeout-2*pid1.FeedEvery {
+		t.Errorf("the machine ended after %v: that was not the watchdog, whose timeout is %v", took, pid1.WatchdogTimeout)
+	}
+	if strings.Contains(m.Console.String(), layout.ConsolePrefix+layout.SayDown) {
+		t.Error("PID 1 was not frozen: it has taken the machine down")
+	}
+}
+
+// TestWatchdogResetsHungBoot hangs PID 1 in the boot, before it has started
+// anything. End: the watchdog that the initramfs stage has armed resets it.
+func TestWatchdogResetsHungBoot(t *testing.T) {
+	t.Parallel()
+	disk := buildFaulty(t, faultyBoot(t, status.StageSystem, "time.Sleep(time.Hour)"))
+	m := start(t, qemu.Options{Image: disk, Watchdog: true})
+	m.waitLine(layout.ConsolePrefix + layout.SayVersion)
+	m.ends(watchdogLimit)
+}
+
+// TestHaltedStaysHalted halts a machine with a watchdog, which cannot be told to
+// stop. End: PID 1 feeds it, past its timeout; Ctrl-Alt-Del starts the machine again.
+func TestHaltedStaysHalted(t *testing.T) {
+	t.Parallel()
+	disk := newDisk(t)
+	m := boot(t, qemu.Options{Image: disk, Watchdog: true})
+	_, _ = m.Shell(m.ctx, "halt") // the machine may be gone before it can answer
+	m.waitLine(layout.ConsolePrefix + layout.SayHalted)
+	select {
+	case <-m.Done():
+		t.Error("the halted machine has been reset")
+	case <-time.After(pid1.WatchdogTimeout + 2*pid1.FeedEvery):
+	}
+	if err := pressCtrlAltDel(m); err != nil {
+		t.Fatal(err)
+	}
+	m.ends(shutdownLimit)
+	cleanState(t, disk, true)
+}
+
+// TestShutdownWithFrozenService freezes containerd, which then takes no SIGTERM.
+// End: power-off all the same, with clean file systems, and not by the watchdog.
+func TestShutdownWithFrozenService(t *testing.T) {
+	t.Parallel()
+	disk := newDisk(t)
+	m := boot(t, qemu.Options{Image: disk, Watchdog: true})
+	m.shell("echo 1 > /sys/fs/cgroup/services/containerd/cgroup.freeze")
+	if err := m.Command(m.ctx, "system_powerdown"); err != nil {
+		t.Fatal(err)
+	}
+	m.ends(hangLimit)
+	m.waitLine(layout.ConsolePrefix + layout.SayDown)
+	cleanState(t, disk, true)
+}
+
+// TestShutdownWithDeadDisk lets the disk answer one request a second while much is
+// dirty: processes sleep uninterruptibly, sync and unmounting do not end. End: the
+// machine is off all the same.
+func TestShutdownWithDeadDisk(t *testing.T) {
+	t.Parallel()
+	disk := buildFaulty(t, files{"usr/bin/load": compile(t, "load")})
+	m := boot(t, qemu.Options{Image: disk, Watchdog: true}, "blocked for more than")
+	m.shell("mkdir /var/load; load /var/load")
+	throttle := map[string]any{"device": "disk", "iops": 1}
+	for _, unused := range []string{"iops_rd", "iops_wr", "bps", "bps_rd", "bps_wr"} {
+		throttle[unused] = 0
+	}
+	if err := m.CommandWith(m.ctx, "block_set_io_throttle", throttle); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Command(m.ctx, "system_powerdown"); err != nil {
+		t.Fatal(err)
+	}
+	m.waitLine(layout.ConsolePrefix + layout.SayDown)
+	m.ends(hangLimit)
+}
