@@ -91,7 +91,12 @@ func mounted(m *machine.Machine, want func(entry.Name) entry.Name) error {
 	}
 	esp := mount.Mount{
 		Source: node, Target: mountPoint, Type: "vfat",
-		Flags: mount.NoSUID | mount.NoDev | mount.NoExec | mount.NoSymFollow, Data: "umask=0077",
+		// vfat's rename writes the new directory entry first without the file's
+		// cluster and size, and those when it writes the inode. With DirSync that is
+		// before the directory is flushed: a power cut in between would leave a
+		// kernel image of no bytes.
+		Flags: mount.NoSUID | mount.NoDev | mount.NoExec | mount.NoSymFollow | mount.DirSync,
+		Data:  "umask=0077",
 	}
 	if err := esp.Do(); err != nil {
 		return err

@@ -19,6 +19,8 @@ const (
 	NoSUID   = unix.MS_NOSUID
 	NoDev    = unix.MS_NODEV
 	NoExec   = unix.MS_NOEXEC
+	// DirSync: a change of a directory is on the medium when its call returns.
+	DirSync = unix.MS_DIRSYNC
 	// NoSymFollow (Linux 5.10): symbolic links on it are not followed.
 	NoSymFollow = 0x100
 )
