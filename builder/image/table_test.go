@@ -7,7 +7,7 @@ import (
 	"ketch/layout"
 )
 
-// The table is the one that layout and docs/image.md describe.
+// The table is the one that layout and docs/image-format.md describe.
 func TestNewTable(t *testing.T) {
 	var root [32]byte
 	for i := range root {

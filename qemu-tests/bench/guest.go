@@ -45,12 +45,17 @@ func boot(ctx context.Context, path string) ([]Figure, error) {
 	if err != nil {
 		return nil, err
 	}
+	down, err := shutdown(ctx, path, *o)
+	if err != nil {
+		return nil, fmt.Errorf("shutdown: %w", err)
+	}
 	pid1, ready := float64(times.PID1Usec)/1e6, float64(times.ReadyUsec)/1e6
 	return []Figure{
 		{"kernel start to an empty PID 1", empty, "s", "", "icount"},
 		{"kernel start to PID 1", pid1, "s", "≤ 0.80", "icount"},
 		{"kernel start to runtime-ready", ready, "s", "", "icount, first boot: makes /var"},
 		{"runtime-ready ÷ empty PID 1", ready / empty, "×", "≤ 1.5", "icount, first boot"},
+		{"shutdown, from the order to the kernel's last word", down, "s", "", "icount; the demo runs, /var is mounted"},
 	}, nil
 }
 
@@ -83,34 +88,75 @@ func timeline(ctx context.Context, path string, o qemu.Options) (*status.Boot, e
 	return ask[status.Boot](ctx, path, o, "cat "+layout.BootTimeline)
 }
 
-// ask boots a copy of the image, waits until the boot is good, and reads what a
-// command prints, which is JSON.
+// ask boots a copy of the image and reads what a command prints, which is JSON.
 func ask[T any](ctx context.Context, path string, o qemu.Options, command string) (*T, error) {
+	answer := new(T)
+	return answer, booted(ctx, path, o, func(ctx context.Context, vm *qemu.VM) error {
+		text, err := vm.Shell(ctx, command)
+		if err != nil {
+			return err
+		}
+		return json.Unmarshal([]byte(text), answer)
+	})
+}
+
+// booted boots a copy of the image, waits until the boot is good, and lets do
+// use the machine.
+func booted(ctx context.Context, path string, o qemu.Options, do func(context.Context, *qemu.VM) error) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	dir, err := os.MkdirTemp("", "ketch-bench-")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer os.RemoveAll(dir)
 	o.Image = filepath.Join(dir, "disk.raw")
 	if err := qemu.Copy(o.Image, path, 0); err != nil {
-		return nil, err
+		return err
 	}
 	vm, err := qemu.Start(ctx, o)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer vm.Stop()
 	if _, err := vm.Console.WaitLine(ctx, layout.ConsolePrefix+layout.SayGood); err != nil {
-		return nil, fmt.Errorf("%w; the console ends with %q", err, tail(vm.Console.String()))
+		return fmt.Errorf("%w; the console ends with %q", err, tail(vm.Console.String()))
 	}
-	text, err := vm.Shell(ctx, command)
+	return do(ctx, vm)
+}
+
+// shutdown returns the seconds from PID 1's word that the machine goes down to
+// the kernel's that it is off.
+func shutdown(ctx context.Context, path string, o qemu.Options) (seconds float64, err error) {
+	err = booted(ctx, path, o, func(ctx context.Context, vm *qemu.VM) error {
+		if _, err := vm.Console.WaitLine(ctx, "hello from a container"); err != nil {
+			return err
+		}
+		vm.Shell(ctx, "poweroff") // the machine may be gone before the shell answers
+		began, err := stamp(ctx, vm, layout.ConsolePrefix+layout.SayDown)
+		if err != nil {
+			return err
+		}
+		ended, err := stamp(ctx, vm, "reboot: Power down")
+		seconds = ended - began
+		return err
+	})
+	return seconds, err
+}
+
+var stampPattern = regexp.MustCompile(`\[ *(\d+\.\d+)\]`)
+
+// stamp waits for a line of the kernel log and returns its time.
+func stamp(ctx context.Context, vm *qemu.VM, part string) (float64, error) {
+	line, err := vm.Console.WaitLine(ctx, part)
 	if err != nil {
-		return nil, err
+		return 0, fmt.Errorf("%w; the console ends with %q", err, tail(vm.Console.String()))
 	}
-	answer := new(T)
-	return answer, json.Unmarshal([]byte(text), answer)
+	found := stampPattern.FindStringSubmatch(line)
+	if found == nil {
+		return 0, fmt.Errorf("%q has no time", line)
+	}
+	return strconv.ParseFloat(found[1], 64)
 }
 
 func tail(s string) string { return s[max(0, len(s)-400):] }
