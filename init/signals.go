@@ -40,12 +40,17 @@ type signalOrder struct {
 
 // catchSignals takes every signal, so that none ends PID 1: Go's runtime, unlike
 // the kernel, has no exception for it. Left alone are SIGCHLD, which is the
-// reaper's, and SIGURG, with which the runtime interrupts itself.
+// reaper's, and SIGURG, with which the runtime interrupts itself. Orders come on
+// the channel; a storm of the others, which nobody reads, cannot crowd them out.
 func catchSignals() <-chan os.Signal {
-	caught := make(chan os.Signal, 16)
+	caught, ignored := make(chan os.Signal, lastSignal), make(chan os.Signal, 1)
 	for s := unix.Signal(1); s <= lastSignal; s++ {
-		if s != unix.SIGCHLD && s != unix.SIGURG && s != unix.SIGKILL && s != unix.SIGSTOP {
+		switch _, order := meaning(s); {
+		case s == unix.SIGCHLD || s == unix.SIGURG || s == unix.SIGKILL || s == unix.SIGSTOP:
+		case order:
 			signal.Notify(caught, s)
+		default:
+			signal.Notify(ignored, s)
 		}
 	}
 	return caught
