@@ -54,7 +54,8 @@ func example() *api.Status {
 		Problems: []string{"workload demo-web: failed (exited with status 1)"},
 		System: &status.Status{
 			Version: "1.2.3", Development: true, Uptime: 93.4, Ready: true, Good: true, Disk: "vda", Entry: "ketch_1.2.3+2-1.efi",
-			Services: []status.Service{{Name: "containerd", State: status.StateReady, PID: 80}, {Name: "ketchd", State: status.StateBackoff, Restarts: 2, LastExit: "signal: killed"}},
+			Services: []status.Service{{Name: "containerd", State: status.StateReady, PID: 80}, {Name: "ketchd", State: status.StateBackoff, Restarts: 2, LastExit: "signal: killed", Reason: "signal: killed", Lines: []string{"one", "out\tof memory"}}},
+			Gate:     []status.Check{{Name: "containerd serves", Passed: true, After: 1.9}, {Name: "ketchd is ready", Reason: "it is not"}},
 			Boot:     status.Boot{ReadyUsec: 1_900_000, GoodUsec: 3_200_000},
 		},
 		Memory:    status.Memory{TotalKiB: 487 << 10, AvailableKiB: 416 << 10, UsedKiB: 71 << 10},
@@ -77,6 +78,14 @@ eth0  10.0.2.15/24 fe80::1/64  bound until 2026-01-01T00:00:00Z  10.0.2.3
 SERVICE     STATE    PID  RESTARTS  LAST EXIT
 containerd  ready    80   0         -
 ketchd      backoff  -    2         signal: killed
+
+ketchd, backoff: signal: killed
+    one
+    out of memory
+
+HEALTH GATE        PASSED       REASON
+containerd serves  after 1.9 s  -
+ketchd is ready    no           it is not
 
 WORKLOAD    STATE    PID  RESTARTS  LAST EXIT      IMAGE
 demo-hello  running  99   0         -              docker.io/library/demo:latest

@@ -36,8 +36,8 @@ func showPrevious(out io.Writer, p *status.Previous) error {
 	for _, crash := range p.Crashes {
 		fmt.Fprintf(w, "crash\t%s at %s: %s\n\tall of it is in %s\n", crash.Kind, when(crash.Time), dash(crash.Reason), crash.Path)
 	}
-	if p.Run != nil {
-		showGate(w, p.Run.Gate)
+	if p.Run != nil && p.Run.Gate != nil {
+		showGate(w, p.Run.Gate.Checks)
 	}
 	if err := w.Flush(); err != nil || p.LastWords == "" {
 		return err
@@ -75,12 +75,13 @@ func milestones(boot *status.Boot) []string {
 	return append(parts, "not good")
 }
 
-func showGate(w io.Writer, gate *status.GateReport) {
-	if gate == nil {
+// showGate prints the checks of a boot, this one or the last.
+func showGate(w io.Writer, gate []status.Check) {
+	if len(gate) == 0 {
 		return
 	}
 	fmt.Fprintf(w, "\nHEALTH GATE\tPASSED\tREASON\n")
-	for _, check := range gate.Checks {
+	for _, check := range gate {
 		passed := "no"
 		if check.Passed {
 			passed = fmt.Sprintf("after %.1f s", check.After)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -24,6 +25,7 @@ func show(out io.Writer, s *api.Status) error {
 	showLinks(w, s.Links)
 	if s.System != nil {
 		showServices(w, s.System.Services)
+		showGate(w, s.System.Gate)
 	}
 	showWorkloads(w, s.Workloads)
 	showImages(w, s.Images)
@@ -99,6 +101,20 @@ func showServices(w io.Writer, services []status.Service) {
 	fmt.Fprintf(w, "\nSERVICE\tSTATE\tPID\tRESTARTS\tLAST EXIT\n")
 	for _, s := range services {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\n", s.Name, s.State, number(s.PID), s.Restarts, dash(s.LastExit))
+	}
+	for _, s := range services {
+		if s.State == status.StateBackoff || s.State == status.StateDegraded || s.Reason != "" {
+			showTrouble(w, s)
+		}
+	}
+}
+
+// showTrouble tells why a service is not ready, and what it said last. Lines
+// without a tab do not widen the columns.
+func showTrouble(w io.Writer, s status.Service) {
+	fmt.Fprintf(w, "\n%s, %s: %s\n", s.Name, s.State, cmp.Or(s.Reason, s.LastExit, "no reason is given"))
+	for _, line := range s.Lines {
+		fmt.Fprintf(w, "    %s\n", strings.ReplaceAll(line, "\t", " "))
 	}
 }
 
