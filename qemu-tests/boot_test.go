@@ -24,7 +24,7 @@ import (
 
 func TestBootsToRuntimeReady(t *testing.T) {
 	t.Parallel()
-	m := boot(t, qemu.Options{Image: newDisk(t)})
+	m := boot(t, qemu.Options{CPUs: 2, Image: newDisk(t)})
 	for _, want := range []string{layout.SayVersion, layout.SayDevelopment, layout.SayRuntimeReady} {
 		m.waitLine(layout.ConsolePrefix + want)
 	}

@@ -6,6 +6,7 @@
 package qemutests
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -26,6 +27,11 @@ const bootLimit = 3 * time.Minute
 
 // lifeLimit is how long a machine may run in all, whatever a test does with it.
 const lifeLimit = 10 * time.Minute
+
+// testCPUs is how many processors a machine has unless a test says otherwise: a
+// second emulated one costs more than it brings. TestBootsToRuntimeReady and half
+// of TestShutdowns have two.
+const testCPUs = 1
 
 // imagePath is the image under test.
 func imagePath(t testing.TB) string {
@@ -71,6 +77,7 @@ func start(t testing.TB, o qemu.Options, allowed ...string) *machine {
 	ctx, cancel := context.WithTimeout(t.Context(), lifeLimit)
 	t.Cleanup(cancel)
 	o.ExitOnReboot = true
+	o.CPUs = cmp.Or(o.CPUs, testCPUs)
 	vm, err := qemu.Start(ctx, o)
 	if err != nil {
 		t.Fatal(err)

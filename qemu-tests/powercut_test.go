@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -12,7 +11,6 @@ import (
 	"strings"
 	"testing"
 
-	"ketch/builder/image"
 	"ketch/builder/qemu"
 	"ketch/disk/bootrecord"
 	"ketch/disk/gpt"
@@ -212,33 +210,38 @@ func (c *cutDiskCheck) esp(table *gpt.Table) error {
 	if out, err := exec.Command(oracle.Tool(c.t, "fsck.vfat"), "-n", copied).CombinedOutput(); err != nil {
 		return errors.Join(errors.New("fsck.vfat -n, after -a: "+string(out)), err)
 	}
-	return c.entry()
+	return c.entry(table)
 }
 
 // entry: a file that is cut short beside a whole one is what a renaming may leave;
-// the boot loader passes it over.
-func (c *cutDiskCheck) entry() error {
-	disk, err := image.Open(c.path)
+// the boot loader passes it over. Both names may also lead to the same clusters,
+// which our reader refuses and the boot loader does not mind: mtools reads it.
+func (c *cutDiskCheck) entry(table *gpt.Table) error {
+	dir, err := os.MkdirTemp(c.t.TempDir(), "")
 	if err != nil {
 		return err
 	}
-	defer disk.Close()
-	names, err := fs.Glob(disk.ESP, layout.ESPEntries+"/*.efi")
+	defer os.RemoveAll(dir)
+	out, err := exec.Command(oracle.Tool(c.t, "mcopy"), "-n", "-i", volume(c.path, table), "::/"+layout.ESPEntries+"/*.efi", dir).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("mcopy: %w: %s", err, out)
+	}
+	names, err := filepath.Glob(filepath.Join(dir, "*.efi"))
 	if err != nil {
 		return err
 	}
 	var faults []error
 	for _, name := range names {
-		data, err := fs.ReadFile(disk.ESP, name)
+		data, err := os.ReadFile(name)
 		if err == nil {
 			_, err = uki.Parse(data)
 		}
 		if err == nil {
 			return nil
 		}
-		faults = append(faults, fmt.Errorf("%s: %w", name, err))
+		faults = append(faults, fmt.Errorf("%s: %w", filepath.Base(name), err))
 	}
-	return fmt.Errorf("no boot entry of the ESP is whole: %q: %w", names, errors.Join(faults...))
+	return fmt.Errorf("no boot entry of the ESP is whole: %w", errors.Join(faults...))
 }
 
 // bootRecord: one copy is whole, and never older than at the last cut. Only the

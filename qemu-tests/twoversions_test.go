@@ -223,7 +223,9 @@ func (m medium) Sync() error { return m.file.Sync() }
 func (v *twoVersions) boots(o qemu.Options) *machine {
 	v.t.Helper()
 	m := v.starts(o)
-	m.waitLine(layout.ConsolePrefix + layout.SayGood)
+	if _, err := m.Console.WaitLine(m.ctx, layout.ConsolePrefix+layout.SayGood); err != nil {
+		v.t.Fatal(err)
+	}
 	return m
 }
 
@@ -233,7 +235,7 @@ func (v *twoVersions) starts(o qemu.Options) *machine {
 	oracle.Tool(v.t, "qemu-system-x86_64")
 	ctx, cancel := context.WithTimeout(v.t.Context(), fallbackLimit)
 	v.t.Cleanup(cancel)
-	o.Image, o.Dir = v.disk, v.vm
+	o.Image, o.Dir, o.CPUs = v.disk, v.vm, testCPUs
 	vm, err := qemu.Start(ctx, o)
 	if err != nil {
 		v.t.Fatal(err)

@@ -167,7 +167,8 @@ func (o Options) processor(accel string) []string {
 	case o.Icount:
 		return []string{"-cpu", "max,la57=off", "-icount", "shift=0,sleep=off"}
 	}
-	return []string{"-cpu", "max,la57=off"}
+	// Emulating protection keys costs a quarter of a boot.
+	return []string{"-cpu", "max,la57=off,pku=off"}
 }
 
 func (o Options) bootFrom(fw firmware, variables string) []string {

@@ -131,10 +131,24 @@ func renameAll(dir string, want func(entry.Name) entry.Name) error {
 			continue
 		}
 		if to := want(name).File(); to != file.Name() {
-			faults = append(faults, os.Rename(filepath.Join(dir, file.Name()), filepath.Join(dir, to)))
+			faults = append(faults, rename(filepath.Join(dir, file.Name()), filepath.Join(dir, to)))
 		}
 	}
 	return errors.Join(append(faults, flush(dir))...)
+}
+
+// rename renames an entry, but never over another: after a power cut in the midst
+// of a renaming both names may lead to the same clusters, and to replace one would
+// free what the other still needs. Both stay then, and either can be booted.
+func rename(from, to string) error {
+	err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
+	if errors.Is(err, unix.EEXIST) {
+		return nil
+	}
+	if err != nil {
+		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
+	}
+	return nil
 }
 
 // flush waits until the file system of dir is on the medium.

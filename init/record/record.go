@@ -57,9 +57,10 @@ func Count(m *machine.Machine, disk string) error {
 	if err != nil {
 		return unusable(m, err)
 	}
+	m.Before = before.Find(s.root)
 	m.Why = why(before, s, m.Entry, entries)
 	m.Log.Printf(kmsg.Info, "boot record: start %d of version %s since it was good", m.Record().Versions[0].Attempts, s.version)
-	return decide(m, before.Find(s.root), entries)
+	return decide(m, m.Before, entries)
 }
 
 // unusable goes on without a record.
