@@ -3,7 +3,6 @@ package qemutests
 import (
 	"archive/tar"
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -17,9 +16,6 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"ketch/builder/image"
-	"ketch/builder/keys"
-	"ketch/builder/layers"
 	"ketch/builder/rootfs/oci"
 	"ketch/layout"
 	"ketch/layout/oracle"
@@ -48,30 +44,7 @@ func definitionPath() string {
 // and returns it as a disk that is a machine's size.
 func buildFaulty(t *testing.T, changed files) (disk string) {
 	t.Helper()
-	definition, err := image.LoadDefinition(definitionPath())
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	writeLayer(t, filepath.Join(dir, "layer"), changed)
-	definition.Images = append(definition.Images, image.ImageRef{Ref: "oci:" + filepath.Join(dir, "layer")})
-	set, err := keys.Load(keysDir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cache, err := layers.OpenCache(filepath.Join(dir, "cache"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	built := filepath.Join(dir, "built.raw")
-	_, err = image.Build(context.Background(), image.Options{
-		Definition: definition, Output: built, Keys: set,
-		Source: image.Source{Client: &layers.Client{Lock: &layers.Lock{}}, Cache: cache},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return copyOf(t, built, diskSize)
+	return copyOf(t, buildVersion(t, "", changed), diskSize)
 }
 
 // writeLayer writes an OCI image layout with one image of one layer.

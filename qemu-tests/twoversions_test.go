@@ -1,6 +1,7 @@
 package qemutests
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"io"
@@ -59,7 +60,8 @@ func newTwoVersions(t *testing.T, changed files) *twoVersions {
 	return v
 }
 
-// buildVersion builds the image under test as another version.
+// buildVersion builds the image under test with changed files on top of its
+// layers, as another version if one is named.
 func buildVersion(t *testing.T, version string, changed files) (built string) {
 	t.Helper()
 	definition, err := image.LoadDefinition(definitionPath())
@@ -67,7 +69,7 @@ func buildVersion(t *testing.T, version string, changed files) (built string) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	definition.Version = version
+	definition.Version = cmp.Or(version, definition.Version)
 	definition.Cmdline = append(definition.Cmdline, "panic=1") // nobody reads the screen
 	if len(changed) > 0 {
 		writeLayer(t, filepath.Join(dir, "layer"), changed)
