@@ -85,12 +85,24 @@ func ofDirectories(e *manifest.Entry) {
 func extract(t *testing.T, image string, asRoot bool, paths ...string) (dir string, lost []string, leftOut bool) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "out")
+	t.Cleanup(func() { makeRemovable(dir) })
 	x := Extraction{Dir: dir, AsRoot: asRoot, Lost: func(path, what string) { lost = append(lost, path+": "+what) }}
 	leftOut, err := x.Run(open(t, image), paths...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return dir, lost, leftOut
+}
+
+// makeRemovable gives directories back the modes that others than root need to
+// remove what is in them.
+func makeRemovable(dir string) {
+	_ = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err == nil && e.IsDir() {
+			return os.Chmod(path, 0o700)
+		}
+		return nil
+	})
 }
 
 // TestExtractAsRoot compares the files of this machine with the image's.
