@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-
-	"golang.org/x/sys/unix"
 
 	"ketch/builder/hint"
+	"ketch/builder/output"
 )
 
 // Conversion is a raw disk in a file that is to become a file in another format.
@@ -42,15 +40,15 @@ func (c Conversion) Run(ctx context.Context) (err error) {
 		}
 		disk.Progress = func(done int64) { c.Progress(min(done, size), size) }
 	}
-	out, err := create(c.Output)
+	out, err := output.Create(c.Output)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, out.Close()) }()
-	if err := c.Format.Write(ctx, out, disk, c.Options); err != nil {
-		return errors.Join(fmt.Errorf("%s: %w", c.Output, err), os.Remove(out.Name()))
+	defer func() { err = errors.Join(err, out.Discard()) }()
+	if err := c.Format.Write(ctx, out.File, disk, c.Options); err != nil {
+		return fmt.Errorf("%s: %w", c.Output, err)
 	}
-	return os.Rename(out.Name(), c.Output)
+	return out.Commit()
 }
 
 func sameFile(a, b string) bool {
@@ -60,25 +58,4 @@ func sameFile(a, b string) bool {
 	}
 	second, err := os.Stat(b)
 	return err == nil && os.SameFile(first, second)
-}
-
-// create opens path's stand-in, path.partial. What an interrupted conversion
-// left there is overwritten; one that is still going on is not disturbed.
-func create(path string) (*os.File, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
-		return nil, err
-	}
-	f, err := os.OpenFile(path+".partial", os.O_RDWR|os.O_CREATE, 0o666)
-	if err != nil {
-		return nil, err
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		f.Close()
-		return nil, hint.Add(fmt.Errorf("%s is being written by someone else: %w", path, err), "wait for it, or give another name with -o")
-	}
-	if err := f.Truncate(0); err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"ketch/builder/keys"
 	"ketch/builder/layers"
+	"ketch/builder/output"
 	"ketch/builder/tree"
 )
 
@@ -51,7 +52,7 @@ type Result struct {
 // build is a build on its way: each step uses what earlier ones left here.
 type build struct {
 	Options
-	out      *output
+	out      *output.File
 	images   []*layers.Image
 	stack    *Stack
 	tree     *tree.Tree
@@ -129,10 +130,10 @@ func (b *build) prepareKeys() (err error) {
 }
 
 func (b *build) build(ctx context.Context) (err error) {
-	if b.out, err = createOutput(b.Output); err != nil {
+	if b.out, err = output.Create(b.Output); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, b.out.discard(), b.closeStack()) }()
+	defer func() { err = errors.Join(err, b.out.Discard(), b.closeStack()) }()
 	if err := b.out.Truncate(diskSize()); err != nil {
 		return err
 	}
@@ -141,7 +142,7 @@ func (b *build) build(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	return b.out.commit()
+	return b.out.Commit()
 }
 
 func (b *build) run(ctx context.Context, name string, do func(*build, context.Context) error) error {

@@ -10,6 +10,7 @@ import (
 
 	"ketch/builder/hint"
 	"ketch/builder/keys"
+	"ketch/builder/output"
 	"ketch/builder/sparse"
 	"ketch/disk/fat"
 	"ketch/efi/authenticode"
@@ -196,11 +197,11 @@ func secrecy(development bool) string {
 
 // write writes the image with the programs as they are now.
 func (u *unsigned) write(name string) (err error) {
-	out, err := createOutput(name)
+	out, err := output.Create(name)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, out.discard()) }()
+	defer func() { err = errors.Join(err, out.Discard()) }()
 	if err := out.Truncate(u.disk.Size); err != nil {
 		return err
 	}
@@ -216,7 +217,7 @@ func (u *unsigned) write(name string) (err error) {
 	if err := out.Sync(); err != nil {
 		return err
 	}
-	return out.commit()
+	return out.Commit()
 }
 
 // copyAround copies the data of a disk, without its holes and one span.
