@@ -16,9 +16,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ketch/layout/oracle"
 	"ketch/linux/cgroup"
 	"ketch/linux/kmsg"
-	"ketch/linux/mount"
 )
 
 // asPID1 runs the calling test again as PID 1 of new PID and mount namespaces.
@@ -170,7 +170,7 @@ func TestRunIsBounded(t *testing.T) {
 
 // TestRunClears: what a tool starts in its control group ends with the tool.
 func TestRunClears(t *testing.T) {
-	groups := cgroup.Group(filepath.Join(hierarchy(t), "ketch-reaper-test"))
+	groups := cgroup.Group(filepath.Join(oracle.Cgroup2(t), "ketch-reaper-test"))
 	if err := os.Mkdir(string(groups), 0o755); err != nil {
 		t.Skipf("no cgroup2 to write to: %v", err)
 	}
@@ -194,22 +194,6 @@ func TestRunClears(t *testing.T) {
 
 // theReaper is the one that this process may have.
 var theReaper = sync.OnceValue(func() *Reaper { return New(&kmsg.Log{}) })
-
-// hierarchy is where cgroup2 is mounted.
-func hierarchy(t *testing.T) string {
-	t.Helper()
-	mounts, err := mount.List()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, m := range mounts {
-		if m.Type == "cgroup2" {
-			return m.Target
-		}
-	}
-	t.Skip("no cgroup2 is mounted here")
-	return ""
-}
 
 // TestScore: a child has its score from its first moment, and so has what it starts;
 // the reaper's own process keeps its.

@@ -13,10 +13,10 @@ import (
 
 	"ketch/init/machine"
 	"ketch/init/reaper"
+	"ketch/layout/oracle"
 	"ketch/layout/status"
 	"ketch/linux/cgroup"
 	"ketch/linux/kmsg"
-	"ketch/linux/mount"
 )
 
 // supervise starts a table with shell scripts as services. The test binary has
@@ -209,7 +209,7 @@ func TestDegraded(t *testing.T) {
 // TestControlGroup: a service has its limits; what it leaves behind ends with it,
 // unless it Leaves it for its next process, which takes it over until the stop.
 func TestControlGroup(t *testing.T) {
-	groups := filepath.Join(hierarchy(t), "ketch-service-test")
+	groups := filepath.Join(oracle.Cgroup2(t), "ketch-service-test")
 	if err := os.Mkdir(groups, 0o755); err != nil {
 		t.Skipf("no cgroup2 to write to: %v", err)
 	}
@@ -237,22 +237,6 @@ func TestControlGroup(t *testing.T) {
 			t.Errorf("%s has %d processes after a restart; want %d", group.Name(), got, want)
 		}
 	}
-}
-
-// hierarchy is where cgroup2 is mounted.
-func hierarchy(t *testing.T) string {
-	t.Helper()
-	mounts, err := mount.List()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, m := range mounts {
-		if m.Type == "cgroup2" {
-			return m.Target
-		}
-	}
-	t.Skip("no cgroup2 is mounted here")
-	return ""
 }
 
 // TestLimits are written where a group has them, and a missing one is an error.

@@ -1,9 +1,11 @@
-// Package oracle finds the reference tools that tests hold our formats against.
+// Package oracle finds what tests need of their machine: the reference tools that
+// our formats are held against, and what of the kernel they may use.
 package oracle
 
 import (
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 )
 
@@ -35,4 +37,21 @@ func File(t testing.TB, path string) {
 		t.Fatalf("%s is not there: run scripts/setup", path)
 	}
 	t.Skipf("%s is not there: run scripts/setup", path)
+}
+
+// Cgroup2 is where cgroup2 is mounted on the machine of the test, which is skipped
+// where it is not.
+func Cgroup2(t testing.TB) string {
+	t.Helper()
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(mounts)) {
+		if f := strings.Fields(line); len(f) > 2 && f[2] == "cgroup2" { // device, target, type (fstab(5))
+			return f[1]
+		}
+	}
+	t.Skip("no cgroup2 is mounted here")
+	return ""
 }

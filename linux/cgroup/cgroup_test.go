@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ketch/linux/mount"
+	"ketch/layout/oracle"
 )
 
 // tree makes directories that look like a hierarchy with two controllers.
@@ -49,7 +49,7 @@ func TestMake(t *testing.T) {
 
 // TestKill uses the machine's own hierarchy where there is one to write to.
 func TestKill(t *testing.T) {
-	group := Group(filepath.Join(hierarchy(t), "ketch-cgroup-test"))
+	group := Group(filepath.Join(oracle.Cgroup2(t), "ketch-cgroup-test"))
 	if err := os.Mkdir(string(group), 0o755); err != nil {
 		t.Skipf("no cgroup2 to write to: %v", err)
 	}
@@ -82,20 +82,4 @@ func TestKill(t *testing.T) {
 	if err := group.Clear(0); err != nil {
 		t.Errorf("Clear of an empty group = %v", err)
 	}
-}
-
-// hierarchy finds where cgroup2 is mounted on the machine of the test.
-func hierarchy(t *testing.T) string {
-	t.Helper()
-	mounts, err := mount.List()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, m := range mounts {
-		if m.Type == "cgroup2" {
-			return m.Target
-		}
-	}
-	t.Skip("no cgroup2 is mounted here")
-	return ""
 }
