@@ -1,6 +1,7 @@
 package sbom
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -34,6 +35,9 @@ func (l licences) debian(p inventory.Debian) (declared, error) {
 	case n == nil && p.Licence != "":
 		return declared{expression: stated(p.Licence)}, nil
 	case n == nil && p.Copyright != "":
+		if found, ok := licence.ByHand(p.Copyright); ok {
+			return l.declare(found, ""), nil
+		}
 		return declared{noAssertion, "its copyright file has SHA-256 " + p.Copyright}, nil
 	case n == nil || n.Type() != tree.TypeRegular:
 		return declared{noAssertion, "the image has no copyright file of it"}, nil
@@ -57,6 +61,9 @@ func (l licences) read(text string) declared {
 }
 
 func (l licences) parse(text, digest string) declared {
+	if found, ok := licence.ByHand(digest); ok {
+		return l.declare(found, text)
+	}
 	found, err := licence.Debian(text)
 	switch {
 	case errors.Is(err, licence.ErrNotMachineReadable):
@@ -64,11 +71,15 @@ func (l licences) parse(text, digest string) declared {
 	case err != nil:
 		return declared{noAssertion, fmt.Sprintf("its copyright file, SHA-256 %s, cannot be read: %v", digest, err)}
 	}
+	return l.declare(found, "")
+}
+
+// declare notes the licences without an identifier; whole is the text of those
+// that have none of their own.
+func (l licences) declare(found licence.Declared, whole string) declared {
 	for _, ref := range found.Refs {
-		if ref.Text == "" {
-			ref.Text = noAssertion
-		}
-		l.refs[ref.ID] = Extracted{ref.ID, ref.Text, ref.Name}
+		text := cmp.Or(ref.Text, whole, l.refs[ref.ID].Text, noAssertion)
+		l.refs[ref.ID] = Extracted{ref.ID, text, ref.Name}
 	}
 	return declared{found.Expression, "of the whole source package"}
 }

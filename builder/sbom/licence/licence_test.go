@@ -193,6 +193,23 @@ func TestModule(t *testing.T) {
 	}
 }
 
+// TestByHand: what people have noted is a valid expression, of a whole SHA-256.
+func TestByHand(t *testing.T) {
+	for digest, d := range byHand {
+		if len(digest) != 64 || !Valid(d.Expression) {
+			t.Errorf("%s: %q", digest, d.Expression)
+		}
+		for _, ref := range d.Refs {
+			if !strings.Contains(d.Expression, ref.ID) {
+				t.Errorf("%s: %q does not use %s", digest, d.Expression, ref.ID)
+			}
+		}
+	}
+	if _, ok := ByHand(sum("x")); ok {
+		t.Error("ByHand of a text that nobody has read is not empty")
+	}
+}
+
 func sum(text string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(text))) }
 
 func TestValid(t *testing.T) {

@@ -36,7 +36,11 @@ func Module(root fs.FS) (Files, error) {
 		if err != nil {
 			return f, fmt.Errorf("read licence: %w", err)
 		}
-		found, f.SHA256[entry.Name()] = append(found, Text(text)), digest
+		expression := Text(text)
+		if read, ok := ByHand(digest); ok {
+			expression = read.Expression
+		}
+		found, f.SHA256[entry.Name()] = append(found, expression), digest
 	}
 	if len(found) == 0 || slices.Contains(found, "") {
 		return f, nil
