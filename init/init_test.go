@@ -17,7 +17,6 @@ import (
 	"ketch/init/machine"
 	"ketch/init/reaper"
 	"ketch/init/service"
-	"ketch/layout/status"
 	"ketch/linux/kmsg"
 	"ketch/linux/power"
 )
@@ -111,19 +110,6 @@ func TestEverySignalIsDefined(t *testing.T) {
 		order, ok := meaning(s)
 		if want := defined[s]; ok != (want != "") || ok && (order.Action.String() != want || order.By == "") {
 			t.Errorf("meaning(%d) = %+v, %v; want %q", s, order, ok, want)
-		}
-	}
-}
-
-func TestParseMemory(t *testing.T) {
-	got, err := parseMemory(strings.NewReader("MemTotal:         491692 kB\nMemFree:   1 kB\nMemAvailable:     450000 kB\n"))
-	want := &status.Memory{TotalKiB: 491692, AvailableKiB: 450000, UsedKiB: 41692}
-	if diff := cmp.Diff(want, got); diff != "" || err != nil {
-		t.Errorf("parseMemory: %v (-want +got):\n%s", err, diff)
-	}
-	for _, bad := range []string{"", "MemTotal: 1 kB\n", "MemTotal: x kB\nMemAvailable: 1 kB\n"} {
-		if got, err := parseMemory(strings.NewReader(bad)); err == nil {
-			t.Errorf("parseMemory(%q) = %+v; want an error", bad, got)
 		}
 	}
 }

@@ -1,13 +1,9 @@
 package main
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"strconv"
-	"strings"
 	"time"
 
 	"ketch/init/control"
@@ -21,6 +17,7 @@ import (
 	"ketch/init/timeline"
 	"ketch/layout"
 	"ketch/layout/status"
+	"ketch/linux/meminfo"
 	"ketch/linux/power"
 )
 
@@ -152,7 +149,7 @@ func (s *running) noteGate() error {
 func (s *running) runtimeReady() {
 	now := timeline.Now()
 	s.m.Say("%s%.1f s", layout.SayRuntimeReady, now.Seconds())
-	memory, err := readMemory("/proc/meminfo")
+	memory, err := meminfo.Read(meminfo.Path)
 	if err != nil {
 		s.warn(err)
 	}
@@ -173,39 +170,4 @@ func (s *running) status(lines int) *status.Status {
 		report.GoingDown = *why
 	}
 	return report
-}
-
-// readMemory reads what of memory is in use.
-func readMemory(path string) (*status.Memory, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("read memory in use: %w", err)
-	}
-	defer f.Close()
-	return parseMemory(f)
-}
-
-// parseMemory reads lines as "MemTotal:  491692 kB" (proc_meminfo(5)).
-func parseMemory(r io.Reader) (*status.Memory, error) {
-	var m status.Memory
-	wanted := map[string]*int64{"MemTotal": &m.TotalKiB, "MemAvailable": &m.AvailableKiB}
-	lines := bufio.NewScanner(r)
-	for lines.Scan() {
-		name, value, _ := strings.Cut(lines.Text(), ":")
-		to := wanted[name]
-		if to == nil {
-			continue
-		}
-		n, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(value, " kB")), 10, 64)
-		if err != nil {
-			return nil, fmt.Errorf("read memory in use: %w", err)
-		}
-		*to = n
-		delete(wanted, name)
-	}
-	if len(wanted) > 0 {
-		return nil, errors.Join(errors.New("read memory in use: the kernel tells too little"), lines.Err())
-	}
-	m.UsedKiB = m.TotalKiB - m.AvailableKiB
-	return &m, nil
 }

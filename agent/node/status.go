@@ -1,19 +1,16 @@
 package node
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"os"
-	"strings"
 	"time"
 
 	"ketch/agent/api"
 	"ketch/layout"
 	"ketch/layout/status"
+	"ketch/linux/meminfo"
 )
 
 // status gathers what is known of the machine. What cannot be had is a problem
@@ -30,7 +27,11 @@ func (n *Node) status(ctx context.Context) *api.Status {
 	defer cancel()
 	var errs [4]error
 	s.System, errs[0] = askInit(limited, layout.InitSocket)
-	s.Memory, errs[1] = memory("/proc/meminfo")
+	if m, err := meminfo.Read(meminfo.Path); err != nil {
+		errs[1] = err
+	} else {
+		s.Memory = *m
+	}
 	if links, err := n.network.Links(); err != nil {
 		errs[2] = err
 	} else {
@@ -107,39 +108,4 @@ func askInit(ctx context.Context, socket string) (*status.Status, error) {
 		return nil, errors.New("PID 1 sent no status")
 	}
 	return reply.Status, nil
-}
-
-// memory reads /proc/meminfo (proc_meminfo(5)).
-func memory(path string) (status.Memory, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return status.Memory{}, err
-	}
-	defer file.Close()
-	m, err := parseMemory(file)
-	if err != nil {
-		return m, fmt.Errorf("read %s: %w", path, err)
-	}
-	return m, nil
-}
-
-func parseMemory(r io.Reader) (status.Memory, error) {
-	var m status.Memory
-	found := 0
-	for lines := bufio.NewScanner(r); lines.Scan(); {
-		name, rest, _ := strings.Cut(lines.Text(), ":")
-		to := map[string]*int64{"MemTotal": &m.TotalKiB, "MemAvailable": &m.AvailableKiB}[name]
-		if to == nil {
-			continue
-		}
-		if _, err := fmt.Sscanf(rest, "%d kB", to); err != nil {
-			return m, fmt.Errorf("%s: %w", name, err)
-		}
-		found++
-	}
-	if found != 2 {
-		return m, errors.New("MemTotal or MemAvailable is missing")
-	}
-	m.UsedKiB = m.TotalKiB - m.AvailableKiB
-	return m, nil
 }

@@ -64,21 +64,6 @@ func TestAskInit(t *testing.T) {
 	}
 }
 
-func TestParseMemory(t *testing.T) {
-	got, err := parseMemory(strings.NewReader("MemTotal:         500000 kB\nMemFree:  100 kB\nMemAvailable:     420000 kB\nHugePages_Total:       0\n"))
-	if want := (status.Memory{TotalKiB: 500000, AvailableKiB: 420000, UsedKiB: 80000}); got != want || err != nil {
-		t.Errorf("parseMemory = %+v, %v; want %+v", got, err, want)
-	}
-	for _, text := range []string{"", "MemTotal: 5 kB\n", "MemTotal: x kB\nMemAvailable: 5 kB\n"} {
-		if _, err := parseMemory(strings.NewReader(text)); err == nil {
-			t.Errorf("parseMemory(%q) = nil; want an error", text)
-		}
-	}
-	if _, err := memory("/proc/meminfo"); err != nil {
-		t.Error(err)
-	}
-}
-
 func TestJudge(t *testing.T) {
 	exit := uint32(2)
 	got := judge(&api.Status{
