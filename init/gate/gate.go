@@ -15,15 +15,15 @@ import (
 	"time"
 
 	"ketch/init/crash"
+	"ketch/init/pace"
 	"ketch/init/timeline"
 	"ketch/layout/status"
 	"ketch/linux/kmsg"
 )
 
 const (
-	// poll is the pause between two looks while a check of PID 1's own does not hold.
-	poll = 20 * time.Millisecond
-	// pollSources is the pause when only a source's does not: those cost something.
+	// pollSources is the pause between two looks while only a source's check does
+	// not hold: those cost something.
 	pollSources = 500 * time.Millisecond
 )
 
@@ -71,8 +71,8 @@ func (g *Gate) Wait(limit time.Duration, stop <-chan struct{}) error {
 
 // watch looks until everything holds.
 func (g *Gate) watch(passed chan<- struct{}, ended <-chan struct{}) {
-	for {
-		good, pause := g.look()
+	for began := time.Now(); ; {
+		good, pause := g.look(time.Since(began))
 		if good {
 			close(passed)
 			return
@@ -85,13 +85,13 @@ func (g *Gate) watch(passed chan<- struct{}, ended <-chan struct{}) {
 	}
 }
 
-// look asks every check once. When one does not hold it tells how long to wait
-// before the next look.
-func (g *Gate) look() (good bool, pause time.Duration) {
+// look asks every check once, after a wait. When one does not hold it tells how
+// long to wait before the next look.
+func (g *Gate) look(waited time.Duration) (good bool, pause time.Duration) {
 	found := g.own()
 	if len(failing(found)) > 0 {
 		g.note(found, g.Report()) // what the sources said last still stands
-		return false, poll
+		return false, pace.Pause(waited)
 	}
 	for _, source := range g.Sources {
 		found = append(found, source()...)

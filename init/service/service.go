@@ -63,18 +63,6 @@ const (
 	degradedAfter = 5
 )
 
-// probeEvery is the pause between two probes of a process that started a while
-// ago: short where a boot waits for it.
-func probeEvery(age time.Duration) time.Duration {
-	switch {
-	case age < 5*time.Second:
-		return 4 * time.Millisecond
-	case age < 30*time.Second:
-		return 50 * time.Millisecond
-	}
-	return 500 * time.Millisecond
-}
-
 // backoff is the pause after a number of failures in a row: 0.25 s, doubling up
 // to a minute, and between half and all of that by chance (0 ≤ chance < 1), so
 // that services that fail together do not return together.

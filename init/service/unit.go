@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"ketch/init/pace"
 	"ketch/init/reaper"
 	"ketch/init/timeline"
 	"ketch/layout/status"
@@ -157,7 +158,7 @@ func (u *unit) becomeReady(child *reaper.Child) error {
 			return nil
 		case <-u.stop:
 			return nil
-		case <-time.After(probeEvery(age)):
+		case <-time.After(pace.Pause(age)):
 		}
 	}
 	u.because("")

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"ketch/disk/gpt"
+	"ketch/init/pace"
 	"ketch/layout"
 	"ketch/linux/blockdev"
 )
@@ -43,15 +44,13 @@ type Slot struct {
 	Booted            bool   // the boot loader came from this disk
 }
 
-// poll is the pause between two looks at the devices.
-const poll = 5 * time.Millisecond
-
 // Wait looks for the slot until it is there or limit is over. esp is the unique
 // GUID of the partition that the boot loader came from, zero when unknown: its
 // disk is preferred, and waited for, because a copy of it carries the same
 // GUIDs. Only when the limit is over another disk will do.
 func Wait(root RootHash, esp gpt.GUID, limit time.Duration) (Slot, error) {
-	deadline := time.Now().Add(limit)
+	began := time.Now()
+	deadline := began.Add(limit)
 	var seen []blockdev.Disk
 	var found []Slot
 	var faults []error
@@ -71,14 +70,14 @@ func Wait(root RootHash, esp gpt.GUID, limit time.Duration) (Slot, error) {
 		if time.Now().After(deadline) {
 			return Slot{}, missing(disks, root, faults, limit)
 		}
-		time.Sleep(poll)
+		time.Sleep(pace.Pause(time.Since(began)))
 	}
 }
 
 // Disk looks for the disk that has a partition of a unique GUID until it is
 // there or limit is over.
 func Disk(partition gpt.GUID, limit time.Duration) (name string, err error) {
-	for deadline := time.Now().Add(limit); ; time.Sleep(poll) {
+	for began := time.Now(); ; time.Sleep(pace.Pause(time.Since(began))) {
 		disks, err := blockdev.Disks()
 		if err != nil {
 			return "", err
@@ -88,7 +87,7 @@ func Disk(partition gpt.GUID, limit time.Duration) (name string, err error) {
 				return disk.Name, nil
 			}
 		}
-		if time.Now().After(deadline) {
+		if time.Since(began) > limit {
 			return "", fmt.Errorf("no disk has partition %s within %v", partition, limit)
 		}
 	}
