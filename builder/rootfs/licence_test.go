@@ -21,8 +21,8 @@ var required = map[string]string{
 	"github.com/containerd/containerd/v2":   "Apache-2.0",
 	"go.yaml.in/yaml/v4":                    "Apache-2.0",
 	"github.com/rogpeppe/go-internal":       "BSD-3-Clause",
-	"github.com/ulikunitz/xz":               "", // BSD, with words of its own
-	"github.com/cyphar/filepath-securejoin": "", // two licences, explained in a third file
+	"github.com/ulikunitz/xz":               "BSD-3-Clause",             // with words of its own: read by hand
+	"github.com/cyphar/filepath-securejoin": "BSD-3-Clause AND MPL-2.0", // explained in a third file
 }
 
 func TestLicences(t *testing.T) {
