@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -53,11 +54,18 @@ func (vm *VM) Run(ctx context.Context, command debugport.Command, stdout, stderr
 	return result, nil
 }
 
+// shellSigns are what a shell is for: a line without any is a program and its arguments.
+const shellSigns = "|&;<>()$`\\\"'*?[]#~=%{}!\n"
+
 // Shell runs a command line in the machine's shell and returns what it printed.
 // A status other than 0 is an error that carries the output.
 func (vm *VM) Shell(ctx context.Context, line string) (string, error) {
 	var out, errs bytes.Buffer
-	result, err := vm.Run(ctx, debugport.Command{Shell: line}, &out, &errs)
+	command := debugport.Command{Shell: line}
+	if !strings.ContainsAny(line, shellSigns) { // a program starts in half the time without a shell
+		command = debugport.Command{Args: strings.Fields(line)}
+	}
+	result, err := vm.Run(ctx, command, &out, &errs)
 	switch {
 	case err != nil:
 		return out.String(), err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"time"
 )
 
 // Command executes one command of the QEMU Machine Protocol: "system_powerdown"
@@ -16,6 +17,62 @@ func (vm *VM) Command(ctx context.Context, name string) error {
 
 // CommandWith executes a command that takes arguments.
 func (vm *VM) CommandWith(ctx context.Context, name string, arguments map[string]any) error {
+	return vm.ask(ctx, nil, command{name, arguments})
+}
+
+// Save writes the state of the machine, but for its disk, to a file, and ends it:
+// another one starts from there with Options.State. It must be told of the same
+// processors, memory and devices.
+func (vm *VM) Save(ctx context.Context, file string) error {
+	if err := vm.save(ctx, file); err != nil {
+		return fmt.Errorf("save the machine's state to %s: %w", file, err)
+	}
+	vm.Stop()
+	return nil
+}
+
+func (vm *VM) save(ctx context.Context, file string) error {
+	err := vm.ask(ctx, nil,
+		// What the machine changes meanwhile is worth no second round.
+		command{"migrate-set-parameters", map[string]any{"max-bandwidth": int64(1) << 40, "downtime-limit": 60_000}},
+		command{"migrate", map[string]any{"uri": "exec:cat > " + shellQuote(file)}})
+	for err == nil {
+		var progress struct {
+			Status string `json:"status"`
+			Error  string `json:"error-desc"`
+		}
+		if err = vm.ask(ctx, &progress, command{Execute: "query-migrate"}); err != nil {
+			break
+		}
+		switch progress.Status {
+		case "completed":
+			return nil
+		case "failed", "cancelled":
+			return fmt.Errorf("migrate: %s: %s", progress.Status, progress.Error)
+		}
+		err = sleep(ctx, 20*time.Millisecond)
+	}
+	return err
+}
+
+// Resumed waits until a machine that was started with Options.State goes on.
+func (vm *VM) Resumed(ctx context.Context) error {
+	for {
+		var machine struct{ Running bool }
+		switch err := vm.ask(ctx, &machine, command{Execute: "query-status"}); {
+		case err == nil && machine.Running:
+			return nil
+		case vm.ended():
+			return fmt.Errorf("load the machine's state: %w", ErrEnded)
+		}
+		if err := sleep(ctx, 20*time.Millisecond); err != nil {
+			return fmt.Errorf("load the machine's state: %w", err)
+		}
+	}
+}
+
+// ask executes commands one after the other and decodes the last one's result.
+func (vm *VM) ask(ctx context.Context, result any, commands ...command) error {
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, "unix", vm.socket("qmp"))
 	if err != nil {
@@ -30,12 +87,16 @@ func (vm *VM) CommandWith(ctx context.Context, name string, arguments map[string
 	if err := in.Decode(&greeting); err != nil {
 		return fmt.Errorf("qmp: greeting: %w", err)
 	}
-	for _, command := range []command{{Execute: "qmp_capabilities"}, {name, arguments}} {
-		if err := execute(in, out, command); err != nil {
+	var reply json.RawMessage
+	for _, command := range append([]command{{Execute: "qmp_capabilities"}}, commands...) {
+		if reply, err = execute(in, out, command); err != nil {
 			return fmt.Errorf("qmp: %s: %w", command.Execute, err)
 		}
 	}
-	return nil
+	if result == nil {
+		return nil
+	}
+	return json.Unmarshal(reply, result)
 }
 
 // command is what QMP calls one (QEMU, docs/interop/qmp-spec.txt, 2.3).
@@ -44,26 +105,26 @@ type command struct {
 	Arguments map[string]any `json:"arguments,omitempty"`
 }
 
-func execute(in *json.Decoder, out *json.Encoder, order command) error {
+func execute(in *json.Decoder, out *json.Encoder, order command) (json.RawMessage, error) {
 	if err := out.Encode(order); err != nil {
-		return err
+		return nil, err
 	}
 	for {
 		var reply struct {
-			Return any `json:"return"`
+			Return json.RawMessage `json:"return"`
 			Error  *struct {
 				Desc string `json:"desc"`
 			} `json:"error"`
 			Event string `json:"event"`
 		}
 		if err := in.Decode(&reply); err != nil {
-			return err
+			return nil, err
 		}
 		switch {
 		case reply.Error != nil:
-			return errors.New(reply.Error.Desc)
+			return nil, errors.New(reply.Error.Desc)
 		case reply.Event == "":
-			return nil
+			return reply.Return, nil
 		}
 	}
 }

@@ -124,6 +124,15 @@ func (vm *VM) live(started chan<- error) {
 // Done is closed when the machine has ended.
 func (vm *VM) Done() <-chan struct{} { return vm.done }
 
+func (vm *VM) ended() bool {
+	select {
+	case <-vm.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // Wait waits for the machine to end: by its own power-off, by a reboot where
 // Options.ExitOnReboot, or by Stop.
 func (vm *VM) Wait(ctx context.Context) error {
@@ -141,6 +150,12 @@ func (vm *VM) Stop() {
 	_ = vm.cmd.Process.Kill()
 	<-vm.done
 	vm.cleanUp()
+}
+
+// ProcessorTime is how much processor time a machine that has ended took.
+func (vm *VM) ProcessorTime() time.Duration {
+	<-vm.done
+	return vm.cmd.ProcessState.UserTime() + vm.cmd.ProcessState.SystemTime()
 }
 
 func (vm *VM) cleanUp() { os.RemoveAll(vm.runtime) }
