@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"ketch/builder/qemu"
-	"ketch/efi/uki"
 	"ketch/layout"
 	"ketch/layout/oracle"
 )
@@ -19,12 +18,12 @@ import (
 const (
 	// shutdowns is how many TestShutdowns does; KETCH_SHUTDOWNS overrides.
 	shutdowns = 50
+	// fromOneBoot is how many of them go on from the same boot: each way four times,
+	// and one more, so that another way is the last each time.
+	fromOneBoot = 21
 	// shutdownLimit is for one way down under write load, which takes two seconds
 	// where there are processors to spare.
 	shutdownLimit = time.Minute
-	// fullCheckEvery is how often the whole file system is checked, not only what
-	// its superblock says.
-	fullCheckEvery = 10
 )
 
 // way is a way to bring a machine down.
@@ -59,11 +58,18 @@ func pressCtrlAltDel(m *machine) error {
 }
 
 // TestShutdowns brings machines down again and again while they write to the
-// state partition, each time in another way. Every time the file system is
-// clean, and what was flushed is there at the next boot.
+// state partition. A machine that has booted and writes is saved, and brought
+// down in every way there is, each time a little later; then one boots from what
+// the last has left. Every time the file system is clean, and what was flushed is
+// there.
 func TestShutdowns(t *testing.T) {
 	t.Parallel()
-	disk := buildFaulty(t, files{"usr/bin/load": compile(t, "load")})
+	program := compile(t, "load")
+	check := filepath.Join(t.TempDir(), "load")
+	if err := os.WriteFile(check, program, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	disk := buildFaulty(t, files{"usr/bin/load": program})
 	count := shutdowns
 	if text := os.Getenv("KETCH_SHUTDOWNS"); text != "" {
 		var err error
@@ -71,82 +77,106 @@ func TestShutdowns(t *testing.T) {
 			t.Fatalf("KETCH_SHUTDOWNS: %v", err)
 		}
 	}
-	kernel := withoutFirmware(t, disk)
-	const machines = 2
-	for n := range machines {
-		t.Run(fmt.Sprintf("machine %d", n+1), func(t *testing.T) {
+	kernel := direct(t, disk)
+	for first := 1; first <= count; first += fromOneBoot {
+		cpus := 1 + first/fromOneBoot/2 // the third machine has two
+		last := min(first+fromOneBoot-1, count)
+		t.Run(fmt.Sprintf("%d to %d", first, last), func(t *testing.T) {
 			t.Parallel()
 			o := kernel
-			o.Image, o.CPUs = copyOf(t, disk, 0), n+1
-			written := int64(0)
-			for i := n; i < count; i += machines {
-				// Both machines come to every way, and start with different ones.
-				way := ways()[i*3%len(ways())]
-				t.Run(fmt.Sprintf("%d, %s", i+1, way.name), func(t *testing.T) {
-					written = shutDown(t, o, way, written)
-					cleanState(t, o.Image, i%fullCheckEvery == 0 || i+machines >= count)
+			o.Image, o.CPUs = copyOf(t, disk, 0), cpus
+			l := loaded{t: t, check: check}
+			s := l.boots(o)
+			for i := first; i <= last; i++ {
+				way := ways()[i%len(ways())]
+				t.Run(fmt.Sprintf("%d, %s", i, way.name), func(t *testing.T) {
+					l.t = t
+					left := l.shutDown(s, way, time.Duration(i)*40*time.Millisecond)
+					if err := os.Rename(left, o.Image+".left"); err != nil {
+						t.Fatal(err)
+					}
 				})
 			}
-			t.Logf("%d files written and flushed", written)
+			// The next boot finds what the last one has left, of another way each time.
+			l.t, o.Image = t, o.Image+".left"
+			l.finds(boot(t, o))
 		})
 	}
 }
 
-// withoutFirmware starts an image's kernel at once: what is under test comes
-// after, and firmware and boot loader are a third of a boot.
-func withoutFirmware(t *testing.T, disk string) qemu.Options {
-	t.Helper()
-	e := onlyEntry(t, disk)
-	sections, err := uki.Parse(e.Data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	o := qemu.Options{Kernel: filepath.Join(dir, "vmlinuz"), Initrd: filepath.Join(dir, "initrd"), Cmdline: e.Cmdline}
-	for path, data := range map[string][]byte{o.Kernel: sections.Linux, o.Initrd: sections.Initrd} {
-		if err := os.WriteFile(path, data, 0o666); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return o
+// loaded is a machine that writes to its state partition.
+type loaded struct {
+	t       *testing.T
+	check   string // the program "load", for the host
+	written int64  // the number of the last write known to be flushed
 }
 
-// shutDown boots a machine, checks what the last one has left, and brings it down
-// under write load. It returns the number of the last write before.
-func shutDown(t *testing.T, o qemu.Options, way way, before int64) (written int64) {
-	t.Helper()
-	const dir = "/var/lib/ketch/load"
-	m := boot(t, o)
-	written = number(t, m.shell("mkdir -p "+dir+"; load check "+dir), nil)
-	if before > 0 && written <= before {
-		t.Errorf("the last write is number %d, was %d at the last boot", written, before)
-	}
+// loadDir is where a machine writes, and where that is in the file system.
+const loadDir, loadPath = "/var/lib/ketch/load", "/lib/ketch/load"
+
+// boots boots a machine, and saves it when it has begun to write.
+func (l *loaded) boots(o qemu.Options) saved {
+	l.t.Helper()
+	m := boot(l.t, o)
+	m.shell("mkdir " + loadDir)
+	m.shell("load " + loadDir)
+	time.Sleep(time.Second)
+	return m.save(o, l.t.TempDir())
+}
+
+// finds checks what a machine that has booted finds of the one before.
+func (l *loaded) finds(m *machine) {
+	l.t.Helper()
+	l.checked(m.shell("load check " + loadDir))
 	for _, sign := range []string{"state partition checked", "recovery complete", "orphan"} {
 		if strings.Contains(m.Console.String(), sign) {
-			t.Errorf("the file system was not clean at this boot: %q", sign)
+			l.t.Errorf("the file system was not clean at this boot: %q", sign)
 		}
 	}
-	m.shell("load " + dir)
-	time.Sleep(time.Second)
+}
+
+// checked notes the number of the last write that "load check" has found.
+func (l *loaded) checked(output string) {
+	l.t.Helper()
+	written := number(l.t, output, nil)
+	if written < l.written {
+		l.t.Errorf("the last write is number %d, was %d before", written, l.written)
+	}
+	l.written = written
+}
+
+// shutDown lets a saved machine write on for a while, brings it down, and checks
+// the disk it leaves.
+func (l *loaded) shutDown(s saved, way way, after time.Duration) (disk string) {
+	l.t.Helper()
+	m, disk := s.resume(l.t)
+	time.Sleep(after)
 	if err := way.do(m); err != nil {
-		t.Fatal(err)
+		l.t.Fatal(err)
 	}
 	m.ends(shutdownLimit)
 	m.waitLine(layout.ConsolePrefix + layout.SayDown + way.say)
-	return written
+	cleanState(l.t, disk)
+	left := l.t.TempDir()
+	runTool(l.t, "debugfs", "-R", "rdump "+loadPath+" "+left, stateOn(l.t, disk))
+	out, err := exec.Command(l.check, "check", filepath.Join(left, filepath.Base(loadPath))).CombinedOutput()
+	if err != nil {
+		l.t.Fatalf("load check: %v\n%s", err, out)
+	}
+	l.written = 0 // each goes on from the same state
+	l.checked(strings.TrimSpace(string(out)))
+	l.t.Logf("%d files written and flushed", l.written)
+	return disk
 }
 
-// cleanState checks that the state partition of a disk was unmounted, and, in
-// full, that nothing in it is amiss.
-func cleanState(t *testing.T, disk string, full bool) {
+// cleanState checks that the state partition of a disk was unmounted, and that
+// nothing in it is amiss.
+func cleanState(t *testing.T, disk string) {
 	t.Helper()
 	fs := stateOn(t, disk)
 	out, err := exec.Command(oracle.Tool(t, "dumpe2fs"), "-h", fs).CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "Filesystem state:         clean\n") || strings.Contains(string(out), "needs_recovery") {
 		t.Errorf("dumpe2fs: the state partition is not clean: %v\n%s", err, out)
-	}
-	if !full {
-		return
 	}
 	if out, err := exec.Command(oracle.Tool(t, "e2fsck"), "-f", "-n", fs).CombinedOutput(); err != nil {
 		t.Errorf("e2fsck -f -n: %v\n%s", err, out)

@@ -13,7 +13,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"ketch/builder/qemu"
 	"ketch/disk/erofs"
 	"ketch/disk/erofs/manifest"
 	"ketch/disk/erofs/sample"
@@ -27,9 +26,9 @@ import (
 func TestErofsReaders(t *testing.T) {
 	t.Parallel()
 	drive := sampleDrive(t)
-	m := start(t, qemu.Options{Image: newDisk(t), Extra: []string{
-		"-drive", "if=none,id=sample,format=raw,readonly=on,file=" + drive, "-device", "virtio-blk-pci,drive=sample",
-	}})
+	o := direct(t, newDisk(t))
+	o.Extra = []string{"-drive", "if=none,id=sample,format=raw,readonly=on,file=" + drive, "-device", "virtio-blk-pci,drive=sample"}
+	m := start(t, o)
 	m.shell("mkdir /tmp/sample && mount -r -t erofs /dev/vdb /tmp/sample")
 	for _, test := range []struct{ name, file, mounted string }{
 		{"usr", partition(t, imagePath(t), layout.NumUsrA), "/usr"},

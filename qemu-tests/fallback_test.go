@@ -259,6 +259,9 @@ func TestNoOtherVersion(t *testing.T) {
 	t.Parallel()
 	v := newTwoVersions(t, nil)
 	delete(v.esp, path.Join(layout.ESPEntries, entry.Name{ID: v.old.Name.ID}.File()))
+	for range layout.Tries { // it has been for a while
+		v.record.Count(v.new.RootHash, v.new.Version, v.new.Name.ID)
+	}
 	v.damageUsr()
 	v.write()
 	m := v.starts(qemu.Options{})

@@ -42,13 +42,13 @@ func definitionPath() string {
 
 // buildFaulty builds the image under test with one more layer on top of its own,
 // and returns it as a disk that is a machine's size.
-func buildFaulty(t *testing.T, changed files) (disk string) {
+func buildFaulty(t testing.TB, changed files) (disk string) {
 	t.Helper()
 	return copyOf(t, buildVersion(t, "", changed), diskSize)
 }
 
 // writeLayer writes an OCI image layout with one image of one layer.
-func writeLayer(t *testing.T, dir string, changed files) {
+func writeLayer(t testing.TB, dir string, changed files) {
 	t.Helper()
 	l, err := oci.Open(t.Context(), dir)
 	if err != nil {
@@ -68,7 +68,7 @@ func writeLayer(t *testing.T, dir string, changed files) {
 }
 
 // tarOf makes an archive; what is no program does not mind being executable.
-func tarOf(t *testing.T, content files) []byte {
+func tarOf(t testing.TB, content files) []byte {
 	t.Helper()
 	var archive bytes.Buffer
 	w := tar.NewWriter(&archive)
@@ -136,6 +136,7 @@ func faultyBoot(t *testing.T, stage, fault string) files {
 
 import (
 	"os"
+	"sync"
 	"time"
 
 	"ketch/init/crash"
@@ -144,7 +145,10 @@ import (
 )
 
 // A fault is free to use what PID 1 has.
-var _, _, _ = time.Sleep, crash.Go, kmsg.New
+var (
+	_, _, _ = time.Sleep, crash.Go, kmsg.New
+	_       sync.Mutex
+)
 
 func init() {
 	if os.Getpid() == 1 && %s {
@@ -188,7 +192,7 @@ func (s *running) deadlock() {
 
 // compile makes a static program of testdata/NAME.c. Guests have no libraries
 // of ours, and a program of Go would be slow to start under emulation.
-func compile(t *testing.T, name string) []byte {
+func compile(t testing.TB, name string) []byte {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), name)
 	cmd := exec.Command(oracle.Tool(t, "gcc"), "-O2", "-Wall", "-Werror", "-static", "-o", program, filepath.Join("testdata", name+".c"))

@@ -3,6 +3,7 @@ package qemutests
 import (
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ import (
 	"testing"
 
 	"ketch/builder/image"
+	"ketch/builder/sbom"
 	"ketch/disk/gpt"
 	"ketch/layout"
 	"ketch/layout/oracle"
@@ -224,6 +226,34 @@ bin/ketch build images/qemu.yaml -o out/disk.raw`, setting.umask, dir, root, dir
 		if got := sum(t, imagePath(t)); got != sums[0] {
 			t.Errorf("the image under test is another: SHA-256 %s, want %s; is it older than the sources?", got, sums[0])
 		}
+	}
+}
+
+// TestEveryLicenceIsKnown: the bill of materials beside the image names version and
+// licence of all that others have made. What has none of its own is the image
+// itself and the container images that its parts came in.
+func TestEveryLicenceIsKnown(t *testing.T) {
+	t.Parallel()
+	data, err := os.ReadFile(imagePath(t) + ".spdx.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var doc sbom.Document
+	if err := json.Unmarshal(data, &doc); err != nil {
+		t.Fatal(err)
+	}
+	checked := 0
+	for _, p := range doc.Packages {
+		if p.Purpose == "OPERATING-SYSTEM" || p.Purpose == "CONTAINER" {
+			continue
+		}
+		checked++
+		if p.Version == "" || p.LicenceDeclared == "" || p.LicenceDeclared == "NOASSERTION" {
+			t.Errorf("%s %s: licence %q, %s", p.Name, p.Version, p.LicenceDeclared, p.LicenceComments)
+		}
+	}
+	if checked < 100 {
+		t.Errorf("the bill of materials has %d packages; want the Debian packages, the kernel and more than 100 Go modules", checked)
 	}
 }
 

@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ketch/agent/api"
-	"ketch/builder/qemu"
 	"ketch/layout"
 )
 
@@ -20,7 +19,7 @@ import (
 // line; a ketchd that is killed and started again goes on where the last one ended.
 func TestKernelLog(t *testing.T) {
 	t.Parallel()
-	m := boot(t, qemu.Options{Image: newDisk(t)}, "ketchd has ended")
+	m, _ := goOn(t, nil, "ketchd has ended")
 	m.shell("kill -9 $(pidof ketchd); until ketchctl logs > /dev/null; do sleep 1; done")
 	log := m.shell("echo '<3>a line of a test' > /dev/kmsg; sleep 1; ketchctl logs kernel")
 	for _, want := range []string{"notice Linux version 6.1", "notice ketch: version ", "warn   ketch: WARNING", "info   ketch: initramfs: slot", "err    a line of a test"} {
@@ -39,18 +38,20 @@ func TestKernelLog(t *testing.T) {
 // rotated, misses nothing; and all logs together stay within their limit.
 func TestLogsAreFollowedAndBounded(t *testing.T) {
 	t.Parallel()
-	m := boot(t, qemu.Options{Image: newDisk(t)})
+	m, _ := goOn(t, nil)
 	followed := m.shell(`cd /var/log/ketch; echo first > full.log
-timeout -t 25s ketchctl logs -f -n 0 full > /tmp/followed &
-sleep 2; dd if=/dev/zero of=/var/tmp/zeros bs=1048576 count=12
+ketchctl logs -f -n 1 full > /tmp/followed &
+until test -s /tmp/followed; do sleep 0.2; done
+dd if=/dev/zero of=/var/tmp/zeros bs=1048576 count=12
 cat /var/tmp/zeros >> full.log; echo sign one >> full.log
-sleep 8; echo sign two >> full.log
+while test -s full.log; do sleep 0.2; done; echo sign two >> full.log
 mv full.log full.log.1; echo sign three >> full.log
-wait; cat /tmp/followed`)
+for i in 1 2 3 4 5 6 7 8 9 10; do test $(wc -c < /tmp/followed) -ge 12582947 || sleep 1; done
+kill $(pidof ketchctl); cat /tmp/followed`)
 	if n := strings.Count(followed, "\x00"); n != 12<<20 {
 		t.Errorf("followed %d zeros; want 12 MiB", n)
 	}
-	if got, want := strings.ReplaceAll(followed, "\x00", ""), "sign one\nsign two\nsign three"; got != want {
+	if got, want := strings.ReplaceAll(followed, "\x00", ""), "first\nsign one\nsign two\nsign three"; got != want {
 		t.Errorf("followed %.200q; want %q", got, want)
 	}
 	m.shell("cd /var/log/ketch; for n in a b c d e f; do cp /var/tmp/zeros $n.log; cp /var/tmp/zeros $n.log.1; done; sleep 5")
@@ -70,7 +71,9 @@ wait; cat /tmp/followed`)
 // TestNoSerialPort: the command line names a console that this machine lacks.
 func TestNoSerialPort(t *testing.T) {
 	t.Parallel()
-	m := start(t, qemu.Options{Image: newDisk(t), Serial: "none"})
+	o := direct(t, newDisk(t))
+	o.Serial = "none"
+	m := start(t, o)
 	m.waitGood()
 	m.powerOff()
 }
@@ -90,7 +93,9 @@ func TestFullConsole(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "line")
 	line := pipe(t, path)
-	m := start(t, qemu.Options{Image: newDisk(t), Serial: "pipe,path=" + path})
+	o := direct(t, newDisk(t))
+	o.Serial = "pipe,path=" + path
+	m := start(t, o)
 	for lines := bufio.NewReaderSize(line, 16); ; { // reads no more than it must
 		text, err := lines.ReadString('\n')
 		if err != nil {

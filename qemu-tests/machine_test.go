@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"ketch/builder/qemu"
+	"ketch/efi/uki"
 	"ketch/layout"
 	"ketch/layout/oracle"
 )
@@ -61,6 +62,28 @@ func copyOf(t testing.TB, path string, size int64) string {
 	return disk
 }
 
+// direct starts the kernel of a disk's only version at once: for what comes after,
+// firmware and boot loader would be a third of the boot. A panic does not wait.
+func direct(t testing.TB, disk string) qemu.Options {
+	t.Helper()
+	e := onlyEntry(t, disk)
+	sections, err := uki.Parse(e.Data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	o := qemu.Options{
+		Image:  disk,
+		Kernel: filepath.Join(dir, "vmlinuz"), Initrd: filepath.Join(dir, "initrd"), Cmdline: e.Cmdline + " panic=1",
+	}
+	for path, data := range map[string][]byte{o.Kernel: sections.Linux, o.Initrd: sections.Initrd} {
+		if err := os.WriteFile(path, data, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return o
+}
+
 // machine is a running machine and the test it belongs to.
 type machine struct {
 	*qemu.VM
@@ -73,10 +96,17 @@ type machine struct {
 // bad sign but those allowed.
 func start(t testing.TB, o qemu.Options, allowed ...string) *machine {
 	t.Helper()
-	oracle.Tool(t, "qemu-system-x86_64")
-	ctx, cancel := context.WithTimeout(t.Context(), lifeLimit)
-	t.Cleanup(cancel)
 	o.ExitOnReboot = true
+	return launch(t, o, lifeLimit, allowed...)
+}
+
+// launch starts a machine as soon as the host has a processor for it.
+func launch(t testing.TB, o qemu.Options, life time.Duration, allowed ...string) *machine {
+	t.Helper()
+	oracle.Tool(t, "qemu-system-x86_64")
+	takeTurn(t)
+	ctx, cancel := context.WithTimeout(t.Context(), life)
+	t.Cleanup(cancel)
 	o.CPUs = cmp.Or(o.CPUs, testCPUs)
 	vm, err := qemu.Start(ctx, o)
 	if err != nil {
@@ -100,6 +130,7 @@ var badSigns = regexp.MustCompile(`Kernel panic|Oops|BUG:|WARNING: CPU|goroutine
 
 func (m *machine) finish() {
 	m.Stop()
+	m.t.Logf("the machine took %.1f s of processor time", m.ProcessorTime().Seconds())
 	console := m.Console.String()
 	for line := range strings.Lines(console) {
 		if sign := badSigns.FindString(line); sign != "" && !m.expects(line) {

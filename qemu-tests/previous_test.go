@@ -33,16 +33,43 @@ func (m *machine) previous() *status.Previous {
 	return &p
 }
 
-// TestLastWordsOfThePanic: the kernel panics. The next boot shows its last words,
-// keeps them, and has freed the firmware's memory of them.
-func TestLastWordsOfThePanic(t *testing.T) {
+// lastWords is a PID 1 that comes to the end that a file of its name asks for: a
+// panic of its own, long after its last line; or a fault that Go's runtime cannot
+// recover from, while many goroutines run.
+func lastWords(t *testing.T) files {
+	return faultyBoot(t, status.StageSystem, `log := kmsg.New(layout.ConsolePrefix)
+		log.Open()
+		asked := func(end string) {
+			for os.Remove("/run/ketch/" + end) != nil {
+				time.Sleep(100 * time.Millisecond)
+			}
+		}
+		crash.Go(log, func() {
+			asked("panic")
+			panic("lost at sea")
+		})
+		for range 50 {
+			go func() { select {} }()
+		}
+		crash.Go(log, func() {
+			asked("fault")
+			var lock sync.Mutex
+			lock.Unlock()
+		})`)
+}
+
+// TestLastWords: a machine ends in every way there is, and the next boot tells how
+// the one before has ended, and what its last words were.
+func TestLastWords(t *testing.T) {
 	t.Parallel()
-	o := kept(t, newDisk(t))
+	o := kept(t, buildFaulty(t, lastWords(t)))
+
+	// The kernel panics.
 	m := boot(t, o, "Kernel panic", "Call Trace")
 	m.Shell(m.ctx, "echo 1 > /proc/sys/kernel/sysrq; echo c > /proc/sysrq-trigger")
 	m.ends(panicLimit)
 
-	m = boot(t, o)
+	m = boot(t, o, panicSignsOfInit...)
 	p := m.previous()
 	if p.End != status.EndPanic || p.Reason != "Kernel panic - not syncing: sysrq triggered crash" || !strings.Contains(p.LastWords, layout.ConsolePrefix+layout.SayGood) {
 		t.Errorf("the next boot tells %s: %s, and the last words\n%s", p.End, p.Reason, p.LastWords)
@@ -59,42 +86,15 @@ func TestLastWordsOfThePanic(t *testing.T) {
 	if got := m.shell("ketchctl boot --previous"); !strings.Contains(got, "health gate") {
 		t.Errorf("ketchctl boot --previous:\n%s", got)
 	}
-	m.powerOff()
 
-	m = boot(t, o)
-	if p := m.previous(); p.End != status.EndClean || !strings.Contains(p.Reason, "power-off") || p.Run == nil || p.Run.Ended == nil {
-		t.Errorf("after a power-off the next boot tells %+v", p)
-	}
-	m.Stop()
-
-	m = boot(t, o)
-	if p := m.previous(); p.End != status.EndCut || len(p.Crashes) != 0 {
-		t.Errorf("after a power cut the next boot tells %+v", p)
-	}
-	if got := m.shell("cat /var/lib/ketch/crash/*/dmesg.txt"); !strings.Contains(got, "sysrq triggered crash") {
-		t.Errorf("the first boot's last words are gone: %s", got)
-	}
-}
-
-// TestLastWordsOfPID1: PID 1 panics, long after its last line, and the kernel adds
-// its own words. The next boot tells PID 1's.
-func TestLastWordsOfPID1(t *testing.T) {
-	t.Parallel()
-	o := kept(t, buildFaulty(t, faultyBoot(t, status.StageSystem, `log := kmsg.New(layout.ConsolePrefix)
-		log.Open()
-		crash.Go(log, func() {
-			for os.Remove("/run/ketch/sink") != nil {
-				time.Sleep(100 * time.Millisecond)
-			}
-			panic("lost at sea")
-		})`)))
-	m := boot(t, o, panicSignsOfInit...)
-	_, _ = m.Shell(m.ctx, "touch /run/ketch/sink") // it may be gone before it can answer
+	// PID 1 panics, and the kernel adds its own words.
+	_, _ = m.Shell(m.ctx, "touch /run/ketch/panic") // it may be gone before it can answer
+	m.waitLine(layout.ConsolePrefix + "PID 1 panic: lost at sea")
+	m.waitLine("Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000200")
 	m.ends(panicLimit)
 
-	m = boot(t, o)
-	p := m.previous()
-	if p.End != status.EndPanic || p.Reason != "PID 1 panic: lost at sea" {
+	m = boot(t, o, append(panicSignsOfInit, "fatal error")...)
+	if p = m.previous(); p.End != status.EndPanic || p.Reason != "PID 1 panic: lost at sea" {
 		t.Errorf("the next boot tells %s: %s; want PID 1's reason", p.End, p.Reason)
 	}
 	for _, want := range []string{"main.", "PID 1 panic: lost at sea", "Attempted to kill init!"} {
@@ -102,34 +102,29 @@ func TestLastWordsOfPID1(t *testing.T) {
 			t.Errorf("the last words have no %q:\n%s", want, p.LastWords)
 		}
 	}
-}
 
-// TestLastWordsOfTheRuntime: Go's runtime ends PID 1 for a fault that cannot be
-// recovered from, while many goroutines run. Its reason survives.
-func TestLastWordsOfTheRuntime(t *testing.T) {
-	t.Parallel()
-	o := kept(t, buildFaulty(t, faultyBoot(t, status.StageSystem, `for range 50 {
-			go func() { select {} }()
-		}
-		crash.Go(nil, func() {
-			for os.Remove("/run/ketch/sink") != nil {
-				time.Sleep(100 * time.Millisecond)
-			}
-			shared := map[int]int{}
-			for range 4 {
-				go func() {
-					for {
-						shared[len(shared)&7]++
-					}
-				}()
-			}
-		})`)))
-	o.CPUs = 2 // the runtime notices the race only where it is one
-	m := boot(t, o, append(panicSignsOfInit, "fatal error")...)
-	_, _ = m.Shell(m.ctx, "touch /run/ketch/sink") // it may be gone before it can answer
+	// Go's runtime ends PID 1.
+	_, _ = m.Shell(m.ctx, "touch /run/ketch/fault")
 	m.ends(panicLimit)
-	if p := boot(t, o).previous(); p.End != status.EndPanic || !strings.HasPrefix(p.Reason, "fatal error: concurrent map") {
+
+	m = boot(t, o)
+	if p = m.previous(); p.End != status.EndPanic || p.Reason != "fatal error: sync: unlock of unlocked mutex" {
 		t.Errorf("the next boot tells %s: %s; want the runtime's reason\n%s", p.End, p.Reason, p.LastWords)
+	}
+	m.powerOff()
+
+	m = boot(t, o)
+	if p = m.previous(); p.End != status.EndClean || !strings.Contains(p.Reason, "power-off") || p.Run == nil || p.Run.Ended == nil {
+		t.Errorf("after a power-off the next boot tells %+v", p)
+	}
+	m.Stop() // the power is cut
+
+	m = boot(t, o)
+	if p = m.previous(); p.End != status.EndCut || len(p.Crashes) != 0 {
+		t.Errorf("after a power cut the next boot tells %+v", p)
+	}
+	if got := m.shell("cat /var/lib/ketch/crash/*/dmesg.txt"); !strings.Contains(got, "sysrq triggered crash") {
+		t.Errorf("the first boot's last words are gone: %s", got)
 	}
 }
 

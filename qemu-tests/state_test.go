@@ -22,8 +22,7 @@ import (
 // e2fsck -p writes to.
 func TestCorruptState(t *testing.T) {
 	t.Parallel()
-	disk := newDisk(t)
-	m := boot(t, qemu.Options{Image: disk})
+	m, disk := goOn(t, nil)
 	m.shell("echo kept > /var/lib/ketch/test-file")
 	m.powerOff()
 	for _, test := range []struct {
@@ -46,7 +45,7 @@ func TestCorruptState(t *testing.T) {
 			test.damage(t, before)
 			replacePartition(t, disk, layout.NumState, before)
 
-			m := boot(t, qemu.Options{Image: disk}, "EXT4-fs")
+			m := boot(t, direct(t, disk), "EXT4-fs")
 			if line := m.waitLine("degraded: state partition"); !strings.Contains(line, test.reason) {
 				t.Errorf("the console says %q; want %q in it", line, test.reason)
 			}

@@ -99,11 +99,11 @@ func (x *tamper) content(name string) []byte {
 	return data
 }
 
-// refuses boots the disk, which must end in a reboot within the limit, by
+// refuses starts the machine, which must end in a reboot within the limit, by
 // PID 1's word or by the kernel's, and never become ready.
-func (x *tamper) refuses(limit time.Duration, sign string, allowed ...string) {
+func (x *tamper) refuses(o qemu.Options, limit time.Duration, sign string, allowed ...string) {
 	x.t.Helper()
-	m := start(x.t, qemu.Options{Image: x.path}, append(allowed, sign)...)
+	m := start(x.t, o, append(allowed, sign)...)
 	m.waitLine(sign)
 	m.ends(limit)
 	if console := m.Console.String(); bytes.Contains([]byte(console), []byte(layout.ConsolePrefix+layout.SayRuntimeReady)) {
@@ -122,13 +122,13 @@ func TestFlippedByteInUsr(t *testing.T) {
 		t.Parallel()
 		x := newTamper(t)
 		x.flip(x.slot.UsrNumber, 1024)
-		x.refuses(time.Minute, "Kernel panic", panicSigns...)
+		x.refuses(direct(x.t, x.path), time.Minute, "Kernel panic", panicSigns...)
 	})
 	t.Run("containerd", func(t *testing.T) {
 		t.Parallel()
 		x := newTamper(t)
 		x.flip(x.slot.UsrNumber, x.find(x.slot.UsrNumber, x.content("bin/containerd")[:layout.BlockSize]))
-		x.refuses(time.Minute, "Kernel panic", panicSigns...)
+		x.refuses(direct(x.t, x.path), time.Minute, "Kernel panic", panicSigns...)
 	})
 }
 
@@ -136,14 +136,14 @@ func TestFlippedByteInHashTree(t *testing.T) {
 	t.Parallel()
 	x := newTamper(t)
 	x.flip(x.slot.VerityNumber, layout.BlockSize) // the top level
-	x.refuses(time.Minute, "Kernel panic", panicSigns...)
+	x.refuses(direct(x.t, x.path), time.Minute, "Kernel panic", panicSigns...)
 }
 
 func TestFlippedByteInVeritySuperblock(t *testing.T) {
 	t.Parallel()
 	x := newTamper(t)
 	x.flip(x.slot.VerityNumber, 88) // the salt
-	x.refuses(time.Minute, "Kernel panic", panicSigns...)
+	x.refuses(direct(x.t, x.path), time.Minute, "Kernel panic", panicSigns...)
 }
 
 func TestWrongRootHash(t *testing.T) {
@@ -152,12 +152,12 @@ func TestWrongRootHash(t *testing.T) {
 	at := x.find(layout.NumESP, []byte(layout.ParamUsrHash+"="))
 	// In the middle of the digest: neither half names another partition by chance.
 	x.flip(layout.NumESP, at+int64(len(layout.ParamUsrHash))+1+20)
-	x.refuses(time.Minute, fatal)
+	x.refuses(qemu.Options{Image: x.path}, time.Minute, fatal)
 }
 
 func TestSecondRootHash(t *testing.T) {
 	t.Parallel()
 	x := newTamper(t)
 	x.replaceCmdline("lockdown=integrity", layout.ParamUsrHash+"=0000000000")
-	x.refuses(time.Minute, fatal)
+	x.refuses(qemu.Options{Image: x.path}, time.Minute, fatal)
 }

@@ -13,7 +13,7 @@ import (
 // virtual machine the boot loader tells no times, and the chart says so.
 func TestTimeline(t *testing.T) {
 	t.Parallel()
-	m := boot(t, qemu.Options{Image: newDisk(t)})
+	m, _ := goOn(t, nil)
 	got := m.shell("ketchctl boot")
 	for _, want := range []string{
 		"firmware  not told by the boot loader: it keeps no time in a virtual machine",
@@ -36,7 +36,7 @@ func TestTimeline(t *testing.T) {
 // loader keep its times, as on a computer.
 func TestLoaderTimes(t *testing.T) {
 	t.Parallel()
-	m := boot(t, qemu.Options{Image: newDisk(t), Extra: []string{"-cpu", "max,la57=off,hypervisor=off"}})
+	m := boot(t, qemu.Options{Image: newDisk(t), Extra: []string{"-cpu", "max,la57=off,pku=off,erms=off,hypervisor=off"}})
 	var boot status.Boot
 	if err := json.Unmarshal([]byte(m.shell("ketchctl boot --json")), &boot); err != nil || boot.FirmwareUsec <= 0 || boot.LoaderUsec <= 0 {
 		t.Errorf("ketchctl boot --json: %v; firmware %d µs, loader %d µs; want both", err, boot.FirmwareUsec, boot.LoaderUsec)

@@ -22,7 +22,6 @@ import (
 	"ketch/disk/gpt"
 	"ketch/efi/entry"
 	"ketch/layout"
-	"ketch/layout/oracle"
 	"ketch/layout/status"
 )
 
@@ -62,7 +61,7 @@ func newTwoVersions(t *testing.T, changed files) *twoVersions {
 
 // buildVersion builds the image under test with changed files on top of its
 // layers, as another version if one is named.
-func buildVersion(t *testing.T, version string, changed files) (built string) {
+func buildVersion(t testing.TB, version string, changed files) (built string) {
 	t.Helper()
 	definition, err := image.LoadDefinition(definitionPath())
 	if err != nil {
@@ -94,7 +93,7 @@ func buildVersion(t *testing.T, version string, changed files) (built string) {
 	return built
 }
 
-func openDisk(t *testing.T, name string) *image.Disk {
+func openDisk(t testing.TB, name string) *image.Disk {
 	t.Helper()
 	d, err := image.Open(name)
 	if err != nil {
@@ -105,7 +104,7 @@ func openDisk(t *testing.T, name string) *image.Disk {
 }
 
 // onlyEntry is the boot entry of a fresh image.
-func onlyEntry(t *testing.T, name string) image.Entry {
+func onlyEntry(t testing.TB, name string) image.Entry {
 	t.Helper()
 	entries, err := openDisk(t, name).Entries()
 	if err != nil || len(entries) != 1 {
@@ -234,17 +233,8 @@ func (v *twoVersions) boots(o qemu.Options) *machine {
 // starts starts the machine, which reboots as often as it wants.
 func (v *twoVersions) starts(o qemu.Options) *machine {
 	v.t.Helper()
-	oracle.Tool(v.t, "qemu-system-x86_64")
-	ctx, cancel := context.WithTimeout(v.t.Context(), fallbackLimit)
-	v.t.Cleanup(cancel)
-	o.Image, o.Dir, o.CPUs = v.disk, v.vm, testCPUs
-	vm, err := qemu.Start(ctx, o)
-	if err != nil {
-		v.t.Fatal(err)
-	}
-	m := &machine{vm, v.t, ctx, []string{""}} // it is here to fail: every sign is allowed
-	v.t.Cleanup(m.finish)
-	return m
+	o.Image, o.Dir = v.disk, v.vm
+	return launch(v.t, o, fallbackLimit, "") // it is here to fail: every sign is allowed
 }
 
 // system asks a machine what it has booted and why.

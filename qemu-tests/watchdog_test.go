@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"ketch/builder/qemu"
 	pid1 "ketch/init/machine"
 	"ketch/layout"
 	"ketch/layout/status"
@@ -24,7 +23,7 @@ const (
 // watchdog resets it.
 func TestWatchdogResetsFrozenPID1(t *testing.T) {
 	t.Parallel()
-	m := boot(t, qemu.Options{Image: newDisk(t), Watchdog: true})
+	m, _ := goOn(t, nil)
 	if got := m.status().System.Watchdog; !strings.Contains(got, "i6300ESB") {
 		t.Errorf("the armed watchdog is %q; want the i6300ESB", got)
 	}
@@ -44,7 +43,9 @@ func TestWatchdogResetsFrozenPID1(t *testing.T) {
 func TestWatchdogResetsHungBoot(t *testing.T) {
 	t.Parallel()
 	disk := buildFaulty(t, faultyBoot(t, status.StageSystem, "time.Sleep(time.Hour)"))
-	m := start(t, qemu.Options{Image: disk, Watchdog: true})
+	o := direct(t, disk)
+	o.Watchdog = true
+	m := start(t, o)
 	m.waitLine(layout.ConsolePrefix + layout.SayVersion)
 	m.ends(watchdogLimit)
 }
@@ -53,8 +54,7 @@ func TestWatchdogResetsHungBoot(t *testing.T) {
 // stop. End: PID 1 feeds it, past its timeout; Ctrl-Alt-Del starts the machine again.
 func TestHaltedStaysHalted(t *testing.T) {
 	t.Parallel()
-	disk := newDisk(t)
-	m := boot(t, qemu.Options{Image: disk, Watchdog: true})
+	m, disk := goOn(t, nil)
 	_, _ = m.Shell(m.ctx, "halt") // the machine may be gone before it can answer
 	m.waitLine(layout.ConsolePrefix + layout.SayHalted)
 	select {
@@ -66,22 +66,21 @@ func TestHaltedStaysHalted(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.ends(shutdownLimit)
-	cleanState(t, disk, true)
+	cleanState(t, disk)
 }
 
 // TestShutdownWithFrozenService freezes containerd, which then takes no SIGTERM.
 // End: power-off all the same, with clean file systems, and not by the watchdog.
 func TestShutdownWithFrozenService(t *testing.T) {
 	t.Parallel()
-	disk := newDisk(t)
-	m := boot(t, qemu.Options{Image: disk, Watchdog: true})
+	m, disk := goOn(t, nil)
 	m.shell("echo 1 > /sys/fs/cgroup/services/containerd/cgroup.freeze")
 	if err := m.Command(m.ctx, "system_powerdown"); err != nil {
 		t.Fatal(err)
 	}
 	m.ends(hangLimit)
 	m.waitLine(layout.ConsolePrefix + layout.SayDown)
-	cleanState(t, disk, true)
+	cleanState(t, disk)
 }
 
 // TestShutdownWithDeadDisk lets the disk answer one request a second while much is
@@ -89,8 +88,7 @@ func TestShutdownWithFrozenService(t *testing.T) {
 // machine is off all the same.
 func TestShutdownWithDeadDisk(t *testing.T) {
 	t.Parallel()
-	disk := buildFaulty(t, files{"usr/bin/load": compile(t, "load")})
-	m := boot(t, qemu.Options{Image: disk, Watchdog: true}, "blocked for more than")
+	m, _ := goOn(t, nil, "blocked for more than")
 	m.shell("mkdir /var/load; load /var/load")
 	throttle := map[string]any{"device": "disk", "iops": 1}
 	for _, unused := range []string{"iops_rd", "iops_wr", "bps", "bps_rd", "bps_wr"} {
