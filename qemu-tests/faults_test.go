@@ -150,7 +150,7 @@ func TestGreedyWorkload(t *testing.T) {
 	m := start(t, direct(t, disk), oomSigns...)
 	m.waitLine(layout.ConsolePrefix + layout.SayGood)
 	before := m.pids()
-	m.waitCount("Killed process", 2)
+	m.waitCount("Killed process", 3)
 	m.survives(before)
 }
 

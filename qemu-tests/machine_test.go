@@ -30,8 +30,8 @@ const bootLimit = 3 * time.Minute
 const lifeLimit = 10 * time.Minute
 
 // testCPUs is how many processors a machine has unless a test says otherwise: a
-// second emulated one costs more than it brings. TestBootsToRuntimeReady and half
-// of TestShutdowns have two.
+// second emulated one costs more than it brings. TestBootsToRuntimeReady and one
+// machine of TestShutdowns have two.
 const testCPUs = 1
 
 // imagePath is the image under test.
