@@ -32,7 +32,7 @@ modules: setup
 	@scripts/modules
 
 build: modules ## bin/ketch, the builder
-	@go build -o $(KETCH) ./builder
+	@go build -o $(KETCH) ./builder/ketch
 
 keys: build ## development keys in keys/, made on the first build
 	@[ -e keys ] || $(KETCH) keys new --development keys

@@ -1,4 +1,4 @@
-module ketch
+module github.com/ketch-os/ketch
 
 go 1.26.6
 

@@ -1,18 +1,18 @@
 package main
 
 import (
-	"ketch/init/initramfs"
-	"ketch/init/machine"
-	"ketch/init/state"
-	"ketch/init/step"
-	"ketch/layout/status"
+	"github.com/ketch-os/ketch/api/pid1"
+	"github.com/ketch-os/ketch/init/initramfs"
+	"github.com/ketch-os/ketch/init/machine"
+	"github.com/ketch-os/ketch/init/state"
+	"github.com/ketch-os/ketch/init/step"
 )
 
 // initramfsStage is the boot from the kernel's first process to the init of the
 // verified /usr. It returns only with an error.
 func initramfsStage(m *machine.Machine) error {
 	s := &initramfs.Stage{Machine: m}
-	err := step.Run(m, status.StageInitramfs, []step.Step{
+	err := step.Run(m, pid1.StageInitramfs, []step.Step{
 		{Name: "kernel file systems", Do: s.MountKernel},
 		{Name: "watchdog", Do: m.ArmWatchdog},
 		{Name: "boot loader", Do: s.ReadLoader},
@@ -32,7 +32,7 @@ func initramfsStage(m *machine.Machine) error {
 // boot is stage two, up to the moment when services run: everything they find in
 // place. What they do not need comes after them.
 func (s *running) boot() error {
-	return step.Run(s.m, status.StageSystem, []step.Step{
+	return step.Run(s.m, pid1.StageSystem, []step.Step{
 		{Name: "file systems", Do: s.mounts},
 		{Name: "power buttons", Do: s.power},
 		{Name: "kernel parameters", Do: s.parameters},

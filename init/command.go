@@ -9,12 +9,12 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ketch/init/console"
-	"ketch/init/control"
-	"ketch/init/service"
-	"ketch/layout"
-	"ketch/layout/status"
-	"ketch/linux/socket"
+	"github.com/ketch-os/ketch/api/pid1"
+	"github.com/ketch-os/ketch/init/console"
+	"github.com/ketch-os/ketch/init/control"
+	"github.com/ketch-os/ketch/init/service"
+	"github.com/ketch-os/ketch/layout"
+	"github.com/ketch-os/ketch/linux/socket"
 )
 
 // command is this program when it is not PID 1. It returns the exit status.
@@ -22,7 +22,7 @@ func command(args []string) int {
 	err := fmt.Errorf("this is PID 1 of Ketch: use poweroff, reboot or halt")
 	switch name := filepath.Base(args[0]); name {
 	case "poweroff":
-		err = goDown(name, status.PowerOff, args[1:])
+		err = goDown(name, pid1.PowerOff, args[1:])
 	case "reboot", "halt":
 		err = goDown(name, name, args[1:])
 	default:
@@ -67,6 +67,6 @@ func ask(name, kind string) error {
 		return err
 	}
 	defer conn.Close()
-	_, err = status.Exchange(conn, status.Request{Do: status.DoPower, Power: kind, By: name})
+	_, err = pid1.Exchange(conn, pid1.Request{Do: pid1.DoPower, Power: kind, By: name})
 	return err
 }

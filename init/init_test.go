@@ -14,11 +14,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
-	"ketch/init/machine"
-	"ketch/init/reaper"
-	"ketch/init/service"
-	"ketch/linux/kmsg"
-	"ketch/linux/power"
+	"github.com/ketch-os/ketch/init/machine"
+	"github.com/ketch-os/ketch/init/reaper"
+	"github.com/ketch-os/ketch/init/service"
+	"github.com/ketch-os/ketch/linux/kmsg"
+	"github.com/ketch-os/ketch/linux/power"
 )
 
 // TestSignals runs itself as PID 1 of a new PID namespace and sends it all 64

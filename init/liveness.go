@@ -5,9 +5,9 @@ import (
 	"runtime"
 	"sync/atomic"
 
-	"ketch/init/crash"
-	"ketch/init/machine"
-	"ketch/linux/kmsg"
+	"github.com/ketch-os/ketch/init/crash"
+	"github.com/ketch-os/ketch/init/machine"
+	"github.com/ketch-os/ketch/linux/kmsg"
 )
 
 // vital is a part of PID 1 that must be alive. Most show it by letting their lock

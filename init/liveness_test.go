@@ -8,13 +8,13 @@ import (
 	"testing"
 	"time"
 
-	"ketch/disk/bootrecord"
-	"ketch/init/down"
-	"ketch/init/machine"
-	"ketch/layout"
-	"ketch/linux/kmsg"
-	"ketch/linux/power"
-	"ketch/linux/watchdog"
+	"github.com/ketch-os/ketch/disk/bootrecord"
+	"github.com/ketch-os/ketch/init/machine"
+	"github.com/ketch-os/ketch/init/shutdown"
+	"github.com/ketch-os/ketch/layout"
+	"github.com/ketch-os/ketch/linux/kmsg"
+	"github.com/ketch-os/ketch/linux/power"
+	"github.com/ketch-os/ketch/linux/watchdog"
 )
 
 // beats lets a pulse beat as the loop does, and returns how often the watchdog
@@ -95,9 +95,9 @@ func TestServe(t *testing.T) {
 		for size(t, f.Name()) == before {
 			time.Sleep(time.Millisecond)
 		}
-		s.order(down.Order{Action: power.Off, By: "a test"})
+		s.order(shutdown.Order{Action: power.Off, By: "a test"})
 		close(s.ended)
-		s.order(down.Order{Action: power.Reboot, By: "a late one"}) // waits for nobody
+		s.order(shutdown.Order{Action: power.Reboot, By: "a late one"}) // waits for nobody
 	}()
 	order := s.serve(make(chan os.Signal))
 	if order.Action != power.Off || order.By != "a test" {

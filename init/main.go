@@ -16,12 +16,12 @@ package main
 import (
 	"os"
 
-	"ketch/init/crash"
-	"ketch/init/down"
-	"ketch/init/machine"
-	"ketch/init/record"
-	"ketch/layout"
-	"ketch/linux/power"
+	"github.com/ketch-os/ketch/init/bootcount"
+	"github.com/ketch-os/ketch/init/crash"
+	"github.com/ketch-os/ketch/init/machine"
+	"github.com/ketch-os/ketch/init/shutdown"
+	"github.com/ketch-os/ketch/layout"
+	"github.com/ketch-os/ketch/linux/power"
 )
 
 func main() {
@@ -35,7 +35,7 @@ func main() {
 	}
 	defer crash.Report(m.Log)
 	s := newSystem(m)
-	order := down.Order{}
+	order := shutdown.Order{}
 	switch {
 	case err != nil:
 	case os.Args[0] == layout.InitramfsInit:
@@ -46,15 +46,15 @@ func main() {
 	if err != nil {
 		order = fatal(m, err)
 	}
-	down.Run(m, s.services, order)
+	shutdown.Run(m, s.services, order)
 }
 
 // fatal decides what happens when a stage of the boot, or the health gate, fails:
 // PID 1 says why and reboots. The boot loader and the boot record have counted
 // this try; when the tries run out the last good version is booted. There is no
 // shell to fall into, and nothing waits for a person.
-func fatal(m *machine.Machine, err error) down.Order {
+func fatal(m *machine.Machine, err error) shutdown.Order {
 	m.Log.Open() // it may have failed before there was one
-	record.Fail(m, err)
-	return down.Order{Action: power.Reboot, Fatal: err}
+	bootcount.Fail(m, err)
+	return shutdown.Order{Action: power.Reboot, Fatal: err}
 }

@@ -6,26 +6,26 @@ import (
 	"os"
 	"time"
 
-	"ketch/init/control"
-	"ketch/init/down"
-	"ketch/init/gate"
-	"ketch/init/machine"
-	"ketch/init/previous"
-	"ketch/init/service"
-	"ketch/init/step"
-	"ketch/init/system"
-	"ketch/init/timeline"
-	"ketch/layout"
-	"ketch/layout/status"
-	"ketch/linux/meminfo"
-	"ketch/linux/power"
+	"github.com/ketch-os/ketch/api/pid1"
+	"github.com/ketch-os/ketch/init/bootlog"
+	"github.com/ketch-os/ketch/init/control"
+	"github.com/ketch-os/ketch/init/gate"
+	"github.com/ketch-os/ketch/init/machine"
+	"github.com/ketch-os/ketch/init/service"
+	"github.com/ketch-os/ketch/init/shutdown"
+	"github.com/ketch-os/ketch/init/step"
+	"github.com/ketch-os/ketch/init/system"
+	"github.com/ketch-os/ketch/init/timeline"
+	"github.com/ketch-os/ketch/layout"
+	"github.com/ketch-os/ketch/linux/meminfo"
+	"github.com/ketch-os/ketch/linux/power"
 )
 
 // run boots stage two and serves until something ends it: an order, or an error
 // that fatal decides on.
-func (s *running) run(signals <-chan os.Signal) (down.Order, error) {
+func (s *running) run(signals <-chan os.Signal) (shutdown.Order, error) {
 	if err := s.boot(); err != nil {
-		return down.Order{}, err
+		return shutdown.Order{}, err
 	}
 	s.m.Save()
 	order := s.serve(signals)
@@ -37,7 +37,7 @@ func (s *running) run(signals <-chan os.Signal) (down.Order, error) {
 
 // serve is the loop of the running system. The watchdog is fed here and nowhere
 // else, each time that all of PID 1's parts have been found alive.
-func (s *running) serve(signals <-chan os.Signal) down.Order {
+func (s *running) serve(signals <-chan os.Signal) shutdown.Order {
 	pulse := newPulse(s.m.Log, s.vitals())
 	beat := time.NewTicker(machine.FeedEvery)
 	for {
@@ -59,7 +59,7 @@ func (s *running) serve(signals <-chan os.Signal) down.Order {
 }
 
 // order gives an order to go down. The first counts.
-func (s *running) order(o down.Order) {
+func (s *running) order(o shutdown.Order) {
 	select {
 	case s.orders <- o:
 	case <-s.ended:
@@ -95,7 +95,7 @@ func (s *running) watch() {
 	if errors.Is(err, gate.ErrStopped) {
 		return
 	}
-	s.m.Timeline.Add(status.StageGate, "health gate", began, err)
+	s.m.Timeline.Add(pid1.StageGate, "health gate", began, err)
 	s.decided(err)
 }
 
@@ -111,7 +111,7 @@ func (s *running) decided(fault error) {
 	s.within(keepLimit, func() error { return gate.Save(layout.GateReport, outcome) })
 	s.within(keepLimit, s.noteGate)
 	if fault != nil {
-		s.order(down.Order{Action: power.Reboot, Fatal: fmt.Errorf("health gate: %w", fault)})
+		s.order(shutdown.Order{Action: power.Reboot, Fatal: fmt.Errorf("health gate: %w", fault)})
 	}
 }
 
@@ -135,13 +135,13 @@ func (s *running) good() {
 		s.m.Degrade("tell the boot loader that this version is good: %v", err)
 	}
 	now := timeline.Now()
-	s.m.Timeline.Change(func(b *status.Boot) { b.GoodUsec = now.Microseconds() })
+	s.m.Timeline.Change(func(b *pid1.Boot) { b.GoodUsec = now.Microseconds() })
 	s.m.Say("%s%.1f s", layout.SayGood, now.Seconds())
 }
 
 // noteGate tells the next boot how far this one came.
 func (s *running) noteGate() error {
-	return previous.Note(s.m, func(r *status.Run) { r.Gate = s.outcome.Load() })
+	return bootlog.Note(s.m, func(r *pid1.Run) { r.Gate = s.outcome.Load() })
 }
 
 // runtimeReady notes the moment that boot times are measured by, and the memory
@@ -153,12 +153,12 @@ func (s *running) runtimeReady() {
 	if err != nil {
 		s.warn(err)
 	}
-	s.m.Timeline.Change(func(b *status.Boot) { b.ReadyUsec, b.Memory = now.Microseconds(), memory })
+	s.m.Timeline.Change(func(b *pid1.Boot) { b.ReadyUsec, b.Memory = now.Microseconds(), memory })
 	s.m.Save()
 }
 
 // status answers a client of the control socket.
-func (s *running) status(lines int) *status.Status {
+func (s *running) status(lines int) *pid1.Status {
 	report := control.Report(s.m)
 	report.Uptime = timeline.Now().Seconds()
 	report.Services = s.services.Status(lines)

@@ -6,8 +6,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ketch/init/down"
-	"ketch/linux/power"
+	"github.com/ketch-os/ketch/init/shutdown"
+	"github.com/ketch-os/ketch/linux/power"
 )
 
 // The first real-time signal as C libraries count them; who asks PID 1 to go down
@@ -57,13 +57,13 @@ func catchSignals() <-chan os.Signal {
 }
 
 // meaning returns the order that a signal stands for; most stand for none.
-func meaning(got os.Signal) (down.Order, bool) {
+func meaning(got os.Signal) (shutdown.Order, bool) {
 	for _, o := range orders() {
 		if got == os.Signal(o.signal) {
-			return down.Order{Action: o.action, By: o.name}, true
+			return shutdown.Order{Action: o.action, By: o.name}, true
 		}
 	}
-	return down.Order{}, false
+	return shutdown.Order{}, false
 }
 
 // signalFor is the inverse of meaning, for the commands.

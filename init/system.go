@@ -6,26 +6,26 @@ import (
 	"sync/atomic"
 	"time"
 
-	"ketch/disk/bootrecord"
-	"ketch/init/console"
-	"ketch/init/control"
-	"ketch/init/crash"
-	"ketch/init/down"
-	"ketch/init/gate"
-	"ketch/init/machine"
-	"ketch/init/previous"
-	"ketch/init/reaper"
-	"ketch/init/service"
-	"ketch/init/state"
-	"ketch/init/system"
-	"ketch/layout"
-	"ketch/layout/gatefile"
-	"ketch/layout/status"
-	"ketch/linux/cgroup"
-	"ketch/linux/input"
-	"ketch/linux/kmsg"
-	"ketch/linux/link"
-	"ketch/linux/power"
+	"github.com/ketch-os/ketch/api/pid1"
+	"github.com/ketch-os/ketch/disk/bootrecord"
+	"github.com/ketch-os/ketch/init/bootlog"
+	"github.com/ketch-os/ketch/init/console"
+	"github.com/ketch-os/ketch/init/control"
+	"github.com/ketch-os/ketch/init/crash"
+	"github.com/ketch-os/ketch/init/gate"
+	"github.com/ketch-os/ketch/init/machine"
+	"github.com/ketch-os/ketch/init/reaper"
+	"github.com/ketch-os/ketch/init/service"
+	"github.com/ketch-os/ketch/init/shutdown"
+	"github.com/ketch-os/ketch/init/state"
+	"github.com/ketch-os/ketch/init/system"
+	"github.com/ketch-os/ketch/layout"
+	"github.com/ketch-os/ketch/layout/gatefile"
+	"github.com/ketch-os/ketch/linux/cgroup"
+	"github.com/ketch-os/ketch/linux/input"
+	"github.com/ketch-os/ketch/linux/kmsg"
+	"github.com/ketch-os/ketch/linux/link"
+	"github.com/ketch-os/ketch/linux/power"
 )
 
 // running is stage two. Its methods are the steps of boot, in that order.
@@ -36,15 +36,15 @@ type running struct {
 	services *service.Supervisor // nil until they start
 	gate     *gate.Gate
 	noState  error // why /var is not the state partition
-	orders   chan down.Order
+	orders   chan shutdown.Order
 	ended    chan struct{} // closed when the machine begins to go down
 
 	goingDown atomic.Pointer[string]
-	outcome   atomic.Pointer[status.GateReport] // once the gate has decided
+	outcome   atomic.Pointer[pid1.GateReport] // once the gate has decided
 }
 
 func newSystem(m *machine.Machine) *running {
-	return &running{m: m, orders: make(chan down.Order), ended: make(chan struct{})}
+	return &running{m: m, orders: make(chan shutdown.Order), ended: make(chan struct{})}
 }
 
 func (s *running) warn(err error) { s.m.Log.Printf(kmsg.Warning, "%v", err) }
@@ -82,7 +82,7 @@ func (s *running) button(node string) {
 		s.warn(fmt.Errorf("power button: %w", err))
 		return
 	}
-	s.order(down.Order{Action: power.Off, By: "the power button"})
+	s.order(shutdown.Order{Action: power.Off, By: "the power button"})
 }
 
 // parameters that do not take are a weakness, not an end.
@@ -259,7 +259,7 @@ func (s *running) control() error {
 // previous keeps what the last boot has left, and begins what this one leaves. A
 // disk that takes neither has been told of before.
 func (s *running) previous() error {
-	if err := previous.Start(s.m); err != nil {
+	if err := bootlog.Start(s.m); err != nil {
 		s.warn(err)
 	}
 	return nil

@@ -23,7 +23,7 @@ const (
 	StateDir = "/var/lib/ketch"
 	LogDir   = "/var/log/ketch"
 
-	GateReport = StateDir + "/gate.json" // what became of the last health gate: see ketch/layout/status, GateReport
+	GateReport = StateDir + "/gate.json" // what became of the last health gate: see api/pid1, GateReport
 
 	CurrentRun  = StateDir + "/boot/current.json" // what this boot leaves for the next: a status.Run
 	PreviousRun = StateDir + "/boot/previous.json"

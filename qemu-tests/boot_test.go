@@ -13,10 +13,10 @@ import (
 	"testing"
 	"time"
 
-	"ketch/builder/qemu"
-	"ketch/builder/sparse"
-	"ketch/disk/gpt"
-	"ketch/layout"
+	"github.com/ketch-os/ketch/builder/qemu"
+	"github.com/ketch-os/ketch/builder/sparse"
+	"github.com/ketch-os/ketch/disk/gpt"
+	"github.com/ketch-os/ketch/layout"
 )
 
 func TestBootsToRuntimeReady(t *testing.T) {

@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"ketch/builder/qemu"
-	"ketch/layout"
-	"ketch/layout/oracle"
+	"github.com/ketch-os/ketch/builder/qemu"
+	"github.com/ketch-os/ketch/internal/testkit"
+	"github.com/ketch-os/ketch/layout"
 )
 
 const (
@@ -177,11 +177,11 @@ func (l *loaded) shutDown(s saved, way way, after time.Duration) (disk string) {
 func cleanState(t *testing.T, disk string) {
 	t.Helper()
 	fs := stateOn(t, disk)
-	out, err := exec.Command(oracle.Tool(t, "dumpe2fs"), "-h", fs).CombinedOutput()
+	out, err := exec.Command(testkit.Tool(t, "dumpe2fs"), "-h", fs).CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "Filesystem state:         clean\n") || strings.Contains(string(out), "needs_recovery") {
 		t.Errorf("dumpe2fs: the state partition is not clean: %v\n%s", err, out)
 	}
-	if out, err := exec.Command(oracle.Tool(t, "e2fsck"), "-f", "-n", fs).CombinedOutput(); err != nil {
+	if out, err := exec.Command(testkit.Tool(t, "e2fsck"), "-f", "-n", fs).CombinedOutput(); err != nil {
 		t.Errorf("e2fsck -f -n: %v\n%s", err, out)
 	}
 }

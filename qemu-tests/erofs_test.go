@@ -13,11 +13,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"ketch/disk/erofs"
-	"ketch/disk/erofs/manifest"
-	"ketch/disk/erofs/sample"
-	"ketch/layout"
-	"ketch/layout/oracle"
+	"github.com/ketch-os/ketch/disk/erofs"
+	"github.com/ketch-os/ketch/disk/erofs/manifest"
+	"github.com/ketch-os/ketch/disk/erofs/sample"
+	"github.com/ketch-os/ketch/internal/testkit"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // TestErofsReaders lets three readers list every file of usr, and of a tree with
@@ -140,7 +140,7 @@ func extractsAlike(t *testing.T, image string, want []manifest.Entry) {
 // dumpsAlike compares what dump.erofs says of every inode. It shows neither
 // set-ID bits nor the content of extended attributes.
 func dumpsAlike(t *testing.T, image string, usr *erofs.FS) {
-	tool := oracle.Tool(t, "dump.erofs")
+	tool := testkit.Tool(t, "dump.erofs")
 	seen := map[uint64]bool{}
 	err := usr.Walk(func(name string, s *erofs.Stat) error {
 		if seen[s.NID] {

@@ -9,12 +9,12 @@ import (
 	"testing"
 	"time"
 
-	"ketch/builder/qemu"
-	"ketch/disk/fat"
-	"ketch/disk/gpt"
-	"ketch/efi/entry"
-	"ketch/layout"
-	"ketch/layout/status"
+	"github.com/ketch-os/ketch/api/pid1"
+	"github.com/ketch-os/ketch/builder/qemu"
+	"github.com/ketch-os/ketch/disk/fat"
+	"github.com/ketch-os/ketch/disk/gpt"
+	"github.com/ketch-os/ketch/efi/entry"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // A new version that does not come up, for whatever reason, is tried three times;
@@ -22,7 +22,7 @@ import (
 
 // checkFailed holds the end of a fallback: the record of the newer version, and
 // the names that make the boot loader agree with it.
-func (v *twoVersions) checkFailed(s *status.Status, words string) {
+func (v *twoVersions) checkFailed(s *pid1.Status, words string) {
 	v.t.Helper()
 	var found bool
 	for _, r := range s.Record.Versions {
@@ -64,7 +64,7 @@ func TestNewVersionPanics(t *testing.T) {
 // PID 1 of the new version, with a watchdog that it does not feed.
 func TestNewVersionHangs(t *testing.T) {
 	t.Parallel()
-	v := newTwoVersions(t, faultyBoot(t, status.StageSystem, "for { time.Sleep(time.Hour) }"))
+	v := newTwoVersions(t, faultyBoot(t, pid1.StageSystem, "for { time.Sleep(time.Hour) }"))
 	v.write()
 	v.checkFailed(v.endsOn(v.old, qemu.Options{Watchdog: true}), "not heard of again")
 }
@@ -72,7 +72,7 @@ func TestNewVersionHangs(t *testing.T) {
 // It ends before it can count: the boot loader counts alone.
 func TestNewVersionsInitExits(t *testing.T) {
 	t.Parallel()
-	v := newTwoVersions(t, faultyBoot(t, status.StageInitramfs, "os.Exit(0)"))
+	v := newTwoVersions(t, faultyBoot(t, pid1.StageInitramfs, "os.Exit(0)"))
 	v.write()
 	v.endsOn(v.old, qemu.Options{})
 	v.checkNames()

@@ -7,10 +7,10 @@ import (
 	"testing"
 	"time"
 
-	"ketch/agent/api"
-	"ketch/builder/qemu"
-	"ketch/layout"
-	"ketch/layout/status"
+	"github.com/ketch-os/ketch/api/node"
+	"github.com/ketch-os/ketch/api/pid1"
+	"github.com/ketch-os/ketch/builder/qemu"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // Faults, each with the time by which it must have come to its end. All limits
@@ -76,7 +76,7 @@ func TestDeadlockOfPID1(t *testing.T) {
 // TestInitExits: PID 1 ends without a word. End: the kernel panics and reboots.
 func TestInitExits(t *testing.T) {
 	t.Parallel()
-	for _, stage := range []string{status.StageInitramfs, status.StageSystem} {
+	for _, stage := range []string{pid1.StageInitramfs, pid1.StageSystem} {
 		t.Run(stage, func(t *testing.T) {
 			t.Parallel()
 			disk := buildFaulty(t, faultyBoot(t, stage, "os.Exit(3)"))
@@ -186,9 +186,9 @@ func (m *machine) survives(before map[string]int) {
 }
 
 // status is what ketchctl tells programs.
-func (m *machine) status() *api.Status {
+func (m *machine) status() *node.Status {
 	m.t.Helper()
-	var s api.Status
+	var s node.Status
 	if err := json.Unmarshal([]byte(m.shell("ketchctl status --json")), &s); err != nil || s.System == nil {
 		m.t.Fatalf("ketchctl status --json: %v; what PID 1 says: %v", err, s.System)
 	}

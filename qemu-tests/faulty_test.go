@@ -16,10 +16,10 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"ketch/builder/rootfs/oci"
-	"ketch/layout"
-	"ketch/layout/oracle"
-	"ketch/layout/status"
+	"github.com/ketch-os/ketch/api/pid1"
+	"github.com/ketch-os/ketch/builder/oslayers/oci"
+	"github.com/ketch-os/ketch/internal/testkit"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // diskSize is the size of a machine's disk.
@@ -112,7 +112,7 @@ func faultyInit(t *testing.T, sources map[string]string) files {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("go", "build", "-trimpath", "-overlay", overlay, "-o", program, "ketch/init")
+	cmd := exec.Command("go", "build", "-trimpath", "-overlay", overlay, "-o", program, "github.com/ketch-os/ketch/init")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("build PID 1 with a fault: %v\n%s", err, out)
@@ -129,7 +129,7 @@ func faultyInit(t *testing.T, sources map[string]string) files {
 func faultyBoot(t *testing.T, stage, fault string) files {
 	t.Helper()
 	condition := "os.Args[0] == layout.InitramfsInit"
-	if stage == status.StageSystem {
+	if stage == pid1.StageSystem {
 		condition = "os.Args[0] != layout.InitramfsInit"
 	}
 	return faultyInit(t, map[string]string{"fault.go": fmt.Sprintf(`package main
@@ -139,9 +139,9 @@ import (
 	"sync"
 	"time"
 
-	"ketch/init/crash"
-	"ketch/layout"
-	"ketch/linux/kmsg"
+	"github.com/ketch-os/ketch/init/crash"
+	"github.com/ketch-os/ketch/layout"
+	"github.com/ketch-os/ketch/linux/kmsg"
 )
 
 // A fault is free to use what PID 1 has.
@@ -177,14 +177,14 @@ func faultyLock(t *testing.T) files {
 import (
 	"time"
 
-	"ketch/init/crash"
-	"ketch/layout/status"
+	"github.com/ketch-os/ketch/init/crash"
+	"github.com/ketch-os/ketch/api/pid1"
 )
 
 func (s *running) deadlock() {
 	crash.Go(s.m.Log, func() {
 		time.Sleep(20 * time.Second)
-		s.m.Timeline.Change(func(*status.Boot) { select {} })
+		s.m.Timeline.Change(func(*pid1.Boot) { select {} })
 	})
 }
 `})
@@ -195,7 +195,7 @@ func (s *running) deadlock() {
 func compile(t testing.TB, name string) []byte {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), name)
-	cmd := exec.Command(oracle.Tool(t, "gcc"), "-O2", "-Wall", "-Werror", "-static", "-o", program, filepath.Join("testdata", name+".c"))
+	cmd := exec.Command(testkit.Tool(t, "gcc"), "-O2", "-Wall", "-Werror", "-static", "-o", program, filepath.Join("testdata", name+".c"))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("compile %s.c: %v\n%s", name, err, out)
 	}

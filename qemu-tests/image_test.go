@@ -16,11 +16,11 @@ import (
 	"strings"
 	"testing"
 
-	"ketch/builder/image"
-	"ketch/builder/sbom"
-	"ketch/disk/gpt"
-	"ketch/layout"
-	"ketch/layout/oracle"
+	"github.com/ketch-os/ketch/builder/image"
+	"github.com/ketch-os/ketch/builder/sbom"
+	"github.com/ketch-os/ketch/disk/gpt"
+	"github.com/ketch-os/ketch/internal/testkit"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // keysDir holds the keys that the image under test is signed with.
@@ -52,7 +52,7 @@ func verifyDisk(t testing.TB, disk string) []image.Check {
 // runTool runs a reference tool, which must succeed, and returns what it printed.
 func runTool(t *testing.T, name string, args ...string) string {
 	t.Helper()
-	out, err := exec.Command(oracle.Tool(t, name), args...).CombinedOutput()
+	out, err := exec.Command(testkit.Tool(t, name), args...).CombinedOutput()
 	if err != nil {
 		t.Errorf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
 	}
@@ -209,7 +209,7 @@ cd %q
 git ls-files -z --cached --others --exclude-standard | tar --null -T - -cf - | tar -C %q -xf -
 cp -r keys %q/keys
 cd %q
-go build -o bin/ketch ./builder
+go build -o bin/ketch ./builder/ketch
 bin/ketch layers build -o out/layers
 bin/ketch build images/qemu.yaml -o out/disk.raw`, setting.umask, dir, root, dir, dir, dir)
 		cmd := exec.Command("bash", "-c", script)
@@ -275,9 +275,9 @@ func sum(t *testing.T, path string) string {
 // TestKetchRun goes through the door that people use.
 func TestKetchRun(t *testing.T) {
 	t.Parallel()
-	oracle.Tool(t, "qemu-system-x86_64")
+	testkit.Tool(t, "qemu-system-x86_64")
 	ketch := filepath.Join(t.TempDir(), "ketch")
-	if out, err := exec.Command("go", "build", "-o", ketch, "../builder").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", ketch, "../builder/ketch").CombinedOutput(); err != nil {
 		t.Fatalf("build ketch: %v\n%s", err, out)
 	}
 	serial := filepath.Join(t.TempDir(), "console")

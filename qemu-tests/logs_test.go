@@ -11,8 +11,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ketch/agent/api"
-	"ketch/layout"
+	"github.com/ketch-os/ketch/api/node"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // TestKernelLog: the kernel log is a log among the others, with a level on every
@@ -55,7 +55,7 @@ kill $(pidof ketchctl); cat /tmp/followed`)
 		t.Errorf("followed %.200q; want %q", got, want)
 	}
 	m.shell("cd /var/log/ketch; for n in a b c d e f; do cp /var/tmp/zeros $n.log; cp /var/tmp/zeros $n.log.1; done; sleep 5")
-	var list api.LogList
+	var list node.LogList
 	if err := json.Unmarshal([]byte(m.shell("ketchctl logs --json")), &list); err != nil {
 		t.Fatal(err)
 	}

@@ -16,10 +16,10 @@ import (
 	"testing"
 	"time"
 
-	"ketch/builder/qemu"
-	"ketch/efi/uki"
-	"ketch/layout"
-	"ketch/layout/oracle"
+	"github.com/ketch-os/ketch/builder/qemu"
+	"github.com/ketch-os/ketch/efi/uki"
+	"github.com/ketch-os/ketch/internal/testkit"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // bootLimit is how long a machine may take for anything a test waits for. Under
@@ -103,7 +103,7 @@ func start(t testing.TB, o qemu.Options, allowed ...string) *machine {
 // launch starts a machine as soon as the host has a processor for it.
 func launch(t testing.TB, o qemu.Options, life time.Duration, allowed ...string) *machine {
 	t.Helper()
-	oracle.Tool(t, "qemu-system-x86_64")
+	testkit.Tool(t, "qemu-system-x86_64")
 	takeTurn(t)
 	ctx, cancel := context.WithTimeout(t.Context(), life)
 	t.Cleanup(cancel)

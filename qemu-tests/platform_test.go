@@ -7,9 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	"ketch/builder/qemu"
-	"ketch/layout"
-	"ketch/layout/oracle"
+	"github.com/ketch-os/ketch/builder/qemu"
+	"github.com/ketch-os/ketch/internal/testkit"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // makePlatform runs a platform's target of the Makefile, which ends with ketch
@@ -18,7 +18,7 @@ func makePlatform(t *testing.T, platform string) string {
 	t.Helper()
 	ketch, out := filepath.Join(t.TempDir(), "ketch"), t.TempDir()
 	for _, args := range [][]string{
-		{"go", "build", "-trimpath", "-buildvcs=false", "-o", ketch, "../builder"},
+		{"go", "build", "-trimpath", "-buildvcs=false", "-o", ketch, "../builder/ketch"},
 		{"make", "-C", "..", "--old-file=layers", "--old-file=keys", platform, "KETCH=" + ketch, "OUT=" + out},
 	} {
 		if text, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
@@ -61,7 +61,7 @@ func TestOpenStackImageBoots(t *testing.T) {
 func TestMetalImageUsesConsoleOfSPCR(t *testing.T) {
 	t.Parallel()
 	dir := makePlatform(t, "metal")
-	oracle.Tool(t, "openssl")
+	testkit.Tool(t, "openssl")
 	check := exec.Command("bash", "-euo", "pipefail", "-c", `sha256sum -c disk.raw.zst.sha256
 openssl dgst -sha256 -verify <(openssl x509 -in "$0" -pubkey -noout) -signature disk.raw.zst.sig disk.raw.zst`, absolute(t, filepath.Join(keysDir, "db.crt")))
 	check.Dir = dir

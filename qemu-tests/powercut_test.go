@@ -11,13 +11,13 @@ import (
 	"strings"
 	"testing"
 
-	"ketch/builder/qemu"
-	"ketch/disk/bootrecord"
-	"ketch/disk/gpt"
-	"ketch/efi/uki"
-	"ketch/layout"
-	"ketch/layout/oracle"
-	"ketch/qemu-tests/writelog"
+	"github.com/ketch-os/ketch/builder/qemu"
+	"github.com/ketch-os/ketch/disk/bootrecord"
+	"github.com/ketch-os/ketch/disk/gpt"
+	"github.com/ketch-os/ketch/efi/uki"
+	"github.com/ketch-os/ketch/internal/testkit"
+	"github.com/ketch-os/ketch/layout"
+	"github.com/ketch-os/ketch/qemu-tests/writelog"
 )
 
 const (
@@ -193,7 +193,7 @@ func (c *cutDiskCheck) table(table *gpt.Table) error {
 	if table.Damage != nil {
 		return nil // between the writing of the two copies
 	}
-	out, err := exec.Command(oracle.Tool(c.t, "sgdisk"), "-v", c.path).CombinedOutput()
+	out, err := exec.Command(testkit.Tool(c.t, "sgdisk"), "-v", c.path).CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "No problems found") {
 		return errors.Join(errors.New("sgdisk -v: "+string(out)), err)
 	}
@@ -204,10 +204,10 @@ func (c *cutDiskCheck) table(table *gpt.Table) error {
 func (c *cutDiskCheck) esp(table *gpt.Table) error {
 	copied := c.extract(table, layout.NumESP)
 	defer os.Remove(copied)
-	if out, err := exec.Command(oracle.Tool(c.t, "fsck.vfat"), "-a", copied).CombinedOutput(); !tidied(err) {
+	if out, err := exec.Command(testkit.Tool(c.t, "fsck.vfat"), "-a", copied).CombinedOutput(); !tidied(err) {
 		return errors.Join(errors.New("fsck.vfat -a: "+string(out)), err)
 	}
-	if out, err := exec.Command(oracle.Tool(c.t, "fsck.vfat"), "-n", copied).CombinedOutput(); err != nil {
+	if out, err := exec.Command(testkit.Tool(c.t, "fsck.vfat"), "-n", copied).CombinedOutput(); err != nil {
 		return errors.Join(errors.New("fsck.vfat -n, after -a: "+string(out)), err)
 	}
 	return c.entry(table)
@@ -222,7 +222,7 @@ func (c *cutDiskCheck) entry(table *gpt.Table) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	out, err := exec.Command(oracle.Tool(c.t, "mcopy"), "-n", "-i", volume(c.path, table), "::/"+layout.ESPEntries+"/*.efi", dir).CombinedOutput()
+	out, err := exec.Command(testkit.Tool(c.t, "mcopy"), "-n", "-i", volume(c.path, table), "::/"+layout.ESPEntries+"/*.efi", dir).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("mcopy: %w: %s", err, out)
 	}
@@ -270,10 +270,10 @@ func (c *cutDiskCheck) state(table *gpt.Table) error {
 	c.made = true
 	copied := c.extract(table, layout.NumState)
 	defer os.Remove(copied)
-	if out, err := exec.Command(oracle.Tool(c.t, "e2fsck"), "-p", copied).CombinedOutput(); !tidied(err) {
+	if out, err := exec.Command(testkit.Tool(c.t, "e2fsck"), "-p", copied).CombinedOutput(); !tidied(err) {
 		return errors.Join(errors.New("e2fsck -p: "+string(out)), err)
 	}
-	if out, err := exec.Command(oracle.Tool(c.t, "e2fsck"), "-f", "-n", copied).CombinedOutput(); err != nil {
+	if out, err := exec.Command(testkit.Tool(c.t, "e2fsck"), "-f", "-n", copied).CombinedOutput(); err != nil {
 		return errors.Join(errors.New("e2fsck -f -n, after -p: "+string(out)), err)
 	}
 	return nil

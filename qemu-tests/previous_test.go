@@ -7,9 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	"ketch/builder/qemu"
-	"ketch/layout"
-	"ketch/layout/status"
+	"github.com/ketch-os/ketch/api/pid1"
+	"github.com/ketch-os/ketch/builder/qemu"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // kept is a machine that keeps its disk and its firmware's variables from one
@@ -24,9 +24,9 @@ func kept(t *testing.T, disk string) qemu.Options {
 }
 
 // previous is what the machine tells of the run before.
-func (m *machine) previous() *status.Previous {
+func (m *machine) previous() *pid1.Previous {
 	m.t.Helper()
-	var p status.Previous
+	var p pid1.Previous
 	if err := json.Unmarshal([]byte(m.shell("ketchctl status --previous --json")), &p); err != nil {
 		m.t.Fatalf("ketchctl status --previous --json: %v", err)
 	}
@@ -37,7 +37,7 @@ func (m *machine) previous() *status.Previous {
 // panic of its own, long after its last line; or a fault that Go's runtime cannot
 // recover from, while many goroutines run.
 func lastWords(t *testing.T) files {
-	return faultyBoot(t, status.StageSystem, `log := kmsg.New(layout.ConsolePrefix)
+	return faultyBoot(t, pid1.StageSystem, `log := kmsg.New(layout.ConsolePrefix)
 		log.Open()
 		asked := func(end string) {
 			for os.Remove("/run/ketch/" + end) != nil {
@@ -71,7 +71,7 @@ func TestLastWords(t *testing.T) {
 
 	m = boot(t, o, panicSignsOfInit...)
 	p := m.previous()
-	if p.End != status.EndPanic || p.Reason != "Kernel panic - not syncing: sysrq triggered crash" || !strings.Contains(p.LastWords, layout.ConsolePrefix+layout.SayGood) {
+	if p.End != pid1.EndPanic || p.Reason != "Kernel panic - not syncing: sysrq triggered crash" || !strings.Contains(p.LastWords, layout.ConsolePrefix+layout.SayGood) {
 		t.Errorf("the next boot tells %s: %s, and the last words\n%s", p.End, p.Reason, p.LastWords)
 	}
 	if p.Run == nil || p.Run.Boot.GoodUsec == 0 || p.Run.Gate == nil || p.Run.Ended != nil {
@@ -94,7 +94,7 @@ func TestLastWords(t *testing.T) {
 	m.ends(panicLimit)
 
 	m = boot(t, o, append(panicSignsOfInit, "fatal error")...)
-	if p = m.previous(); p.End != status.EndPanic || p.Reason != "PID 1 panic: lost at sea" {
+	if p = m.previous(); p.End != pid1.EndPanic || p.Reason != "PID 1 panic: lost at sea" {
 		t.Errorf("the next boot tells %s: %s; want PID 1's reason", p.End, p.Reason)
 	}
 	for _, want := range []string{"main.", "PID 1 panic: lost at sea", "Attempted to kill init!"} {
@@ -108,19 +108,19 @@ func TestLastWords(t *testing.T) {
 	m.ends(panicLimit)
 
 	m = boot(t, o)
-	if p = m.previous(); p.End != status.EndPanic || p.Reason != "fatal error: sync: unlock of unlocked mutex" {
+	if p = m.previous(); p.End != pid1.EndPanic || p.Reason != "fatal error: sync: unlock of unlocked mutex" {
 		t.Errorf("the next boot tells %s: %s; want the runtime's reason\n%s", p.End, p.Reason, p.LastWords)
 	}
 	m.powerOff()
 
 	m = boot(t, o)
-	if p = m.previous(); p.End != status.EndClean || !strings.Contains(p.Reason, "power-off") || p.Run == nil || p.Run.Ended == nil {
+	if p = m.previous(); p.End != pid1.EndClean || !strings.Contains(p.Reason, "power-off") || p.Run == nil || p.Run.Ended == nil {
 		t.Errorf("after a power-off the next boot tells %+v", p)
 	}
 	m.Stop() // the power is cut
 
 	m = boot(t, o)
-	if p = m.previous(); p.End != status.EndCut || len(p.Crashes) != 0 {
+	if p = m.previous(); p.End != pid1.EndCut || len(p.Crashes) != 0 {
 		t.Errorf("after a power cut the next boot tells %+v", p)
 	}
 	if got := m.shell("cat /var/lib/ketch/crash/*/dmesg.txt"); !strings.Contains(got, "sysrq triggered crash") {
@@ -147,7 +147,7 @@ func TestFatalIsRemembered(t *testing.T) {
 	reboots(t, o, missingLimit, fatal+"slot")
 	hide()
 	p := boot(t, o).previous()
-	if p.End != status.EndFatal || !strings.Contains(p.Reason, "slot: no disk has partitions") {
+	if p.End != pid1.EndFatal || !strings.Contains(p.Reason, "slot: no disk has partitions") {
 		t.Errorf("the next boot tells %s: %s; want why the slot was not found", p.End, p.Reason)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"ketch/builder/qemu"
+	"github.com/ketch-os/ketch/builder/qemu"
 )
 
 // A test of what a machine does once it is up need not boot one: it goes on where

@@ -8,11 +8,11 @@ import (
 	"testing"
 	"time"
 
-	"ketch/builder/image"
-	"ketch/builder/keys"
-	"ketch/builder/layers"
-	"ketch/builder/qemu"
-	"ketch/layout"
+	"github.com/ketch-os/ketch/builder/image"
+	"github.com/ketch-os/ketch/builder/keys"
+	"github.com/ketch-os/ketch/builder/oci"
+	"github.com/ketch-os/ketch/builder/qemu"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // buildEnrolling builds the image under test so that it enrols its keys by
@@ -36,17 +36,17 @@ func buildWith(keysDir, output, cacheDir string) error {
 	if err != nil {
 		return err
 	}
-	cache, err := layers.OpenCache(cacheDir)
+	cache, err := oci.OpenCache(cacheDir)
 	if err != nil {
 		return err
 	}
-	lock, err := layers.LoadLock("../images/qemu.lock")
+	lock, err := oci.LoadLock("../images/qemu.lock")
 	if err != nil {
 		return err
 	}
 	_, err = image.Build(context.Background(), image.Options{
 		Definition: definition, Output: output, Keys: set,
-		Source: image.Source{Client: &layers.Client{Lock: lock}, Cache: cache},
+		Source: image.Source{Client: &oci.Client{Lock: lock}, Cache: cache},
 	})
 	return err
 }

@@ -11,9 +11,9 @@ import (
 	"strings"
 	"testing"
 
-	"ketch/builder/qemu"
-	"ketch/layout"
-	"ketch/layout/oracle"
+	"github.com/ketch-os/ketch/builder/qemu"
+	"github.com/ketch-os/ketch/internal/testkit"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // TestCorruptState damages the file system of /var in ways that e2fsck -p cannot
@@ -77,7 +77,7 @@ func overwrite(t *testing.T, fs string, block, count int64) {
 // journal is the first block of the journal, which is inode 8.
 func journal(t *testing.T, fs string) int64 {
 	t.Helper()
-	out, err := exec.Command(oracle.Tool(t, "debugfs"), "-R", "blocks <8>", fs).Output()
+	out, err := exec.Command(testkit.Tool(t, "debugfs"), "-R", "blocks <8>", fs).Output()
 	first, _, _ := strings.Cut(strings.TrimSpace(string(out)), " ")
 	return number(t, first, err)
 }
@@ -86,7 +86,7 @@ func journal(t *testing.T, fs string) int64 {
 // the root directory in it.
 func inodeTable(t *testing.T, fs string) int64 {
 	t.Helper()
-	out, err := exec.Command(oracle.Tool(t, "dumpe2fs"), fs).Output()
+	out, err := exec.Command(testkit.Tool(t, "dumpe2fs"), fs).Output()
 	_, rest, _ := strings.Cut(string(out), "Inode table at ")
 	first, _, _ := strings.Cut(rest, "-")
 	return number(t, first, err)
@@ -159,7 +159,7 @@ func unchanged(t *testing.T, before, after string) {
 	if err := qemu.Copy(checked, before, 0); err != nil {
 		t.Fatal(err)
 	}
-	_ = exec.Command(oracle.Tool(t, "e2fsck"), "-p", checked).Run() // it cannot repair it
+	_ = exec.Command(testkit.Tool(t, "e2fsck"), "-p", checked).Run() // it cannot repair it
 	allowed := changedBlocks(t, before, checked)
 	for at := range changedBlocks(t, before, after) {
 		if !allowed[at] {

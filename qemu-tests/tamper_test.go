@@ -7,9 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"ketch/builder/image"
-	"ketch/builder/qemu"
-	"ketch/layout"
+	"github.com/ketch-os/ketch/builder/image"
+	"github.com/ketch-os/ketch/builder/qemu"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // tamper opens a fresh disk and its slot for changes.

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"ketch/builder/qemu"
-	"ketch/layout/status"
+	"github.com/ketch-os/ketch/api/pid1"
+	"github.com/ketch-os/ketch/builder/qemu"
 )
 
 // TestTimeline: ketchctl boot shows every stage, for people and for programs. In a
@@ -26,7 +26,7 @@ func TestTimeline(t *testing.T) {
 	if got := m.shell("LANG=C ketchctl boot"); strings.Contains(got, "█") || !strings.Contains(got, "#") {
 		t.Errorf("ketchctl boot on a terminal without UTF-8:\n%s", got)
 	}
-	var boot status.Boot
+	var boot pid1.Boot
 	if err := json.Unmarshal([]byte(m.shell("ketchctl boot --json")), &boot); err != nil || boot.GoodUsec <= boot.ReadyUsec || boot.ReadyUsec <= boot.PID1Usec {
 		t.Errorf("ketchctl boot --json: %v, %+v", err, boot)
 	}
@@ -37,7 +37,7 @@ func TestTimeline(t *testing.T) {
 func TestLoaderTimes(t *testing.T) {
 	t.Parallel()
 	m := boot(t, qemu.Options{Image: newDisk(t), Extra: []string{"-cpu", "max,la57=off,pku=off,erms=off,hypervisor=off"}})
-	var boot status.Boot
+	var boot pid1.Boot
 	if err := json.Unmarshal([]byte(m.shell("ketchctl boot --json")), &boot); err != nil || boot.FirmwareUsec <= 0 || boot.LoaderUsec <= 0 {
 		t.Errorf("ketchctl boot --json: %v; firmware %d µs, loader %d µs; want both", err, boot.FirmwareUsec, boot.LoaderUsec)
 	}

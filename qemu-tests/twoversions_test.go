@@ -12,17 +12,17 @@ import (
 	"testing"
 	"time"
 
-	"ketch/agent/api"
-	"ketch/builder/image"
-	"ketch/builder/keys"
-	"ketch/builder/layers"
-	"ketch/builder/qemu"
-	"ketch/disk/bootrecord"
-	"ketch/disk/fat"
-	"ketch/disk/gpt"
-	"ketch/efi/entry"
-	"ketch/layout"
-	"ketch/layout/status"
+	"github.com/ketch-os/ketch/api/node"
+	"github.com/ketch-os/ketch/api/pid1"
+	"github.com/ketch-os/ketch/builder/image"
+	"github.com/ketch-os/ketch/builder/keys"
+	"github.com/ketch-os/ketch/builder/oci"
+	"github.com/ketch-os/ketch/builder/qemu"
+	"github.com/ketch-os/ketch/disk/bootrecord"
+	"github.com/ketch-os/ketch/disk/fat"
+	"github.com/ketch-os/ketch/disk/gpt"
+	"github.com/ketch-os/ketch/efi/entry"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // fallbackLimit is how long a machine may take to end on its last good version:
@@ -78,14 +78,14 @@ func buildVersion(t testing.TB, version string, changed files) (built string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cache, err := layers.OpenCache(filepath.Join(dir, "cache"))
+	cache, err := oci.OpenCache(filepath.Join(dir, "cache"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	built = filepath.Join(dir, "built.raw")
 	_, err = image.Build(context.Background(), image.Options{
 		Definition: definition, Output: built, Keys: set,
-		Source: image.Source{Client: &layers.Client{Lock: &layers.Lock{}}, Cache: cache},
+		Source: image.Source{Client: &oci.Client{Lock: &oci.Lock{}}, Cache: cache},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -238,9 +238,9 @@ func (v *twoVersions) starts(o qemu.Options) *machine {
 }
 
 // system asks a machine what it has booted and why.
-func (m *machine) system() *status.Status {
+func (m *machine) system() *pid1.Status {
 	m.t.Helper()
-	var s api.Status
+	var s node.Status
 	if err := json.Unmarshal([]byte(m.shell("ketchctl status --json")), &s); err != nil {
 		m.t.Fatal(err)
 	}
@@ -252,7 +252,7 @@ func (m *machine) system() *status.Status {
 
 // endsOn boots the disk and expects that, in the end and without a person, a
 // version is good; it returns the status then.
-func (v *twoVersions) endsOn(want image.Entry, o qemu.Options) *status.Status {
+func (v *twoVersions) endsOn(want image.Entry, o qemu.Options) *pid1.Status {
 	v.t.Helper()
 	m := v.boots(o)
 	s := m.system()

@@ -5,17 +5,17 @@ import (
 	"testing"
 	"time"
 
-	pid1 "ketch/init/machine"
-	"ketch/layout"
-	"ketch/layout/status"
+	"github.com/ketch-os/ketch/api/pid1"
+	initmachine "github.com/ketch-os/ketch/init/machine"
+	"github.com/ketch-os/ketch/layout"
 )
 
 const (
 	// watchdogLimit: the watchdog's timeout, from a last feeding that may be later
 	// than the fault, and the reset.
-	watchdogLimit = pid1.WatchdogTimeout + pid1.FeedEvery + 30*time.Second
+	watchdogLimit = initmachine.WatchdogTimeout + initmachine.FeedEvery + 30*time.Second
 	// hangLimit is the sum of the limits of the way down's steps: no service and no
-	// disk can keep a machine longer. See init/down.
+	// disk can keep a machine longer. See init/shutdown.
 	hangLimit = 4 * time.Minute
 )
 
@@ -30,8 +30,8 @@ func TestWatchdogResetsFrozenPID1(t *testing.T) {
 	frozen := time.Now()
 	m.shell("echo 1 > /sys/fs/cgroup/init/cgroup.freeze")
 	m.ends(watchdogLimit)
-	if took := time.Since(frozen); took < pid1.WatchdogTimeout-2*pid1.FeedEvery {
-		t.Errorf("the machine ended after %v: that was not the watchdog, whose timeout is %v", took, pid1.WatchdogTimeout)
+	if took := time.Since(frozen); took < initmachine.WatchdogTimeout-2*initmachine.FeedEvery {
+		t.Errorf("the machine ended after %v: that was not the watchdog, whose timeout is %v", took, initmachine.WatchdogTimeout)
 	}
 	if strings.Contains(m.Console.String(), layout.ConsolePrefix+layout.SayDown) {
 		t.Error("PID 1 was not frozen: it has taken the machine down")
@@ -42,7 +42,7 @@ func TestWatchdogResetsFrozenPID1(t *testing.T) {
 // anything. End: the watchdog that the initramfs stage has armed resets it.
 func TestWatchdogResetsHungBoot(t *testing.T) {
 	t.Parallel()
-	disk := buildFaulty(t, faultyBoot(t, status.StageSystem, "time.Sleep(time.Hour)"))
+	disk := buildFaulty(t, faultyBoot(t, pid1.StageSystem, "time.Sleep(time.Hour)"))
 	o := direct(t, disk)
 	o.Watchdog = true
 	m := start(t, o)
@@ -60,7 +60,7 @@ func TestHaltedStaysHalted(t *testing.T) {
 	select {
 	case <-m.Done():
 		t.Error("the halted machine has been reset")
-	case <-time.After(pid1.WatchdogTimeout + 2*pid1.FeedEvery):
+	case <-time.After(initmachine.WatchdogTimeout + 2*initmachine.FeedEvery):
 	}
 	if err := pressCtrlAltDel(m); err != nil {
 		t.Fatal(err)

@@ -15,12 +15,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"ketch/agent/logfile"
-	"ketch/layout/status"
+	"github.com/ketch-os/ketch/agent/logfile"
+	"github.com/ketch-os/ketch/api/node"
+	"github.com/ketch-os/ketch/api/pid1"
 )
 
 // serve runs a Server over a Unix socket.
-func serve(t *testing.T, s *Server) *Client {
+func serve(t *testing.T, s *Server) *node.Client {
 	t.Helper()
 	socket := filepath.Join(t.TempDir(), "run", "ketchd.sock")
 	listener, err := Listen(socket)
@@ -36,7 +37,7 @@ func serve(t *testing.T, s *Server) *Client {
 			t.Errorf("Serve = %v", err)
 		}
 	})
-	return NewClient(socket)
+	return node.NewClient(socket)
 }
 
 func logs(t *testing.T, text string) logfile.Dir {
@@ -63,7 +64,7 @@ func TestHealth(t *testing.T) {
 // PID 1 writes its request by hand and reads the first line of the answer.
 func TestHealthByHand(t *testing.T) {
 	client := serve(t, &Server{Ready: func(context.Context) error { return nil }})
-	conn, err := net.Dial("unix", client.socket)
+	conn, err := net.Dial("unix", client.Socket)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,15 +78,15 @@ func TestHealthByHand(t *testing.T) {
 
 func TestStatus(t *testing.T) {
 	exit := uint32(3)
-	want := &Status{
-		State: Degraded, Problems: []string{"workload web: failed"},
-		System:    &status.Status{Version: "1.0", Good: true},
-		Memory:    status.Memory{TotalKiB: 100, AvailableKiB: 60, UsedKiB: 40},
-		Links:     []Link{{Name: "eth0", Addresses: []string{"192.0.2.1/24"}}},
-		Workloads: []Workload{{Name: "web", State: Failed, Exit: &exit}},
-		Images:    []Image{},
+	want := &node.Status{
+		State: node.Degraded, Problems: []string{"workload web: failed"},
+		System:    &pid1.Status{Version: "1.0", Good: true},
+		Memory:    pid1.Memory{TotalKiB: 100, AvailableKiB: 60, UsedKiB: 40},
+		Links:     []node.Link{{Name: "eth0", Addresses: []string{"192.0.2.1/24"}}},
+		Workloads: []node.Workload{{Name: "web", State: node.Failed, Exit: &exit}},
+		Images:    []node.Image{},
 	}
-	got, err := serve(t, &Server{Status: func(context.Context) *Status { return want }}).Status(t.Context())
+	got, err := serve(t, &Server{Status: func(context.Context) *node.Status { return want }}).Status(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +105,7 @@ func TestLogs(t *testing.T) {
 	}
 	for name, want := range map[string]string{"none": "there is no log of none", "../demo": "only letters and digits", "": "only letters"} {
 		err := client.Logs(t.Context(), io.Discard, name, -1, false)
-		var refused *Error
+		var refused *node.Error
 		if !errors.As(err, &refused) || !strings.Contains(refused.Message, want) || refused.Hint != "there are logs of demo" {
 			t.Errorf("Logs(%q) = %v; want %q and a hint", name, err, want)
 		}
@@ -122,9 +123,9 @@ func TestLogList(t *testing.T) {
 }
 
 func TestPrevious(t *testing.T) {
-	want := &status.Previous{End: status.EndPanic, Reason: "lost at sea", LastWords: "<0>[    1.0] lost at sea\n"}
+	want := &pid1.Previous{End: pid1.EndPanic, Reason: "lost at sea", LastWords: "<0>[    1.0] lost at sea\n"}
 	var fault error
-	client := serve(t, &Server{Previous: func() (*status.Previous, error) { return want, fault }})
+	client := serve(t, &Server{Previous: func() (*pid1.Previous, error) { return want, fault }})
 	got, err := client.Previous(t.Context())
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("Previous: %v (-want +got):\n%s", err, diff)
@@ -168,13 +169,20 @@ func TestFollow(t *testing.T) {
 	}
 }
 
+// byHand is a client of a socket that asks for what no Client asks for.
+func byHand(socket string) *http.Client {
+	return &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", socket)
+	}}}
+}
+
 func TestBadRequests(t *testing.T) {
-	client := serve(t, &Server{Logs: logs(t, "")})
+	client := byHand(serve(t, &Server{Logs: logs(t, "")}).Socket)
 	for path, want := range map[string]int{
 		"/v1/logs?name=demo&lines=x": 400, "/v1/logs?name=demo&lines=-1": 400, "/v1/logs?name=demo&follow=maybe": 400,
 		"/v1/logs?name=demo": 200, "/v1/nothing": 404, "/": 404,
 	} {
-		answer, err := client.http.Get("http://ketch" + path)
+		answer, err := client.Get("http://ketch" + path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -183,7 +191,7 @@ func TestBadRequests(t *testing.T) {
 			t.Errorf("GET %s = %d; want %d", path, answer.StatusCode, want)
 		}
 	}
-	answer, err := client.http.Post("http://ketch/v1/status", "", nil)
+	answer, err := client.Post("http://ketch/v1/status", "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,8 +202,8 @@ func TestBadRequests(t *testing.T) {
 }
 
 func TestUnreachable(t *testing.T) {
-	err := NewClient(filepath.Join(t.TempDir(), "none")).Health(t.Context())
-	var refused *Error
+	err := node.NewClient(filepath.Join(t.TempDir(), "none")).Health(t.Context())
+	var refused *node.Error
 	if !errors.As(err, &refused) || !strings.Contains(refused.Message, "no such file") || refused.Hint == "" {
 		t.Errorf("Health without a socket = %#v; want the cause and a hint", err)
 	}

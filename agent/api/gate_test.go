@@ -10,16 +10,16 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"ketch/layout/status"
+	"github.com/ketch-os/ketch/api/pid1"
 )
 
 // TestGate: a client and PID 1, which asks by hand and wants the answer in one
 // piece, read the same.
 func TestGate(t *testing.T) {
-	want := &status.GateAnswer{Checks: []status.Check{
+	want := &pid1.GateAnswer{Checks: []pid1.Check{
 		{Name: "workload web is up", Reason: "backoff"}, {Name: "http front page", Passed: true},
 	}}
-	client := serve(t, &Server{Gate: func(context.Context) *status.GateAnswer { return want }})
+	client := serve(t, &Server{Gate: func(context.Context) *pid1.GateAnswer { return want }})
 	got, err := client.Gate(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -28,7 +28,7 @@ func TestGate(t *testing.T) {
 		t.Errorf("Gate (-want +got):\n%s", diff)
 	}
 
-	conn, err := net.Dial("unix", client.socket)
+	conn, err := net.Dial("unix", client.Socket)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func TestGate(t *testing.T) {
 		t.Fatal(err)
 	}
 	header, body, _ := bytes.Cut(text, []byte("\r\n\r\n"))
-	var byHand status.GateAnswer
+	var byHand pid1.GateAnswer
 	if err := json.Unmarshal(body, &byHand); err != nil {
 		t.Fatalf("answer %q: %v", text, err)
 	}

@@ -1,27 +1,4 @@
-// Package api is how programs on the machine speak to ketchd: HTTP/1.1 with
-// JSON over the Unix socket layout.KetchdSocket, mode 0660.
-//
-//	GET /v1/health                  200 when containerd answers, else 503
-//	GET /v1/status                  200, a Status
-//	GET /v1/previous                200, a status.Previous: how the run before this one ended
-//	GET /v1/logs                    200, a LogList: which logs there are
-//	GET /v1/gate                    200, a status.GateAnswer: the checks of PID 1's health gate
-//	                                that ketchd looks after, as they stand now
-//	GET /v1/logs?name=NAME          200, text/plain: the log, as it was written
-//	    &lines=N                    only its last N lines
-//	    &follow=true                goes on until the client hangs up
-//
-// A workload that fails makes the status degraded, not the health check fail:
-// ketchd is ready when it can do its work.
-//
-// A request that cannot be answered gets a status of 4xx or 5xx and an Error.
-// New fields may appear in answers at any time; what is here keeps its meaning
-// as long as the path begins with /v1.
-//
-// Server and Client are the two sides; a program in another language needs
-// nothing of them:
-//
-//	curl --unix-socket /run/ketch/ketchd.sock http://ketch/v1/status
+// Package api is ketchd's side of the language that package api/node describes.
 package api
 
 import (
@@ -40,8 +17,9 @@ import (
 	"syscall"
 	"time"
 
-	"ketch/agent/logfile"
-	"ketch/layout/status"
+	"github.com/ketch-os/ketch/agent/logfile"
+	"github.com/ketch-os/ketch/api/node"
+	"github.com/ketch-os/ketch/api/pid1"
 )
 
 // socketMode: root and the group of the socket may ask.
@@ -50,11 +28,11 @@ const socketMode = 0o660
 // Server answers requests.
 type Server struct {
 	Ready  func(ctx context.Context) error
-	Status func(ctx context.Context) *Status
+	Status func(ctx context.Context) *node.Status
 	// Previous tells how the run before this one ended.
-	Previous func() (*status.Previous, error)
+	Previous func() (*pid1.Previous, error)
 	// Gate tells how the checks of the health gate stand that ketchd looks after.
-	Gate func(ctx context.Context) *status.GateAnswer
+	Gate func(ctx context.Context) *pid1.GateAnswer
 	Logs logfile.Dir
 }
 
@@ -145,7 +123,7 @@ func (s *Server) listLogs(w http.ResponseWriter) {
 		refuse(w, http.StatusInternalServerError, err.Error(), "")
 		return
 	}
-	reply(w, http.StatusOK, &LogList{Logs: logs, Limit: limit})
+	reply(w, http.StatusOK, &node.LogList{Logs: logs, Limit: limit})
 }
 
 func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
@@ -219,17 +197,8 @@ func (a *answer) Write(data []byte) (int, error) {
 	return n, err
 }
 
-// Error is the answer to a request that could not be answered.
-type Error struct {
-	Message string `json:"error"`
-	Hint    string `json:"hint,omitempty"` // the cure, where it is known
-}
-
-// Error is the message.
-func (e *Error) Error() string { return e.Message }
-
 func refuse(w http.ResponseWriter, status int, message, hint string) {
-	reply(w, status, &Error{message, hint})
+	reply(w, status, &node.Error{Message: message, Hint: hint})
 }
 
 func reply(w http.ResponseWriter, status int, value any) {

@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"ketch/layout/debugport"
+	"github.com/ketch-os/ketch/layout/debugport"
 )
 
 // shells of a debug image, the best first.

@@ -10,7 +10,7 @@ import (
 	"testing/fstest"
 	"time"
 
-	"ketch/layout/debugport"
+	"github.com/ketch-os/ketch/layout/debugport"
 )
 
 // connect serves one end of a socket pair, in place of the port, and returns

@@ -14,7 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"ketch/layout/debugport"
+	"github.com/ketch-os/ketch/layout/debugport"
 )
 
 // retryDelay is how long the port is left alone after the host has gone away,

@@ -17,7 +17,7 @@ import (
 	"strconv"
 	"strings"
 
-	"ketch/linux/kmsg"
+	"github.com/ketch-os/ketch/linux/kmsg"
 )
 
 // Keeper copies the kernel log to a log. All fields are needed.

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"ketch/linux/kmsg"
+	"github.com/ketch-os/ketch/linux/kmsg"
 )
 
 // script is a kernel log that ends.

@@ -10,8 +10,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ketch/agent/api"
-	"ketch/layout/status"
+	"github.com/ketch-os/ketch/api/node"
+	"github.com/ketch-os/ketch/api/pid1"
 )
 
 // boot shows the timeline of this boot or the one before.
@@ -28,31 +28,31 @@ func (c command) boot(ctx context.Context, args []string) error {
 	if *previous {
 		timeline = c.previousBoot
 	}
-	draw := func(out io.Writer, boot *status.Boot) error {
+	draw := func(out io.Writer, boot *pid1.Boot) error {
 		_, err := io.WriteString(out, chart{boot: boot, width: width(out), ascii: !utf8Locale(os.Getenv), virtual: virtual()}.String())
 		return err
 	}
 	return print(c, *asJSON, draw)(timeline(limited))
 }
 
-func (c command) thisBoot(ctx context.Context) (*status.Boot, error) {
+func (c command) thisBoot(ctx context.Context) (*pid1.Boot, error) {
 	s, err := c.client.Status(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if s.System == nil {
-		return nil, &api.Error{Message: "PID 1 does not answer", Hint: "its timeline is in /run/ketch/boot.json, too"}
+		return nil, &node.Error{Message: "PID 1 does not answer", Hint: "its timeline is in /run/ketch/boot.json, too"}
 	}
 	return &s.System.Boot, nil
 }
 
-func (c command) previousBoot(ctx context.Context) (*status.Boot, error) {
+func (c command) previousBoot(ctx context.Context) (*pid1.Boot, error) {
 	p, err := c.client.Previous(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if p.Run == nil {
-		return nil, &api.Error{Message: "the boot before this one left no timeline", Hint: "ketchctl status --previous tells what is known of it"}
+		return nil, &node.Error{Message: "the boot before this one left no timeline", Hint: "ketchctl status --previous tells what is known of it"}
 	}
 	return &p.Run.Boot, nil
 }

@@ -5,13 +5,13 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"ketch/layout/status"
+	"github.com/ketch-os/ketch/api/pid1"
 )
 
 // chart draws a timeline: a line for each step, with its bar in what is left of
 // the width.
 type chart struct {
-	boot    *status.Boot
+	boot    *pid1.Boot
 	width   int
 	ascii   bool // draw with ASCII alone
 	virtual bool // the machine is a virtual one

@@ -5,17 +5,17 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"ketch/layout/status"
+	"github.com/ketch-os/ketch/api/pid1"
 )
 
-func bootExample() *status.Boot {
-	return &status.Boot{
+func bootExample() *pid1.Boot {
+	return &pid1.Boot{
 		FirmwareUsec: 900_000, LoaderUsec: 100_000, PID1Usec: 500_000, ReadyUsec: 1_900_000, GoodUsec: 3_000_000,
-		Steps: []status.Step{
-			{Stage: status.StageInitramfs, Name: "slot", StartUsec: 500_000, TookUsec: 1_500},
-			{Stage: status.StageSystem, Name: "state", StartUsec: 600_000, TookUsec: 90_000, Error: "no file system"},
-			{Stage: status.StageService, Name: "a service with a long name", StartUsec: 1_000_000, TookUsec: 900_000},
-			{Stage: status.StageGate, Name: "health gate", StartUsec: 1_900_000, TookUsec: 1_100_000},
+		Steps: []pid1.Step{
+			{Stage: pid1.StageInitramfs, Name: "slot", StartUsec: 500_000, TookUsec: 1_500},
+			{Stage: pid1.StageSystem, Name: "state", StartUsec: 600_000, TookUsec: 90_000, Error: "no file system"},
+			{Stage: pid1.StageService, Name: "a service with a long name", StartUsec: 1_000_000, TookUsec: 900_000},
+			{Stage: pid1.StageGate, Name: "health gate", StartUsec: 1_900_000, TookUsec: 1_100_000},
 		},
 	}
 }
@@ -65,11 +65,11 @@ func TestChartFits(t *testing.T) {
 }
 
 func TestChartWithoutLoaderTimes(t *testing.T) {
-	got := chart{boot: &status.Boot{PID1Usec: 1}, width: 80, virtual: true}.String()
+	got := chart{boot: &pid1.Boot{PID1Usec: 1}, width: 80, virtual: true}.String()
 	if want := "firmware  not told by the boot loader: it keeps no time in a virtual machine\n"; !strings.Contains(got, want) {
 		t.Errorf("chart =\n%s\nwant %q in it", got, want)
 	}
-	got = chart{boot: &status.Boot{}, width: 80}.String() // nothing at all is known
+	got = chart{boot: &pid1.Boot{}, width: 80}.String() // nothing at all is known
 	if want := "loader    not told by the boot loader\n"; !strings.Contains(got, want) || !strings.HasSuffix(got, "\nnot good\n") {
 		t.Errorf("chart =\n%s\nwant %q in it", got, want)
 	}

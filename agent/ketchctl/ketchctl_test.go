@@ -8,13 +8,14 @@ import (
 	"strings"
 	"testing"
 
-	"ketch/agent/api"
-	"ketch/agent/logfile"
-	"ketch/layout/status"
+	"github.com/ketch-os/ketch/agent/api"
+	"github.com/ketch-os/ketch/agent/logfile"
+	"github.com/ketch-os/ketch/api/node"
+	"github.com/ketch-os/ketch/api/pid1"
 )
 
 // machine runs a ketchd's API over what is given, and returns a way to call ketchctl on it.
-func machine(t *testing.T, s *api.Status, logs map[string]string) func(args ...string) (string, error) {
+func machine(t *testing.T, s *node.Status, logs map[string]string) func(args ...string) (string, error) {
 	t.Helper()
 	dir := t.TempDir()
 	for name, text := range logs {
@@ -34,34 +35,34 @@ func machine(t *testing.T, s *api.Status, logs map[string]string) func(args ...s
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	server := &api.Server{
-		Status:   func(context.Context) *api.Status { return s },
-		Previous: func() (*status.Previous, error) { return status.Judge(previousRun(), &status.Run{}), nil },
+		Status:   func(context.Context) *node.Status { return s },
+		Previous: func() (*pid1.Previous, error) { return pid1.Judge(previousRun(), &pid1.Run{}), nil },
 		Logs:     logfile.Dir(dir),
 	}
 	go func() { done <- server.Serve(ctx, listener) }()
 	t.Cleanup(func() { cancel(); <-done })
 	return func(args ...string) (string, error) {
 		var out strings.Builder
-		err := command{api.NewClient(socket), info, &out}.run(t.Context(), args)
+		err := command{node.NewClient(socket), info, &out}.run(t.Context(), args)
 		return out.String(), err
 	}
 }
 
-func example() *api.Status {
+func example() *node.Status {
 	exit := uint32(1)
-	return &api.Status{
-		State:    api.Degraded,
+	return &node.Status{
+		State:    node.Degraded,
 		Problems: []string{"workload demo-web: failed (exited with status 1)"},
-		System: &status.Status{
+		System: &pid1.Status{
 			Version: "1.2.3", Development: true, Uptime: 93.4, Ready: true, Good: true, Disk: "vda", Entry: "ketch_1.2.3+2-1.efi",
-			Services: []status.Service{{Name: "containerd", State: status.StateReady, PID: 80}, {Name: "ketchd", State: status.StateBackoff, Restarts: 2, LastExit: "signal: killed", Reason: "signal: killed", Lines: []string{"one", "out\tof memory"}}},
-			Gate:     []status.Check{{Name: "containerd serves", Passed: true, After: 1.9}, {Name: "ketchd is ready", Reason: "it is not"}},
-			Boot:     status.Boot{ReadyUsec: 1_900_000, GoodUsec: 3_200_000},
+			Services: []pid1.Service{{Name: "containerd", State: pid1.StateReady, PID: 80}, {Name: "ketchd", State: pid1.StateBackoff, Restarts: 2, LastExit: "signal: killed", Reason: "signal: killed", Lines: []string{"one", "out\tof memory"}}},
+			Gate:     []pid1.Check{{Name: "containerd serves", Passed: true, After: 1.9}, {Name: "ketchd is ready", Reason: "it is not"}},
+			Boot:     pid1.Boot{ReadyUsec: 1_900_000, GoodUsec: 3_200_000},
 		},
-		Memory:    status.Memory{TotalKiB: 487 << 10, AvailableKiB: 416 << 10, UsedKiB: 71 << 10},
-		Links:     []api.Link{{Name: "eth0", Addresses: []string{"10.0.2.15/24", "fe80::1/64"}, DHCP: "bound until 2026-01-01T00:00:00Z", DNS: []string{"10.0.2.3"}}},
-		Workloads: []api.Workload{{Name: "demo-hello", State: api.Running, PID: 99, Image: "docker.io/library/demo:latest"}, {Name: "demo-web", State: api.Failed, Exit: &exit, Image: "docker.io/library/web:1"}},
-		Images:    []api.Image{{Name: "docker.io/library/demo:latest", Digest: "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", Size: 5 << 20}},
+		Memory:    pid1.Memory{TotalKiB: 487 << 10, AvailableKiB: 416 << 10, UsedKiB: 71 << 10},
+		Links:     []node.Link{{Name: "eth0", Addresses: []string{"10.0.2.15/24", "fe80::1/64"}, DHCP: "bound until 2026-01-01T00:00:00Z", DNS: []string{"10.0.2.3"}}},
+		Workloads: []node.Workload{{Name: "demo-hello", State: node.Running, PID: 99, Image: "docker.io/library/demo:latest"}, {Name: "demo-web", State: node.Failed, Exit: &exit, Image: "docker.io/library/web:1"}},
+		Images:    []node.Image{{Name: "docker.io/library/demo:latest", Digest: "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", Size: 5 << 20}},
 	}
 }
 
@@ -101,14 +102,14 @@ func TestStatus(t *testing.T) {
 		t.Errorf("status = %v\n%s\nwant\n%s", err, got, shown)
 	}
 	got, err := ketchctl("status", "--json")
-	var decoded api.Status
+	var decoded node.Status
 	if err != nil || json.Unmarshal([]byte(got), &decoded) != nil || decoded.Workloads[0].Name != "demo-hello" {
 		t.Errorf("status --json = %q, %v; want a Status", got, err)
 	}
 }
 
 func TestStatusWithoutPID1(t *testing.T) {
-	ketchctl := machine(t, &api.Status{State: api.Degraded, Problems: []string{"ask PID 1: no such file"}}, nil)
+	ketchctl := machine(t, &node.Status{State: node.Degraded, Problems: []string{"ask PID 1: no such file"}}, nil)
 	got, err := ketchctl("status")
 	if err != nil || !strings.Contains(got, "ask PID 1") {
 		t.Errorf("status = %q, %v; want the problem in it", got, err)
@@ -132,7 +133,7 @@ func TestLogs(t *testing.T) {
 }
 
 func TestErrors(t *testing.T) {
-	ketchctl := machine(t, &api.Status{}, map[string]string{"demo-hello": ""})
+	ketchctl := machine(t, &node.Status{}, map[string]string{"demo-hello": ""})
 	for _, test := range []struct {
 		args       []string
 		want, hint string

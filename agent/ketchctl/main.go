@@ -1,5 +1,5 @@
 // Ketchctl shows what a Ketch machine does. It asks ketchd, whose API package
-// ketch/agent/api describes.
+// api/node describes.
 package main
 
 import (
@@ -14,8 +14,8 @@ import (
 	"syscall"
 	"time"
 
-	"ketch/agent/api"
-	"ketch/layout"
+	"github.com/ketch-os/ketch/api/node"
+	"github.com/ketch-os/ketch/layout"
 )
 
 const usage = `ketchctl shows what this machine does.
@@ -59,7 +59,7 @@ type usageError struct{ error }
 
 // hint is the cure for an error, where one is known.
 func hint(err error) string {
-	var refused *api.Error
+	var refused *node.Error
 	var misused usageError
 	switch {
 	case errors.As(err, &refused):
@@ -71,12 +71,12 @@ func hint(err error) string {
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
-	return command{api.NewClient(layout.KetchdSocket), layout.ImageInfo, out}.run(ctx, args)
+	return command{node.NewClient(layout.KetchdSocket), layout.ImageInfo, out}.run(ctx, args)
 }
 
 // command is where a command line finds its machine.
 type command struct {
-	client *api.Client
+	client *node.Client
 	info   string // path of layout.ImageInfo
 	out    io.Writer
 }

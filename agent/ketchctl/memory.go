@@ -9,8 +9,8 @@ import (
 	"os"
 	"strings"
 
-	"ketch/agent/api"
-	"ketch/agent/memory"
+	"github.com/ketch-os/ketch/agent/memory"
+	"github.com/ketch-os/ketch/api/node"
 )
 
 // memory shows where memory goes. It asks the kernel, not ketchd.
@@ -22,7 +22,7 @@ func (c command) memory(args []string) error {
 	}
 	table, err := memory.Read(os.DirFS("/proc"))
 	if errors.Is(err, fs.ErrPermission) {
-		return &api.Error{Message: err.Error(), Hint: "be root: the kernel shows this to nobody else"}
+		return &node.Error{Message: err.Error(), Hint: "be root: the kernel shows this to nobody else"}
 	}
 	return print(c, *asJSON, showMemory)(table, err)
 }

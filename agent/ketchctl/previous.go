@@ -7,8 +7,8 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"ketch/agent/api"
-	"ketch/layout/status"
+	"github.com/ketch-os/ketch/api/node"
+	"github.com/ketch-os/ketch/api/pid1"
 )
 
 // shownWords is how many lines of the last words a person is shown.
@@ -17,16 +17,16 @@ const shownWords = 60
 // endings say how a run ended.
 func endings() map[string]string {
 	return map[string]string{
-		status.EndClean: "in order",
-		status.EndFatal: "PID 1 gave up on it, and went down in order",
-		status.EndPanic: "in a crash",
-		status.EndCut:   "cut off",
-		status.EndNone:  "there was none",
+		pid1.EndClean: "in order",
+		pid1.EndFatal: "PID 1 gave up on it, and went down in order",
+		pid1.EndPanic: "in a crash",
+		pid1.EndCut:   "cut off",
+		pid1.EndNone:  "there was none",
 	}
 }
 
 // showPrevious tells a person how the run before this one ended.
-func showPrevious(out io.Writer, p *status.Previous) error {
+func showPrevious(out io.Writer, p *pid1.Previous) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "ended\t%s\n", endings()[p.End])
 	fmt.Fprintf(w, "reason\t%s\n", dash(p.Reason))
@@ -47,7 +47,7 @@ func showPrevious(out io.Writer, p *status.Previous) error {
 	return err
 }
 
-func showRun(w io.Writer, run *status.Run) {
+func showRun(w io.Writer, run *pid1.Run) {
 	fmt.Fprintf(w, "version\t%s\n", run.Version)
 	fmt.Fprintf(w, "root hash\t%s\n", run.RootHash)
 	if run.Entry != "" {
@@ -64,7 +64,7 @@ func showRun(w io.Writer, run *status.Run) {
 }
 
 // milestones are how far a boot came.
-func milestones(boot *status.Boot) []string {
+func milestones(boot *pid1.Boot) []string {
 	var parts []string
 	if boot.ReadyUsec > 0 {
 		parts = append(parts, fmt.Sprintf("runtime-ready after %.1f s", float64(boot.ReadyUsec)/1e6))
@@ -76,7 +76,7 @@ func milestones(boot *status.Boot) []string {
 }
 
 // showGate prints the checks of a boot, this one or the last.
-func showGate(w io.Writer, gate []status.Check) {
+func showGate(w io.Writer, gate []pid1.Check) {
 	if len(gate) == 0 {
 		return
 	}
@@ -93,7 +93,7 @@ func showGate(w io.Writer, gate []status.Check) {
 func when(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
 
 // showLogs lists the logs.
-func showLogs(out io.Writer, list *api.LogList) error {
+func showLogs(out io.Writer, list *node.LogList) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "LOG\tSIZE\tOF THAT OLD\tLAST WRITTEN\n")
 	var sum int64

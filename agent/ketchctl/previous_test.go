@@ -6,27 +6,27 @@ import (
 	"testing"
 	"time"
 
-	"ketch/agent/api"
-	"ketch/layout/status"
+	"github.com/ketch-os/ketch/api/node"
+	"github.com/ketch-os/ketch/api/pid1"
 )
 
 var started = time.Date(2026, 11, 22, 15, 0, 0, 0, time.UTC)
 
 // previousRun is one that PID 1 gave up on.
-func previousRun() *status.Run {
+func previousRun() *pid1.Run {
 	ended := started.Add(302 * time.Second)
-	return &status.Run{
+	return &pid1.Run{
 		Version: "1.2.2", RootHash: "abcd", Started: started, Ended: &ended,
 		Order: "reboot (after a fatal error)", Fatal: "health gate: not good in time: ketchd is ready: starting",
-		Gate: &status.GateReport{Outcome: status.GateFailed, Checks: []status.Check{
+		Gate: &pid1.GateReport{Outcome: pid1.GateFailed, Checks: []pid1.Check{
 			{Name: "containerd serves", Passed: true, After: 1.9}, {Name: "ketchd is ready", Reason: "starting"},
 		}},
-		Boot: status.Boot{PID1Usec: 500_000, ReadyUsec: 1_900_000, Steps: []status.Step{{Stage: status.StageInitramfs, Name: "slot", StartUsec: 500_000, TookUsec: 100_000}}},
+		Boot: pid1.Boot{PID1Usec: 500_000, ReadyUsec: 1_900_000, Steps: []pid1.Step{{Stage: pid1.StageInitramfs, Name: "slot", StartUsec: 500_000, TookUsec: 100_000}}},
 	}
 }
 
 func TestPrevious(t *testing.T) {
-	ketchctl := machine(t, &api.Status{}, nil)
+	ketchctl := machine(t, &node.Status{}, nil)
 	const want = `ended      PID 1 gave up on it, and went down in order
 reason     health gate: not good in time: ketchd is ready: starting
 version    1.2.2
@@ -44,8 +44,8 @@ ketchd is ready    no           starting
 		t.Errorf("status --previous = %v\n%s\nwant\n%s", err, got, want)
 	}
 	got, err := ketchctl("status", "--previous", "--json")
-	var decoded status.Previous
-	if err != nil || json.Unmarshal([]byte(got), &decoded) != nil || decoded.End != status.EndFatal {
+	var decoded pid1.Previous
+	if err != nil || json.Unmarshal([]byte(got), &decoded) != nil || decoded.End != pid1.EndFatal {
 		t.Errorf("status --previous --json = %q, %v; want a Previous", got, err)
 	}
 	if got, err := ketchctl("boot", "--previous"); err != nil || !strings.Contains(got, "slot") {
@@ -55,8 +55,8 @@ ketchd is ready    no           starting
 
 func TestLastWords(t *testing.T) {
 	words := strings.Repeat("<4>[    1.0] before\n", 100) + "<0>[    2.0] ketch: PID 1 panic: lost at sea\n"
-	crash := status.Crash{Kind: "Panic", Time: started, Reason: "PID 1 panic: lost at sea", Path: "/var/lib/ketch/crash/x/dmesg.txt"}
-	p := status.Judge(nil, &status.Run{Crashes: []status.Crash{crash}})
+	crash := pid1.Crash{Kind: "Panic", Time: started, Reason: "PID 1 panic: lost at sea", Path: "/var/lib/ketch/crash/x/dmesg.txt"}
+	p := pid1.Judge(nil, &pid1.Run{Crashes: []pid1.Crash{crash}})
 	p.LastWords = words
 	var out strings.Builder
 	if err := showPrevious(&out, p); err != nil {
@@ -80,7 +80,7 @@ func TestLogList(t *testing.T) {
 			t.Errorf("logs = %v\n%s\nwant %q in it", err, got, want)
 		}
 	}
-	var list api.LogList
+	var list node.LogList
 	if got, err := ketchctl("logs", "--json"); err != nil || json.Unmarshal([]byte(got), &list) != nil || len(list.Logs) != 2 || list.Limit == 0 {
 		t.Errorf("logs --json = %q, %v; want a list of two", got, err)
 	}

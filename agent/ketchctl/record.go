@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"io"
 
-	"ketch/layout/status"
+	"github.com/ketch-os/ketch/api/pid1"
 )
 
 // showRecord prints what the machine remembers of its boots.
-func showRecord(w io.Writer, r *status.Record) {
+func showRecord(w io.Writer, r *pid1.Record) {
 	if r == nil {
 		return
 	}
@@ -20,7 +20,7 @@ func showRecord(w io.Writer, r *status.Record) {
 }
 
 // recordedState sums up what a version is worth.
-func recordedState(v status.RecordedVersion) string {
+func recordedState(v pid1.RecordedVersion) string {
 	switch {
 	case v.Running && v.Attempts == 0:
 		return "running, good"

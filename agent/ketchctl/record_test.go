@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"ketch/layout/status"
+	"github.com/ketch-os/ketch/api/pid1"
 )
 
 func TestShowRecord(t *testing.T) {
@@ -13,7 +13,7 @@ func TestShowRecord(t *testing.T) {
 	if out.Len() != 0 {
 		t.Errorf("showRecord(nil) = %q; want nothing", &out)
 	}
-	showRecord(&out, &status.Record{Why: "the only one", Versions: []status.RecordedVersion{
+	showRecord(&out, &pid1.Record{Why: "the only one", Versions: []pid1.RecordedVersion{
 		{Version: "1.0", Running: true, Starts: 4, Goods: 4, GoodAt: "2026-11-22T10:00:00Z", LastGood: true},
 		{Version: "2.0", Failed: true, Starts: 3, Attempts: 3, Words: "slot: gone"},
 	}})
@@ -29,7 +29,7 @@ func TestShowRecord(t *testing.T) {
 }
 
 func TestRecordedState(t *testing.T) {
-	for want, v := range map[string]status.RecordedVersion{
+	for want, v := range map[string]pid1.RecordedVersion{
 		"running": {Running: true, Attempts: 1}, "running, good": {Running: true}, "on trial": {Attempts: 1},
 		"was good": {Goods: 1}, "last good": {Goods: 1, LastGood: true}, "failed, not booted by itself": {Goods: 1, LastGood: true, Failed: true},
 	} {

@@ -8,12 +8,12 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"ketch/agent/api"
-	"ketch/layout/status"
+	"github.com/ketch-os/ketch/api/node"
+	"github.com/ketch-os/ketch/api/pid1"
 )
 
 // show prints a status for a person.
-func show(out io.Writer, s *api.Status) error {
+func show(out io.Writer, s *node.Status) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	showMachine(w, s)
 	for _, problem := range s.Problems {
@@ -32,7 +32,7 @@ func show(out io.Writer, s *api.Status) error {
 	return w.Flush()
 }
 
-func showMachine(w io.Writer, s *api.Status) {
+func showMachine(w io.Writer, s *node.Status) {
 	fmt.Fprintf(w, "state\t%s\n", s.State)
 	if system := s.System; system != nil {
 		version := system.Version
@@ -52,7 +52,7 @@ func showMachine(w io.Writer, s *api.Status) {
 }
 
 // bootLine sums up how this boot went.
-func bootLine(system *status.Status) string {
+func bootLine(system *pid1.Status) string {
 	parts := []string{"up " + duration(system.Uptime)}
 	if system.Boot.ReadyUsec > 0 {
 		parts = append(parts, fmt.Sprintf("runtime-ready after %.1f s", float64(system.Boot.ReadyUsec)/1e6))
@@ -68,7 +68,7 @@ func bootLine(system *status.Status) string {
 	return strings.Join(parts, ", ")
 }
 
-func pendingChecks(gate []status.Check) string {
+func pendingChecks(gate []pid1.Check) string {
 	var names []string
 	for _, check := range gate {
 		if !check.Passed {
@@ -90,20 +90,20 @@ func duration(seconds float64) string {
 	return d.Round(time.Second).String()
 }
 
-func showLinks(w io.Writer, links []api.Link) {
+func showLinks(w io.Writer, links []node.Link) {
 	fmt.Fprintf(w, "\nLINK\tADDRESSES\tDHCP\tDNS\n")
 	for _, l := range links {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", l.Name, list(l.Addresses), dash(l.DHCP), list(l.DNS))
 	}
 }
 
-func showServices(w io.Writer, services []status.Service) {
+func showServices(w io.Writer, services []pid1.Service) {
 	fmt.Fprintf(w, "\nSERVICE\tSTATE\tPID\tRESTARTS\tLAST EXIT\n")
 	for _, s := range services {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\n", s.Name, s.State, number(s.PID), s.Restarts, dash(s.LastExit))
 	}
 	for _, s := range services {
-		if s.State == status.StateBackoff || s.State == status.StateDegraded || s.Reason != "" {
+		if s.State == pid1.StateBackoff || s.State == pid1.StateDegraded || s.Reason != "" {
 			showTrouble(w, s)
 		}
 	}
@@ -111,14 +111,14 @@ func showServices(w io.Writer, services []status.Service) {
 
 // showTrouble tells why a service is not ready, and what it said last. Lines
 // without a tab do not widen the columns.
-func showTrouble(w io.Writer, s status.Service) {
+func showTrouble(w io.Writer, s pid1.Service) {
 	fmt.Fprintf(w, "\n%s, %s: %s\n", s.Name, s.State, cmp.Or(s.Reason, s.LastExit, "no reason is given"))
 	for _, line := range s.Lines {
 		fmt.Fprintf(w, "    %s\n", strings.ReplaceAll(line, "\t", " "))
 	}
 }
 
-func showWorkloads(w io.Writer, workloads []api.Workload) {
+func showWorkloads(w io.Writer, workloads []node.Workload) {
 	fmt.Fprintf(w, "\nWORKLOAD\tSTATE\tPID\tRESTARTS\tLAST EXIT\tIMAGE\n")
 	for _, l := range workloads {
 		exit := "-"
@@ -129,7 +129,7 @@ func showWorkloads(w io.Writer, workloads []api.Workload) {
 	}
 }
 
-func showImages(w io.Writer, images []api.Image) {
+func showImages(w io.Writer, images []node.Image) {
 	fmt.Fprintf(w, "\nIMAGE\tDIGEST\tSIZE\n")
 	for _, i := range images {
 		fmt.Fprintf(w, "%s\t%s\t%.1f MiB\n", i.Name, shortDigest(i.Digest), float64(i.Size)/(1<<20))

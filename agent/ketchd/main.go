@@ -9,13 +9,13 @@ import (
 	"os/signal"
 	"syscall"
 
-	"ketch/agent/node"
+	"github.com/ketch-os/ketch/agent/daemon"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
-	if err := node.Run(ctx, os.Stdout); err != nil {
+	if err := daemon.Run(ctx, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)
 	}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ketch-os/ketch/api/node"
 )
 
 const (
@@ -24,35 +26,27 @@ const (
 	keepEvery = 2 * time.Second
 )
 
-// Log is one log of a directory.
-type Log struct {
-	Name     string    `json:"name"`
-	Bytes    int64     `json:"bytes"`              // what there is to read
-	OldBytes int64     `json:"oldBytes,omitempty"` // of that, what was written before the present file
-	Modified time.Time `json:"modified"`
-}
-
 // Logs lists the logs of the directory by name.
-func (d Dir) Logs() ([]Log, error) {
+func (d Dir) Logs() ([]node.Log, error) {
 	files, err := os.ReadDir(string(d))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	var logs []Log
+	var logs []node.Log
 	for _, file := range files {
 		name, ok := strings.CutSuffix(file.Name(), ".log")
 		info, err := file.Info()
 		if !ok || err != nil || !info.Mode().IsRegular() {
 			continue
 		}
-		l := Log{Name: name, Bytes: info.Size(), Modified: info.ModTime().UTC()}
+		l := node.Log{Name: name, Bytes: info.Size(), Modified: info.ModTime().UTC()}
 		if old, err := os.Stat(d.file(file.Name() + oldSuffix)); err == nil {
 			l.OldBytes = old.Size()
 			l.Bytes += old.Size()
 		}
 		logs = append(logs, l)
 	}
-	slices.SortFunc(logs, func(a, b Log) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(logs, func(a, b node.Log) int { return strings.Compare(a.Name, b.Name) })
 	return logs, nil
 }
 

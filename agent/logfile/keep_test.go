@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/ketch-os/ketch/api/node"
 )
 
 // sizes are the files of a directory and their lengths.
@@ -102,7 +104,7 @@ func TestLogs(t *testing.T) {
 	for i := range got {
 		got[i].Modified = time.Time{}
 	}
-	if diff := cmp.Diff([]Log{{Name: "a", Bytes: 1}, {Name: "b", Bytes: 7, OldBytes: 6}}, got); diff != "" {
+	if diff := cmp.Diff([]node.Log{{Name: "a", Bytes: 1}, {Name: "b", Bytes: 7, OldBytes: 6}}, got); diff != "" {
 		t.Errorf("Logs (-want +got):\n%s", diff)
 	}
 }

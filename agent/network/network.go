@@ -14,7 +14,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
-	"ketch/agent/api"
+	"github.com/ketch-os/ketch/api/node"
 )
 
 // Network keeps the machine's links configured.
@@ -244,12 +244,12 @@ func ethernet(l netlink.Link) bool {
 }
 
 // Links describes the machine's Ethernet links, by index.
-func (n *Network) Links() ([]api.Link, error) {
+func (n *Network) Links() ([]node.Link, error) {
 	all, err := netlink.LinkList()
 	if err != nil {
 		return nil, fmt.Errorf("list links: %w", err)
 	}
-	list := make([]api.Link, 0, len(all))
+	list := make([]node.Link, 0, len(all))
 	for _, l := range all {
 		if !n.ours(l) {
 			continue
@@ -263,9 +263,9 @@ func (n *Network) Links() ([]api.Link, error) {
 	return list, nil
 }
 
-func (n *Network) describe(l netlink.Link) (api.Link, error) {
+func (n *Network) describe(l netlink.Link) (node.Link, error) {
 	attrs := l.Attrs()
-	to := api.Link{Name: attrs.Name, MAC: attrs.HardwareAddr.String(), Up: attrs.RawFlags&unix.IFF_LOWER_UP != 0}
+	to := node.Link{Name: attrs.Name, MAC: attrs.HardwareAddr.String(), Up: attrs.RawFlags&unix.IFF_LOWER_UP != 0}
 	addresses, err := netlink.AddrList(l, netlink.FAMILY_ALL)
 	if err != nil {
 		return to, fmt.Errorf("list addresses of %s: %w", attrs.Name, err)

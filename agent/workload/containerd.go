@@ -12,8 +12,8 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/containerd/errdefs/pkg/errgrpc"
 
-	"ketch/agent/image"
-	"ketch/agent/logfile"
+	"github.com/ketch-os/ketch/agent/imagestore"
+	"github.com/ketch-os/ketch/agent/logfile"
 )
 
 // digestLabel holds the digest of the definition a container was made from.
@@ -159,7 +159,7 @@ func (c *Containerd) create(ctx context.Context, s Service) (client.Container, e
 		return nil, err
 	}
 	// A snapshot without its container is what a power cut between the two left.
-	err = c.Client.SnapshotService(image.Snapshotter).Remove(ctx, s.Name)
+	err = c.Client.SnapshotService(imagestore.Snapshotter).Remove(ctx, s.Name)
 	if err != nil && !errdefs.IsNotFound(err) {
 		return nil, fmt.Errorf("remove old writable layer: %w", err)
 	}
@@ -167,7 +167,7 @@ func (c *Containerd) create(ctx context.Context, s Service) (client.Container, e
 		client.WithImage(found),
 		client.WithImageStopSignal(found, "SIGTERM"),
 		client.WithAdditionalContainerLabels(map[string]string{digestLabel: digest}),
-		client.WithSnapshotter(image.Snapshotter),
+		client.WithSnapshotter(imagestore.Snapshotter),
 		client.WithNewSnapshot(s.Name, found),
 		client.WithNewSpec(specOptions(s, found, config.Config, c.Version)...),
 	)

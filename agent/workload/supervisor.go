@@ -8,9 +8,9 @@ import (
 	"sync"
 	"time"
 
-	"ketch/agent/api"
-	"ketch/agent/logfile"
-	"ketch/layout/status"
+	"github.com/ketch-os/ketch/agent/logfile"
+	"github.com/ketch-os/ketch/api/node"
+	"github.com/ketch-os/ketch/api/pid1"
 )
 
 // Runtime runs the containers of services. *Containerd is one.
@@ -96,10 +96,10 @@ func (s *Supervisor) Run(ctx context.Context) {
 }
 
 // Status describes every workload, sorted by name.
-func (s *Supervisor) Status() []api.Workload {
+func (s *Supervisor) Status() []node.Workload {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	list := make([]api.Workload, 0, len(s.units))
+	list := make([]node.Workload, 0, len(s.units))
 	for _, u := range s.units {
 		list = append(list, u.describe())
 	}
@@ -108,14 +108,14 @@ func (s *Supervisor) Status() []api.Workload {
 
 // Checks tells how the essential services stand, and first whether it is known
 // which there are.
-func (s *Supervisor) Checks() []status.Check {
+func (s *Supervisor) Checks() []pid1.Check {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	known := status.Check{Name: "workloads are known", Passed: s.units != nil}
+	known := pid1.Check{Name: "workloads are known", Passed: s.units != nil}
 	if !known.Passed {
 		known.Reason = "the Compose files have not been read yet"
 	}
-	checks := []status.Check{known}
+	checks := []pid1.Check{known}
 	for _, u := range s.units {
 		if u.service.Essential() {
 			checks = append(checks, u.check())

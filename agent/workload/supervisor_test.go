@@ -14,9 +14,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"ketch/agent/api"
-	"ketch/agent/logfile"
-	"ketch/layout/status"
+	"github.com/ketch-os/ketch/agent/logfile"
+	"github.com/ketch-os/ketch/api/node"
+	"github.com/ketch-os/ketch/api/pid1"
 )
 
 // life is how a fake container's process goes: it exits with status after d,
@@ -112,7 +112,7 @@ func (t *fakeTask) Stop(context.Context, time.Duration) error {
 }
 
 // supervise runs one service for d on a fake clock.
-func supervise(t *testing.T, runtime *fakeRuntime, records string, policy string, d time.Duration) (api.Workload, string) {
+func supervise(t *testing.T, runtime *fakeRuntime, records string, policy string, d time.Duration) (node.Workload, string) {
 	t.Helper()
 	restart, err := ParseRestart(policy)
 	if err != nil {
@@ -150,21 +150,21 @@ func TestRestartPolicies(t *testing.T) {
 		starts []time.Duration
 		state  string
 	}{
-		{"runs", "no", []life{{d: time.Hour}}, []time.Duration{0}, api.Running},
-		{"no, success", "no", []life{{}}, []time.Duration{0}, api.Exited},
-		{"no, failure", "no", []life{{status: 1}}, []time.Duration{0}, api.Failed},
-		{"on-failure, success", "on-failure", []life{{status: 1}, {}}, []time.Duration{0, 200 * time.Millisecond}, api.Exited},
-		{"on-failure:2", "on-failure:2", []life{{status: 1}}, []time.Duration{0, 200 * time.Millisecond, 600 * time.Millisecond}, api.Failed},
+		{"runs", "no", []life{{d: time.Hour}}, []time.Duration{0}, node.Running},
+		{"no, success", "no", []life{{}}, []time.Duration{0}, node.Exited},
+		{"no, failure", "no", []life{{status: 1}}, []time.Duration{0}, node.Failed},
+		{"on-failure, success", "on-failure", []life{{status: 1}, {}}, []time.Duration{0, 200 * time.Millisecond}, node.Exited},
+		{"on-failure:2", "on-failure:2", []life{{status: 1}}, []time.Duration{0, 200 * time.Millisecond, 600 * time.Millisecond}, node.Failed},
 		{"always backs off", "always", []life{{}, {}, {}, {}, {d: time.Hour}},
-			[]time.Duration{0, 200 * time.Millisecond, 600 * time.Millisecond, 1400 * time.Millisecond, 3 * second}, api.Running},
+			[]time.Duration{0, 200 * time.Millisecond, 600 * time.Millisecond, 1400 * time.Millisecond, 3 * second}, node.Running},
 		{"running well resets the back-off", "always", []life{{}, {}, {d: 10 * second}, {d: time.Hour}},
-			[]time.Duration{0, 200 * time.Millisecond, 600 * time.Millisecond, 10800 * time.Millisecond}, api.Running},
+			[]time.Duration{0, 200 * time.Millisecond, 600 * time.Millisecond, 10800 * time.Millisecond}, node.Running},
 		{"missing image", "no", []life{{err: fmt.Errorf("x: %w", ErrNoImage)}},
-			[]time.Duration{0, 200 * time.Millisecond, 600 * time.Millisecond, 1400 * time.Millisecond, 3 * second, 6200 * time.Millisecond, 12600 * time.Millisecond}, api.Failed},
-		{"an image that comes late", "no", []life{{err: ErrNoImage}, {err: ErrNoImage}, {d: time.Hour}}, []time.Duration{0, 200 * time.Millisecond, 600 * time.Millisecond}, api.Running},
-		{"cannot start, always", "always", []life{{err: errors.New("no such command")}, {d: time.Hour}}, []time.Duration{0, 200 * time.Millisecond}, api.Running},
-		{"cannot start, no", "no", []life{{err: errors.New("no such command")}}, []time.Duration{0}, api.Failed},
-		{"containerd away, no", "no", []life{{err: fmt.Errorf("x: %w", ErrUnavailable)}, {d: time.Hour}}, []time.Duration{0, 200 * time.Millisecond}, api.Running},
+			[]time.Duration{0, 200 * time.Millisecond, 600 * time.Millisecond, 1400 * time.Millisecond, 3 * second, 6200 * time.Millisecond, 12600 * time.Millisecond}, node.Failed},
+		{"an image that comes late", "no", []life{{err: ErrNoImage}, {err: ErrNoImage}, {d: time.Hour}}, []time.Duration{0, 200 * time.Millisecond, 600 * time.Millisecond}, node.Running},
+		{"cannot start, always", "always", []life{{err: errors.New("no such command")}, {d: time.Hour}}, []time.Duration{0, 200 * time.Millisecond}, node.Running},
+		{"cannot start, no", "no", []life{{err: errors.New("no such command")}}, []time.Duration{0}, node.Failed},
+		{"containerd away, no", "no", []life{{err: fmt.Errorf("x: %w", ErrUnavailable)}, {d: time.Hour}}, []time.Duration{0, 200 * time.Millisecond}, node.Running},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -297,7 +297,7 @@ func TestChecks(t *testing.T) {
 			}()
 			time.Sleep(test.after)
 			synctest.Wait()
-			want := []status.Check{
+			want := []pid1.Check{
 				{Name: "workloads are known", Passed: true},
 				{Name: "workload web is up", Passed: test.reason == "", Reason: test.reason},
 			}
@@ -335,8 +335,8 @@ func TestAdopts(t *testing.T) {
 		runtime.Start(t.Context(), Service{})
 		record{Restarts: 3}.save(records, "test")
 		got, said := supervise(t, runtime, records, "always", time.Second)
-		want := api.Workload{Name: "test", State: api.Running, Image: "demo", Restart: "always", PID: 42, Restarts: 3}
-		if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(api.Workload{}, "Since")); diff != "" {
+		want := node.Workload{Name: "test", State: node.Running, Image: "demo", Restart: "always", PID: 42, Restarts: 3}
+		if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(node.Workload{}, "Since")); diff != "" {
 			t.Errorf("status (-want +got):\n%s\n%s", diff, said)
 		}
 		if len(runtime.starts) != 1 {
@@ -351,7 +351,7 @@ func TestDoneIsRemembered(t *testing.T) {
 		runtime := &fakeRuntime{lives: []life{{status: 3}}, begin: time.Now()}
 		supervise(t, runtime, records, "no", time.Second)
 		got, _ := supervise(t, runtime, records, "no", time.Second)
-		if len(runtime.starts) != 1 || got.State != api.Failed || got.Exit == nil || *got.Exit != 3 {
+		if len(runtime.starts) != 1 || got.State != node.Failed || got.Exit == nil || *got.Exit != 3 {
 			t.Errorf("%d starts, status %+v; want one start, failed with 3", len(runtime.starts), got)
 		}
 	})

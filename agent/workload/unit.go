@@ -7,9 +7,9 @@ import (
 	"sync"
 	"time"
 
-	"ketch/agent/api"
-	"ketch/agent/logfile"
-	"ketch/layout/status"
+	"github.com/ketch-os/ketch/agent/logfile"
+	"github.com/ketch-os/ketch/api/node"
+	"github.com/ketch-os/ketch/api/pid1"
 )
 
 // unit is one service under supervision.
@@ -20,13 +20,13 @@ type unit struct {
 	trouble int    // times in a row that containerd or the image was missing; of run only
 
 	mu    sync.Mutex
-	shown api.Workload
+	shown node.Workload
 	since time.Time // of the last change of its state
 }
 
 func newUnit(s *Supervisor, service Service) *unit {
-	return &unit{s: s, service: service, shown: api.Workload{
-		Name: service.Name, State: api.Waiting, Image: service.Image, File: service.File, Restart: service.Restart.String(),
+	return &unit{s: s, service: service, shown: node.Workload{
+		Name: service.Name, State: node.Waiting, Image: service.Image, File: service.File, Restart: service.Restart.String(),
 	}}
 }
 
@@ -56,7 +56,7 @@ func (u *unit) turn(ctx context.Context) (again bool) {
 	defer cancel()
 	task, err := u.s.Runtime.Adopt(limited, u.service)
 	if err != nil {
-		return u.outOfSight(ctx, api.Unknown, err)
+		return u.outOfSight(ctx, node.Unknown, err)
 	}
 	if task != nil {
 		return u.attend(ctx, task)
@@ -94,11 +94,11 @@ func starting(ctx context.Context) (limited context.Context, cancel func()) {
 func (u *unit) notStarted(ctx context.Context, err error) (again bool) {
 	switch {
 	case errors.Is(err, ErrUnavailable):
-		return u.outOfSight(ctx, api.Unknown, err)
+		return u.outOfSight(ctx, node.Unknown, err)
 	case errors.Is(err, ErrNoImage):
-		return u.outOfSight(ctx, api.Failed, err)
+		return u.outOfSight(ctx, node.Failed, err)
 	case !u.service.Restart.Again(notStartedStatus, u.record.Failures):
-		u.show(api.Failed, func(w *api.Workload) { w.Error = err.Error() })
+		u.show(node.Failed, func(w *node.Workload) { w.Error = err.Error() })
 		u.s.Say(fmt.Sprintf("workload %s: %v", u.service.Name, err))
 		return false
 	}
@@ -110,7 +110,7 @@ func (u *unit) notStarted(ctx context.Context, err error) (again bool) {
 // restarts when it ends, while the containers live on without it, or an image.
 func (u *unit) outOfSight(ctx context.Context, state string, err error) (again bool) {
 	u.trouble++
-	u.show(state, func(w *api.Workload) { w.Error = err.Error() })
+	u.show(state, func(w *node.Workload) { w.Error = err.Error() })
 	if u.trouble == 1 {
 		u.s.Say(fmt.Sprintf("workload %s: %s: %v", u.service.Name, state, err))
 	}
@@ -121,7 +121,7 @@ func (u *unit) outOfSight(ctx context.Context, state string, err error) (again b
 func (u *unit) attend(ctx context.Context, task Task) (again bool) {
 	begun := time.Now()
 	u.trouble = 0
-	u.show(api.Running, func(w *api.Workload) { w.PID, w.Error = task.PID(), "" })
+	u.show(node.Running, func(w *node.Workload) { w.PID, w.Error = task.PID(), "" })
 	u.s.Say(fmt.Sprintf("workload %s: running, pid %d", u.service.Name, task.PID()))
 	status, err := task.Wait(ctx)
 	switch {
@@ -129,7 +129,7 @@ func (u *unit) attend(ctx context.Context, task Task) (again bool) {
 		u.stop(task)
 		return false
 	case err != nil:
-		return u.outOfSight(ctx, api.Unknown, err)
+		return u.outOfSight(ctx, node.Unknown, err)
 	}
 	if time.Since(begun) >= settled {
 		u.record.Failures = 0
@@ -160,7 +160,7 @@ func (u *unit) finish() (again bool) {
 func (u *unit) pause(ctx context.Context, why string) (again bool) {
 	u.save()
 	pause := delay(u.record.Failures, u.s.Chance())
-	u.show(api.Backoff, func(w *api.Workload) { w.PID, w.Error = 0, why })
+	u.show(node.Backoff, func(w *node.Workload) { w.PID, w.Error = 0, why })
 	u.s.Say(fmt.Sprintf("workload %s: %s; again in %v", u.service.Name, why, pause.Round(100*time.Millisecond)))
 	return sleep(ctx, pause)
 }
@@ -169,7 +169,7 @@ func (u *unit) pause(ctx context.Context, why string) (again bool) {
 func (u *unit) stop(task Task) {
 	ctx, cancel := context.WithTimeout(context.Background(), StopLimit)
 	defer cancel()
-	u.show(api.Stopping, func(*api.Workload) {})
+	u.show(node.Stopping, func(*node.Workload) {})
 	err := task.Stop(ctx, stopGrace)
 	if err == nil {
 		_, err = task.Wait(ctx)
@@ -200,7 +200,7 @@ func (u *unit) copyToConsole(ctx context.Context) *sync.WaitGroup {
 }
 
 // show changes what Status says.
-func (u *unit) show(state string, change func(*api.Workload)) {
+func (u *unit) show(state string, change func(*node.Workload)) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.shown.State != state || u.since.IsZero() {
@@ -214,14 +214,14 @@ func (u *unit) show(state string, change func(*api.Workload)) {
 
 // showEnd shows a service that has exited for good.
 func (u *unit) showEnd() {
-	state := api.Exited
+	state := node.Exited
 	if u.record.Exit != nil && *u.record.Exit != 0 {
-		state = api.Failed
+		state = node.Failed
 	}
-	u.show(state, func(w *api.Workload) { w.PID, w.Error = 0, "" })
+	u.show(state, func(w *node.Workload) { w.PID, w.Error = 0, "" })
 }
 
-func (u *unit) describe() api.Workload {
+func (u *unit) describe() node.Workload {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.shown
@@ -229,18 +229,18 @@ func (u *unit) describe() api.Workload {
 
 // check tells whether an essential service is up: it has been running for a while,
 // or it has done its work.
-func (u *unit) check() status.Check {
+func (u *unit) check() pid1.Check {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	c := status.Check{Name: "workload " + u.service.Name + " is up"}
+	c := pid1.Check{Name: "workload " + u.service.Name + " is up"}
 	switch age := time.Since(u.since); {
-	case u.shown.State == api.Exited, u.shown.State == api.Running && age >= upFor:
+	case u.shown.State == node.Exited, u.shown.State == node.Running && age >= upFor:
 		c.Passed = true
-	case u.shown.State == api.Running:
+	case u.shown.State == node.Running:
 		c.Reason = fmt.Sprintf("running for %v only", age.Round(100*time.Millisecond))
 	case u.shown.Error != "":
 		c.Reason = u.shown.State + ": " + u.shown.Error
-	case u.shown.State == api.Failed && u.shown.Exit != nil:
+	case u.shown.State == node.Failed && u.shown.Exit != nil:
 		c.Reason = fmt.Sprintf("exited with status %d", *u.shown.Exit)
 	default:
 		c.Reason = u.shown.State

@@ -7,7 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"ketch/builder/hint"
+	"github.com/ketch-os/ketch/builder/hint"
 )
 
 // Dir returns the directory. It need not exist.

@@ -8,9 +8,9 @@ import (
 	"slices"
 	"strings"
 
-	"ketch/efi/authenticode"
-	"ketch/efi/pe"
-	"ketch/layout"
+	"github.com/ketch-os/ketch/efi/authenticode"
+	"github.com/ketch-os/ketch/efi/pe"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // compareBoot compares what the images boot with, and what they call themselves.

@@ -10,8 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"ketch/builder/image"
-	"ketch/disk/erofs"
+	"github.com/ketch-os/ketch/builder/image"
+	"github.com/ketch-os/ketch/disk/erofs"
 )
 
 // entry is a file of a usr in the tests.

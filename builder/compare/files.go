@@ -8,7 +8,7 @@ import (
 	"maps"
 	"slices"
 
-	"ketch/disk/erofs"
+	"github.com/ketch-os/ketch/disk/erofs"
 )
 
 // Types of files in Stat.Mode, as in stat(2).

@@ -8,8 +8,8 @@ import (
 	"slices"
 	"strings"
 
-	"ketch/builder/sbom/inventory"
-	"ketch/layout"
+	"github.com/ketch-os/ketch/builder/sbom/inventory"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // packageKey is a package whatever its version.

@@ -3,9 +3,9 @@ package compare
 import (
 	"fmt"
 
-	"ketch/builder/image"
-	"ketch/disk/erofs"
-	"ketch/efi/uki"
+	"github.com/ketch-os/ketch/builder/image"
+	"github.com/ketch-os/ketch/disk/erofs"
+	"github.com/ketch-os/ketch/efi/uki"
 )
 
 // side is one of the images, opened.

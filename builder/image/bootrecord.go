@@ -3,8 +3,8 @@ package image
 import (
 	"fmt"
 
-	"ketch/disk/bootrecord"
-	"ketch/layout"
+	"github.com/ketch-os/ketch/disk/bootrecord"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // BootRecord reads and checks the machine's boot record. That of an image which

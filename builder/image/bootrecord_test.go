@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"ketch/disk/bootrecord"
-	"ketch/layout"
+	"github.com/ketch-os/ketch/disk/bootrecord"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // bootPartition is a disk in memory up to and with the boot record.

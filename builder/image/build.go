@@ -12,10 +12,10 @@ import (
 	"fmt"
 	"time"
 
-	"ketch/builder/keys"
-	"ketch/builder/layers"
-	"ketch/builder/output"
-	"ketch/builder/tree"
+	"github.com/ketch-os/ketch/builder/keys"
+	"github.com/ketch-os/ketch/builder/oci"
+	"github.com/ketch-os/ketch/builder/tree"
+	"github.com/ketch-os/ketch/internal/atomicfile"
 )
 
 // Options say what to build.
@@ -52,8 +52,8 @@ type Result struct {
 // build is a build on its way: each step uses what earlier ones left here.
 type build struct {
 	Options
-	out      *output.File
-	images   []*layers.Image
+	out      *atomicfile.File
+	images   []*oci.Image
 	stack    *Stack
 	tree     *tree.Tree
 	boot     bootFiles
@@ -130,7 +130,7 @@ func (b *build) prepareKeys() (err error) {
 }
 
 func (b *build) build(ctx context.Context) (err error) {
-	if b.out, err = output.Create(b.Output); err != nil {
+	if b.out, err = atomicfile.Create(b.Output); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.out.Discard(), b.closeStack()) }()

@@ -15,8 +15,8 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
-	"ketch/builder/hint"
-	"ketch/builder/tree"
+	"github.com/ketch-os/ketch/builder/hint"
+	"github.com/ketch-os/ketch/builder/tree"
 )
 
 // Definition says what an image is made of: one YAML file per platform.

@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"ketch/builder/tree"
+	"github.com/ketch-os/ketch/builder/tree"
 )
 
 const goodDefinition = "name: Test\nversion: 1.0\nreleased: 2026-01-02T03:04:05Z\nimages: [oci:a]\n"

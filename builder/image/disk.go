@@ -10,14 +10,14 @@ import (
 	"path"
 	"strings"
 
-	"ketch/builder/hint"
-	"ketch/disk/erofs"
-	"ketch/disk/fat"
-	"ketch/disk/gpt"
-	"ketch/disk/verity"
-	"ketch/efi/entry"
-	"ketch/efi/uki"
-	"ketch/layout"
+	"github.com/ketch-os/ketch/builder/hint"
+	"github.com/ketch-os/ketch/disk/erofs"
+	"github.com/ketch-os/ketch/disk/fat"
+	"github.com/ketch-os/ketch/disk/gpt"
+	"github.com/ketch-os/ketch/disk/verity"
+	"github.com/ketch-os/ketch/efi/entry"
+	"github.com/ketch-os/ketch/efi/uki"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // Disk is an image, or a machine's disk, opened for reading.

@@ -6,9 +6,9 @@ import (
 	"slices"
 	"time"
 
-	"ketch/disk/fat"
-	"ketch/efi/entry"
-	"ketch/layout"
+	"github.com/ketch-os/ketch/disk/fat"
+	"github.com/ketch-os/ketch/efi/entry"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // espOptions are the ESP's file system as the builder makes it.

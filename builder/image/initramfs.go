@@ -8,7 +8,7 @@ import (
 	"github.com/cavaliergopher/cpio"
 	"github.com/klauspost/compress/zstd"
 
-	"ketch/layout"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // initramfs is a cpio archive (newc) with one file, PID 1, compressed with zstd.

@@ -3,11 +3,11 @@ package image
 import (
 	"fmt"
 
-	"ketch/disk/bootrecord"
-	"ketch/disk/gpt"
-	"ketch/efi/authenticode"
-	"ketch/efi/uki"
-	"ketch/layout"
+	"github.com/ketch-os/ketch/disk/bootrecord"
+	"github.com/ketch-os/ketch/disk/gpt"
+	"github.com/ketch-os/ketch/efi/authenticode"
+	"github.com/ketch-os/ketch/efi/uki"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // Report is what Inspect sees on a disk.

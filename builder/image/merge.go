@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"strings"
 
-	"ketch/builder/hint"
-	"ketch/builder/layers"
-	"ketch/builder/tree"
-	"ketch/layout"
+	"github.com/ketch-os/ketch/builder/hint"
+	"github.com/ketch-os/ketch/builder/oci"
+	"github.com/ketch-os/ketch/builder/tree"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // Merge merges the images of a definition and maps the tree to the shape of the
@@ -34,7 +34,7 @@ func Merge(ctx context.Context, from Source, d *Definition) (s *Stack, err error
 // generated lists the files of usr that the builder makes itself.
 func generated() []string { return []string{layout.OSRelease, layout.ImageInfo, layout.SBOM} }
 
-func mergeOS(ctx context.Context, from Source, d *Definition, images []*layers.Image) (*Stack, error) {
+func mergeOS(ctx context.Context, from Source, d *Definition, images []*oci.Image) (*Stack, error) {
 	s, err := from.merge(ctx, d.Images, images, d.Policy)
 	if err != nil {
 		return nil, err

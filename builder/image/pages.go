@@ -6,7 +6,7 @@ import (
 	"io"
 	"os"
 
-	"ketch/builder/sparse"
+	"github.com/ketch-os/ketch/builder/sparse"
 )
 
 const pageSize = 4096

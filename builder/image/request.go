@@ -7,8 +7,8 @@ import (
 	"os"
 	"path/filepath"
 
-	"ketch/builder/keys"
-	"ketch/efi/authenticode"
+	"github.com/ketch-os/ketch/builder/keys"
+	"github.com/ketch-os/ketch/efi/authenticode"
 )
 
 // Request asks for the signature of one program of an unsigned image.

@@ -11,10 +11,10 @@ import (
 	"slices"
 	"strings"
 
-	"ketch/builder/sbom"
-	"ketch/builder/tree"
-	"ketch/efi/entry"
-	"ketch/layout"
+	"github.com/ketch-os/ketch/builder/sbom"
+	"github.com/ketch-os/ketch/builder/tree"
+	"github.com/ketch-os/ketch/efi/entry"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // packages are what the images themselves list as installed.

@@ -8,13 +8,13 @@ import (
 	"io"
 	"path"
 
-	"ketch/builder/hint"
-	"ketch/builder/keys"
-	"ketch/builder/output"
-	"ketch/builder/sparse"
-	"ketch/disk/fat"
-	"ketch/efi/authenticode"
-	"ketch/layout"
+	"github.com/ketch-os/ketch/builder/hint"
+	"github.com/ketch-os/ketch/builder/keys"
+	"github.com/ketch-os/ketch/builder/sparse"
+	"github.com/ketch-os/ketch/disk/fat"
+	"github.com/ketch-os/ketch/efi/authenticode"
+	"github.com/ketch-os/ketch/internal/atomicfile"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // Signer makes the signature of a program of the ESP, which name says: RSA
@@ -197,7 +197,7 @@ func secrecy(development bool) string {
 
 // write writes the image with the programs as they are now.
 func (u *unsigned) write(name string) (err error) {
-	out, err := output.Create(name)
+	out, err := atomicfile.Create(name)
 	if err != nil {
 		return err
 	}

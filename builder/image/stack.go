@@ -7,10 +7,10 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"ketch/builder/hint"
-	"ketch/builder/layers"
-	"ketch/builder/progress"
-	"ketch/builder/tree"
+	"github.com/ketch-os/ketch/builder/hint"
+	"github.com/ketch-os/ketch/builder/oci"
+	"github.com/ketch-os/ketch/builder/progress"
+	"github.com/ketch-os/ketch/builder/tree"
 )
 
 // Stack is a tree merged from container images, with the layers it reads
@@ -38,8 +38,8 @@ func (s *Stack) Close() error {
 
 // Source is where images come from and where their layers are kept.
 type Source struct {
-	Client   *layers.Client
-	Cache    *layers.Cache
+	Client   *oci.Client
+	Cache    *oci.Cache
 	Progress *progress.Bar // shows layers that arrive; nil shows nothing
 }
 
@@ -53,12 +53,12 @@ func OpenStack(ctx context.Context, from Source, refs []ImageRef, policy tree.Po
 }
 
 // merge merges images that have been opened.
-func (from Source) merge(ctx context.Context, refs []ImageRef, images []*layers.Image, policy tree.Policy) (s *Stack, err error) {
-	var all []layers.Layer
+func (from Source) merge(ctx context.Context, refs []ImageRef, images []*oci.Image, policy tree.Policy) (s *Stack, err error) {
+	var all []oci.Layer
 	for _, img := range images {
 		all = append(all, img.Layers...)
 	}
-	blobs, err := from.Cache.Fetch(ctx, all, func(p layers.Progress) { from.Progress.Show("layers", p.Done, p.Total) })
+	blobs, err := from.Cache.Fetch(ctx, all, func(p oci.Progress) { from.Progress.Show("layers", p.Done, p.Total) })
 	from.Progress.Clear()
 	if err != nil {
 		return nil, err
@@ -74,10 +74,10 @@ func (from Source) merge(ctx context.Context, refs []ImageRef, images []*layers.
 }
 
 // open opens images in parallel; they come in the order of refs.
-func (from Source) open(ctx context.Context, refs []ImageRef) ([]*layers.Image, error) {
-	images := make([]*layers.Image, len(refs))
+func (from Source) open(ctx context.Context, refs []ImageRef) ([]*oci.Image, error) {
+	images := make([]*oci.Image, len(refs))
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(layers.Parallel)
+	group.SetLimit(oci.Parallel)
 	for i, ref := range refs {
 		group.Go(func() (err error) {
 			if images[i], err = from.openOne(ctx, ref); err != nil {
@@ -89,20 +89,20 @@ func (from Source) open(ctx context.Context, refs []ImageRef) ([]*layers.Image, 
 	return images, group.Wait()
 }
 
-func (from Source) openOne(ctx context.Context, ref ImageRef) (*layers.Image, error) {
-	parsed, err := layers.ParseReference(ref.Ref, ref.Dir)
+func (from Source) openOne(ctx context.Context, ref ImageRef) (*oci.Image, error) {
+	parsed, err := oci.ParseReference(ref.Ref, ref.Dir)
 	if err != nil {
 		return nil, err
 	}
 	img, err := from.Client.Open(ctx, parsed)
-	if err != nil && parsed.Transport == layers.Layout && hint.Of(err) == "" {
+	if err != nil && parsed.Transport == oci.Layout && hint.Of(err) == "" {
 		err = hint.Add(err, "the OS's own layers come from: make layers")
 	}
 	return img, err
 }
 
 // apply applies the layers of one image, bottom up.
-func (s *Stack) apply(ref ImageRef, img *layers.Image, blobs []layers.Blob) error {
+func (s *Stack) apply(ref ImageRef, img *oci.Image, blobs []oci.Blob) error {
 	input := Input{Ref: ref.Ref, Digest: img.Digest.String()}
 	for i, layer := range img.Layers {
 		blob, err := blobs[i].Open()

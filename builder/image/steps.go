@@ -9,14 +9,14 @@ import (
 	"path"
 	"strings"
 
-	"ketch/builder/hint"
-	"ketch/builder/tree"
-	"ketch/disk/erofs"
-	"ketch/disk/fat"
-	"ketch/disk/gpt"
-	"ketch/disk/verity"
-	"ketch/efi/uki"
-	"ketch/layout"
+	"github.com/ketch-os/ketch/builder/hint"
+	"github.com/ketch-os/ketch/builder/tree"
+	"github.com/ketch-os/ketch/disk/erofs"
+	"github.com/ketch-os/ketch/disk/fat"
+	"github.com/ketch-os/ketch/disk/gpt"
+	"github.com/ketch-os/ketch/disk/verity"
+	"github.com/ketch-os/ketch/efi/uki"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // bootFiles is what the tree's boot/ directory gives.

@@ -3,8 +3,8 @@ package image
 import (
 	"crypto/sha256"
 
-	"ketch/disk/gpt"
-	"ketch/layout"
+	"github.com/ketch-os/ketch/disk/gpt"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // derive makes an identifier from the root hash of usr and a name, in the form

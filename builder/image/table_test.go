@@ -3,8 +3,8 @@ package image
 import (
 	"testing"
 
-	"ketch/disk/gpt"
-	"ketch/layout"
+	"github.com/ketch-os/ketch/disk/gpt"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // The table is the one that layout and docs/image-format.md describe.

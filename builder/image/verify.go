@@ -8,11 +8,11 @@ import (
 	"io"
 	"slices"
 
-	"ketch/builder/hint"
-	"ketch/disk/fat"
-	"ketch/disk/verity"
-	"ketch/efi/authenticode"
-	"ketch/layout"
+	"github.com/ketch-os/ketch/builder/hint"
+	"github.com/ketch-os/ketch/disk/fat"
+	"github.com/ketch-os/ketch/disk/verity"
+	"github.com/ketch-os/ketch/efi/authenticode"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // Check is one thing that Verify looked at.

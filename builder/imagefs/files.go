@@ -11,9 +11,9 @@ import (
 	"io/fs"
 	"os"
 
-	"ketch/builder/hint"
-	"ketch/builder/image"
-	"ketch/disk/erofs"
+	"github.com/ketch-os/ketch/builder/hint"
+	"github.com/ketch-os/ketch/builder/image"
+	"github.com/ketch-os/ketch/disk/erofs"
 )
 
 // Tree is the files of an image.

@@ -14,9 +14,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"ketch/disk/erofs"
-	"ketch/disk/erofs/manifest"
-	"ketch/disk/erofs/sample"
+	"github.com/ketch-os/ketch/disk/erofs"
+	"github.com/ketch-os/ketch/disk/erofs/manifest"
+	"github.com/ketch-os/ketch/disk/erofs/sample"
 )
 
 // bareImage writes a tree as a bare file system.

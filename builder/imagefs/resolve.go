@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"time"
 
-	"ketch/disk/erofs"
+	"github.com/ketch-os/ketch/disk/erofs"
 )
 
 // maxHops is how many symbolic links a path may lead through, as in Linux.

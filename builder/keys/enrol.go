@@ -9,8 +9,8 @@ import (
 	"slices"
 	"time"
 
-	"ketch/builder/hint"
-	"ketch/efi/sigdb"
+	"github.com/ketch-os/ketch/builder/hint"
+	"github.com/ketch-os/ketch/efi/sigdb"
 )
 
 // Enrolment gives the files with which systemd-boot enrols the keys on a machine

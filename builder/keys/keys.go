@@ -25,8 +25,8 @@ import (
 	"strings"
 	"time"
 
-	"ketch/builder/hint"
-	"ketch/efi/sigdb"
+	"github.com/ketch-os/ketch/builder/hint"
+	"github.com/ketch-os/ketch/efi/sigdb"
 )
 
 // Names of files in the directory.

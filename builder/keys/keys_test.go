@@ -14,9 +14,9 @@ import (
 	"testing"
 	"time"
 
-	"ketch/builder/hint"
-	"ketch/efi/sigdb"
-	"ketch/layout/oracle"
+	"github.com/ketch-os/ketch/builder/hint"
+	"github.com/ketch-os/ketch/efi/sigdb"
+	"github.com/ketch-os/ketch/internal/testkit"
 )
 
 var start = time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
@@ -250,7 +250,7 @@ func TestEnrolment(t *testing.T) {
 
 // OpenSSL is what firmware and sbverify use.
 func TestOpenSSLTakesThem(t *testing.T) {
-	tool, dir := oracle.Tool(t, "openssl"), newSet(t)
+	tool, dir := testkit.Tool(t, "openssl"), newSet(t)
 	for _, name := range []string{"PK", "KEK", "db"} {
 		path := filepath.Join(dir, name)
 		for _, args := range [][]string{

@@ -14,8 +14,8 @@ import (
 	"path/filepath"
 	"time"
 
-	"ketch/builder/hint"
-	"ketch/efi/sigdb"
+	"github.com/ketch-os/ketch/builder/hint"
+	"github.com/ketch-os/ketch/efi/sigdb"
 )
 
 const (

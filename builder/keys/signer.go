@@ -15,7 +15,7 @@ import (
 	"strings"
 	"time"
 
-	"ketch/builder/hint"
+	"github.com/ketch-os/ketch/builder/hint"
 )
 
 // Local signs with a private key of this process.

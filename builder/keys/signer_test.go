@@ -13,15 +13,15 @@ import (
 	"strings"
 	"testing"
 
-	"ketch/builder/hint"
-	"ketch/layout/oracle"
+	"github.com/ketch-os/ketch/builder/hint"
+	"github.com/ketch-os/ketch/internal/testkit"
 )
 
 const program = "EFI/BOOT/BOOTX64.EFI"
 
 // TestSigners lets each kind of signer sign the same message.
 func TestSigners(t *testing.T) {
-	oracle.Tool(t, "openssl")
+	testkit.Tool(t, "openssl")
 	dir := newSet(t)
 	s, err := Load(dir)
 	if err != nil {

@@ -10,10 +10,10 @@ import (
 	"slices"
 	"strings"
 
-	"ketch/builder/image"
-	"ketch/disk/gpt"
-	"ketch/disk/qcow2"
-	"ketch/disk/vhd"
+	"github.com/ketch-os/ketch/builder/image"
+	"github.com/ketch-os/ketch/disk/gpt"
+	"github.com/ketch-os/ketch/disk/qcow2"
+	"github.com/ketch-os/ketch/disk/vhd"
 )
 
 // Artefact is a file as a platform gets it, opened down to the disk in it.

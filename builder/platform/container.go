@@ -7,9 +7,9 @@ import (
 	"slices"
 	"strings"
 
-	"ketch/disk/qcow2"
-	"ketch/disk/vhd"
-	"ketch/disk/vmdk"
+	"github.com/ketch-os/ketch/disk/qcow2"
+	"github.com/ketch-os/ketch/disk/vhd"
+	"github.com/ketch-os/ketch/disk/vmdk"
 )
 
 func (a *Artefact) openQCOW2() (err error) {

@@ -10,16 +10,16 @@ import (
 	"testing"
 	"time"
 
-	"ketch/builder/cloud"
-	"ketch/builder/image"
-	"ketch/builder/tree"
-	"ketch/disk/erofs"
-	"ketch/disk/fat"
-	"ketch/disk/gpt"
-	"ketch/disk/verity"
-	"ketch/efi/uki"
-	"ketch/layout"
-	"ketch/layout/oracle"
+	"github.com/ketch-os/ketch/builder/convert"
+	"github.com/ketch-os/ketch/builder/image"
+	"github.com/ketch-os/ketch/builder/tree"
+	"github.com/ketch-os/ketch/disk/erofs"
+	"github.com/ketch-os/ketch/disk/fat"
+	"github.com/ketch-os/ketch/disk/gpt"
+	"github.com/ketch-os/ketch/disk/verity"
+	"github.com/ketch-os/ketch/efi/uki"
+	"github.com/ketch-os/ketch/internal/testkit"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // stub is the one that Debian's systemd-boot-efi brings: an EFI program, which
@@ -50,7 +50,7 @@ func cmdline(t testing.TB, platform string) []string {
 // write writes the disk, as a raw image.
 func (d disk) write(t testing.TB, path string) {
 	t.Helper()
-	oracle.File(t, stub)
+	testkit.File(t, stub)
 	f, err := os.Create(path)
 	if err != nil {
 		t.Fatal(err)
@@ -134,14 +134,14 @@ func (d disk) writeESP(t testing.TB, w io.WriterAt, root [32]byte) {
 }
 
 // convert writes a raw disk in another format, and returns its path.
-func convert(t testing.TB, path, format string) string {
+func convertDisk(t testing.TB, path, format string) string {
 	t.Helper()
 	if format == "raw" {
 		return path
 	}
-	to, err := cloud.Named(format)
+	to, err := convert.Named(format)
 	check(t, err)
-	c := cloud.Conversion{Input: path, Output: strings.TrimSuffix(path, "raw") + format, Format: to}
+	c := convert.Conversion{Input: path, Output: strings.TrimSuffix(path, "raw") + format, Format: to}
 	check(t, c.Run(context.Background()))
 	return c.Output
 }

@@ -11,9 +11,9 @@ import (
 	"fmt"
 	"strings"
 
-	"ketch/builder/hint"
-	"ketch/builder/image"
-	"ketch/layout"
+	"github.com/ketch-os/ketch/builder/hint"
+	"github.com/ketch-os/ketch/builder/image"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // Platform is a place where images run.

@@ -14,11 +14,11 @@ import (
 	"testing"
 	"time"
 
-	"ketch/builder/hint"
-	"ketch/builder/keys"
-	"ketch/disk/gpt"
-	"ketch/layout"
-	"ketch/layout/oracle"
+	"github.com/ketch-os/ketch/builder/hint"
+	"github.com/ketch-os/ketch/builder/keys"
+	"github.com/ketch-os/ketch/disk/gpt"
+	"github.com/ketch-os/ketch/internal/testkit"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // formats are what each platform gets; ec2 and qemu take another one, too.
@@ -54,7 +54,7 @@ func artefact(t *testing.T, platform, format string, d disk) string {
 	}
 	path := filepath.Join(t.TempDir(), "disk.raw")
 	d.write(t, path)
-	path = convert(t, path, format)
+	path = convertDisk(t, path, format)
 	if platform == "metal" {
 		set, err := testKeys()
 		check(t, err)
@@ -284,7 +284,7 @@ func vhdOf(t *testing.T, a *Artefact) *io.SectionReader {
 	_, err = copySparse(f, io.NewSectionReader(a.Disk, 0, a.Size))
 	check(t, err)
 	check(t, f.Truncate(a.Size))
-	return section(t, convert(t, raw, "vhd"))
+	return section(t, convertDisk(t, raw, "vhd"))
 }
 
 func section(t *testing.T, path string) *io.SectionReader {
@@ -331,7 +331,7 @@ func repackVHD(format string) func(*testing.T, string) {
 			runTool(t, "qemu-img", "convert", "-f", "raw", "-O", "vpc", "-o", "force_size=on", raw, raw+".vhd")
 			inside = section(t, raw+".vhd")
 		} else {
-			inside = section(t, convert(t, raw, format))
+			inside = section(t, convertDisk(t, raw, format))
 		}
 		pack(t, path, &tar.Header{Format: tar.FormatGNU, Mode: 0o644, Size: inside.Size()}, inside, "image.vhd")
 	}
@@ -347,7 +347,7 @@ func qemuImg(args ...string) func(*testing.T, string) {
 
 func runTool(t *testing.T, name string, args ...string) {
 	t.Helper()
-	if out, err := exec.Command(oracle.Tool(t, name), args...).CombinedOutput(); err != nil {
+	if out, err := exec.Command(testkit.Tool(t, name), args...).CombinedOutput(); err != nil {
 		t.Fatalf("%s %q: %v\n%s", name, args, err, out)
 	}
 }
@@ -365,7 +365,7 @@ func TestSealAgainstTools(t *testing.T) {
 	private, err := x509.MarshalPKCS8PrivateKey(set.DB.Key)
 	check(t, err)
 	check(t, os.WriteFile(filepath.Join(dir, "db.key"), private, 0o600))
-	oracle.Tool(t, "openssl")
+	testkit.Tool(t, "openssl")
 	for _, script := range []string{
 		"sha256sum -c disk.raw.zst.sha256",
 		"openssl dgst -sha256 -verify db.der -keyform DER -signature disk.raw.zst.sig disk.raw.zst",

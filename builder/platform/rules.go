@@ -9,8 +9,8 @@ import (
 	"slices"
 	"strings"
 
-	"ketch/builder/image"
-	"ketch/layout"
+	"github.com/ketch-os/ketch/builder/image"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // multipleOf is the rule about the size of the disk.

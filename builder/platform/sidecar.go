@@ -13,8 +13,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"ketch/builder/hint"
-	"ketch/builder/image"
+	"github.com/ketch-os/ketch/builder/hint"
+	"github.com/ketch-os/ketch/builder/image"
 )
 
 // What stands beside an image that is downloaded rather than registered.

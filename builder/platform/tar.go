@@ -7,7 +7,7 @@ import (
 	"io"
 	"sort"
 
-	"ketch/builder/tree/tarfile"
+	"github.com/ketch-os/ketch/builder/tree/tarfile"
 )
 
 // archive is a tar archive around a disk.

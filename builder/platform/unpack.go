@@ -9,7 +9,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
-	"ketch/layout"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // Limits of what is unpacked.

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"ketch/builder/hint"
+	"github.com/ketch-os/ketch/builder/hint"
 )
 
 // Acceleration names how QEMU executes the guest: "kvm" or "tcg".

@@ -12,7 +12,7 @@ import (
 	"sync"
 	"time"
 
-	"ketch/layout/debugport"
+	"github.com/ketch-os/ketch/layout/debugport"
 )
 
 // debugChannel is the host's end of the debug port.

@@ -7,7 +7,7 @@ import (
 	"os"
 	"strings"
 
-	"ketch/builder/sparse"
+	"github.com/ketch-os/ketch/builder/sparse"
 )
 
 // Copy makes a sparse copy of a raw image for a machine to write to, size bytes

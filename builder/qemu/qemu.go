@@ -16,8 +16,8 @@ import (
 	"strings"
 	"time"
 
-	"ketch/builder/hint"
-	"ketch/layout/debugport"
+	"github.com/ketch-os/ketch/builder/hint"
+	"github.com/ketch-os/ketch/layout/debugport"
 )
 
 // Options describe a machine. The zero value of each field is a sensible default.

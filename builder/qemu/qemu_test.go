@@ -11,11 +11,11 @@ import (
 	"testing"
 	"time"
 
-	"ketch/layout/oracle"
+	"github.com/ketch-os/ketch/internal/testkit"
 )
 
 func TestProbe(t *testing.T) {
-	oracle.Tool(t, "qemu-system-x86_64")
+	testkit.Tool(t, "qemu-system-x86_64")
 	// TCG executes the same program that KVM is probed with.
 	if err := probe(t.Context(), "tcg", "max"); err != nil {
 		t.Fatalf("probe(tcg) = %v; want the guest to answer", err)
@@ -32,7 +32,7 @@ func TestDoesNotLinger(t *testing.T) {
 		fmt.Printf("started %d\n", vm.cmd.Process.Pid)
 		select {}
 	}
-	oracle.Tool(t, "qemu-system-x86_64")
+	testkit.Tool(t, "qemu-system-x86_64")
 	starter := exec.Command(os.Args[0], "-test.run=^TestDoesNotLinger$")
 	starter.Env = append(os.Environ(), "QEMU_TEST_STARTER=1", "TMPDIR="+t.TempDir())
 	out, err := starter.StdoutPipe()

@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"ketch/builder/cache"
+	"github.com/ketch-os/ketch/builder/cache"
 )
 
 // VM is a running machine. It belongs to whoever started it: call Wait or Stop.

@@ -7,10 +7,10 @@ import (
 	"slices"
 	"strings"
 
-	"ketch/builder/sbom/dpkg"
-	"ketch/builder/sbom/inventory"
-	"ketch/builder/sbom/licence"
-	"ketch/builder/tree"
+	"github.com/ketch-os/ketch/builder/sbom/dpkg"
+	"github.com/ketch-os/ketch/builder/sbom/inventory"
+	"github.com/ketch-os/ketch/builder/sbom/licence"
+	"github.com/ketch-os/ketch/builder/tree"
 )
 
 // addDebian adds the Debian packages that gave files to our own layers.

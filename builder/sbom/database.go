@@ -6,8 +6,8 @@ import (
 	"io/fs"
 	"strings"
 
-	"ketch/builder/sbom/dpkg"
-	"ketch/builder/tree"
+	"github.com/ketch-os/ketch/builder/sbom/dpkg"
+	"github.com/ketch-os/ketch/builder/tree"
 )
 
 // Database is the packages of one image that has a database of them.

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"ketch/builder/sbom/inventory"
-	"ketch/builder/tree"
+	"github.com/ketch-os/ketch/builder/sbom/inventory"
+	"github.com/ketch-os/ketch/builder/tree"
 )
 
 // draft is a document in the making.

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strings"
 
-	"ketch/builder/sbom/inventory"
-	"ketch/layout"
+	"github.com/ketch-os/ketch/builder/sbom/inventory"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // addFiles adds the programs and libraries, each with the package it belongs to

@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 
-	"ketch/builder/sbom/inventory"
-	"ketch/builder/sbom/licence"
-	"ketch/builder/tree"
+	"github.com/ketch-os/ketch/builder/sbom/inventory"
+	"github.com/ketch-os/ketch/builder/sbom/licence"
+	"github.com/ketch-os/ketch/builder/tree"
 )
 
 // licences reads the copyright files in a tree.

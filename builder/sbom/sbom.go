@@ -17,9 +17,9 @@ import (
 	"strings"
 	"time"
 
-	"ketch/builder/sbom/inventory"
-	"ketch/builder/tree"
-	"ketch/layout"
+	"github.com/ketch-os/ketch/builder/sbom/inventory"
+	"github.com/ketch-os/ketch/builder/tree"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // Source is what a bill of materials is made from.

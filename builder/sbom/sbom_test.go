@@ -19,7 +19,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"ketch/builder/tree"
+	"github.com/ketch-os/ketch/builder/tree"
 )
 
 // files is a layer: path → content. A directory ends in a slash, a link starts with →.

@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"ketch/builder/tree"
+	"github.com/ketch-os/ketch/builder/tree"
 )
 
 // binary is a file that is looked at: a program, a library, an archive of them.

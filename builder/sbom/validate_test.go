@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"ketch/builder/sbom/licence"
+	"github.com/ketch-os/ketch/builder/sbom/licence"
 )
 
 // validate holds a document against what SPDX 2.3 demands; the numbers are its clauses.

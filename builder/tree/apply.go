@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"ketch/builder/tree/tarfile"
+	"github.com/ketch-os/ketch/builder/tree/tarfile"
 )
 
 // Names with a meaning of their own in a layer (image-spec, "Whiteouts").

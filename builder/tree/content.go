@@ -7,7 +7,7 @@ import (
 	"sort"
 	"time"
 
-	"ketch/builder/tree/tarfile"
+	"github.com/ketch-os/ketch/builder/tree/tarfile"
 )
 
 // content is where the bytes of a regular file are: pieces of an archive, in

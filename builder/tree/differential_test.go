@@ -21,7 +21,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
-	"ketch/layout/oracle"
+	"github.com/ketch-os/ketch/internal/testkit"
 )
 
 // TestDifferential applies random stacks of layers, and lets umoci unpack the
@@ -29,7 +29,7 @@ import (
 // five seconds, or as long as KETCH_DIFFERENTIAL says, beginning with seed 1 or
 // the one in KETCH_SEED.
 func TestDifferential(t *testing.T) {
-	tool := oracle.Tool(t, "umoci")
+	tool := testkit.Tool(t, "umoci")
 	if os.Getuid() != 0 {
 		t.Skip("umoci needs root for owners and devices")
 	}

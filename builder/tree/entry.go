@@ -6,8 +6,8 @@ import (
 	"math"
 	"strings"
 
-	"ketch/builder/hint"
-	"ketch/builder/tree/tarfile"
+	"github.com/ketch-os/ketch/builder/hint"
+	"github.com/ketch-os/ketch/builder/tree/tarfile"
 )
 
 // fileTypes are the type bits of stat(2) for the types of tar.

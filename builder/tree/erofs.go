@@ -3,7 +3,7 @@ package tree
 import (
 	"fmt"
 
-	"ketch/disk/erofs"
+	"github.com/ketch-os/ketch/disk/erofs"
 )
 
 // EROFS returns the subtree called name in the form that erofs.Write takes. It

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"path"
 
-	"ketch/builder/hint"
+	"github.com/ketch-os/ketch/builder/hint"
 )
 
 // Policy says what to do where the layers' rules give a legal result that is

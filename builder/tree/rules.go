@@ -7,8 +7,8 @@ import (
 	"slices"
 	"strings"
 
-	"ketch/builder/hint"
-	"ketch/layout"
+	"github.com/ketch-os/ketch/builder/hint"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // Rule maps a directory of an ordinary root file system into usr/.

@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"ketch/builder/hint"
+	"github.com/ketch-os/ketch/builder/hint"
 )
 
 func TestMapOS(t *testing.T) {

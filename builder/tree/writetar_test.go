@@ -16,8 +16,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"ketch/disk/erofs"
-	"ketch/layout/oracle"
+	"github.com/ketch-os/ketch/disk/erofs"
+	"github.com/ketch-os/ketch/internal/testkit"
 )
 
 // everything is a tree with all that a node can be.
@@ -57,7 +57,7 @@ func written(t *testing.T, tree *Tree) []byte {
 
 // TestWriteTarOracle lets GNU tar unpack what WriteTar writes.
 func TestWriteTarOracle(t *testing.T) {
-	tool := oracle.Tool(t, "tar")
+	tool := testkit.Tool(t, "tar")
 	if os.Getuid() != 0 {
 		t.Skip("tar needs root for owners and devices")
 	}
@@ -97,7 +97,7 @@ func TestClampTimes(t *testing.T) {
 
 // TestSparse applies sparse files as GNU tar writes them, and reads them at random.
 func TestSparse(t *testing.T) {
-	tool := oracle.Tool(t, "tar")
+	tool := testkit.Tool(t, "tar")
 	dir := t.TempDir()
 	want := make([]byte, 3<<20)
 	random := rand.NewChaCha8([32]byte{1})

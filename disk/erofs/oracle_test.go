@@ -16,13 +16,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
-	"ketch/layout/oracle"
+	"github.com/ketch-os/ketch/internal/testkit"
 )
 
 // run runs a reference tool and returns what it says.
 func run(t testing.TB, tool string, args ...string) string {
 	t.Helper()
-	cmd := exec.Command(oracle.Tool(t, tool), args...)
+	cmd := exec.Command(testkit.Tool(t, tool), args...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %v\n%s", cmd, err, out)

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"ketch/layout/oracle"
+	"github.com/ketch-os/ketch/internal/testkit"
 )
 
 // run runs a reference tool and returns what it printed.
@@ -29,7 +29,7 @@ func run(t testing.TB, tool string, args ...string) string {
 // but the figures that we computed.
 func TestFsck(t *testing.T) {
 	t.Parallel()
-	fsck := oracle.Tool(t, "fsck.vfat")
+	fsck := testkit.Tool(t, "fsck.vfat")
 	for _, sector := range []int64{512, 4096} {
 		for i, size := range sizes(sector) {
 			sets := map[string][]File{"mixture": slices.Concat(esp(), odd(), wide())}
@@ -66,7 +66,7 @@ func checkFsck(t *testing.T, fsck, name string, o Options) {
 // TestMtools reads a volume back with mtools.
 func TestMtools(t *testing.T) {
 	t.Parallel()
-	mcopy := oracle.Tool(t, "mcopy")
+	mcopy := testkit.Tool(t, "mcopy")
 	for name, files := range fileSets() {
 		if name == "nothing" || name == "wide" {
 			continue
@@ -91,7 +91,7 @@ func TestMtools(t *testing.T) {
 
 // TestMinfo asks mtools what it makes of the boot sector and of FSInfo.
 func TestMinfo(t *testing.T) {
-	minfo := oracle.Tool(t, "minfo")
+	minfo := testkit.Tool(t, "minfo")
 	o := Options{Size: 512 * mib, Label: "ESP", Serial: 0x12345678, Hidden: 2048, Time: testTime, Files: esp()}
 	volume := newVolume(t, o).Name()
 	p, err := newPlan(Options{Size: o.Size, SectorSize: 512, Label: o.Label, Files: o.Files})
@@ -109,7 +109,7 @@ func TestMinfo(t *testing.T) {
 			t.Errorf("minfo says no %q:\n%s", want, out)
 		}
 	}
-	mlabel := oracle.Tool(t, "mlabel")
+	mlabel := testkit.Tool(t, "mlabel")
 	if out := run(t, mlabel, "-s", "-i", volume, "::"); !strings.Contains(out, "Volume label is ESP") {
 		t.Errorf("mlabel: %s", out)
 	}
@@ -118,7 +118,7 @@ func TestMinfo(t *testing.T) {
 // TestForeign reads a volume that mkfs.vfat and mtools made.
 func TestForeign(t *testing.T) {
 	t.Parallel()
-	mkfs, mcopy, mmd, mdel := oracle.Tool(t, "mkfs.vfat"), oracle.Tool(t, "mcopy"), oracle.Tool(t, "mmd"), oracle.Tool(t, "mdel")
+	mkfs, mcopy, mmd, mdel := testkit.Tool(t, "mkfs.vfat"), testkit.Tool(t, "mcopy"), testkit.Tool(t, "mmd"), testkit.Tool(t, "mdel")
 	for _, options := range [][]string{nil, {"-S", "4096"}, {"-s", "2", "-f", "1"}, {"-s", "1", "-R", "64"}} {
 		t.Run(strings.Join(options, " "), func(t *testing.T) {
 			const size = 300 * mib
@@ -181,7 +181,7 @@ func fill(t *testing.T, volume, mcopy, mmd, mdel string) {
 // TestFsckAgrees: every fault that TestCheck wants Open or Check to find, fsck.vfat finds too.
 func TestFsckAgrees(t *testing.T) {
 	t.Parallel()
-	fsck := oracle.Tool(t, "fsck.vfat")
+	fsck := testkit.Tool(t, "fsck.vfat")
 	pristine, f := smallVolume(t)
 	for name, change := range faults(t, f) {
 		t.Run(name, func(t *testing.T) {

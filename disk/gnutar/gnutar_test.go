@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"ketch/layout/oracle"
+	"github.com/ketch-os/ketch/internal/testkit"
 )
 
 func TestRecords(t *testing.T) {
@@ -55,7 +55,7 @@ func archive(t testing.TB, f *File) []byte {
 // The archive is the very one that GNU tar makes of the same file, for numbers of
 // regions around what fits into the header and into one extension.
 func TestSameAsGNUTar(t *testing.T) {
-	tool := oracle.Tool(t, "tar")
+	tool := testkit.Tool(t, "tar")
 	for _, n := range []int{0, 1, 3, 4, 5, 24, 25, 26, 46, 47} {
 		for _, hole := range []bool{false, true} {
 			file := sparseFile(n, hole)

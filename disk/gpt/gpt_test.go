@@ -12,7 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"ketch/layout"
+	"github.com/ketch-os/ketch/layout"
 )
 
 const mib = 1 << 20

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"ketch/layout"
-	"ketch/layout/oracle"
+	"github.com/ketch-os/ketch/internal/testkit"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // newDisk writes a table into a sparse file.
@@ -67,7 +67,7 @@ func verify(t *testing.T, sgdisk, disk string) {
 }
 
 func TestSgdisk(t *testing.T) {
-	sgdisk := oracle.Tool(t, "sgdisk")
+	sgdisk := testkit.Tool(t, "sgdisk")
 	for name, table := range tables() {
 		t.Run(name, func(t *testing.T) {
 			disk := newDisk(t, table).Name()
@@ -97,7 +97,7 @@ func TestSgdisk(t *testing.T) {
 
 // TestSfdisk compares every field with what sfdisk reads.
 func TestSfdisk(t *testing.T) {
-	sfdisk := oracle.Tool(t, "sfdisk")
+	sfdisk := testkit.Tool(t, "sfdisk")
 	for name, table := range tables() {
 		t.Run(name, func(t *testing.T) {
 			disk := newDisk(t, table).Name()
@@ -117,7 +117,7 @@ func TestSfdisk(t *testing.T) {
 // TestFdisk asks fdisk about disks with sectors of 4096 bytes, which neither
 // sgdisk nor sfdisk reads from a file.
 func TestFdisk(t *testing.T) {
-	fdisk := oracle.Tool(t, "fdisk")
+	fdisk := testkit.Tool(t, "fdisk")
 	for _, table := range []*Table{small(4096), ketch(4096, 4*layout.GiB)} {
 		disk := newDisk(t, table).Name()
 		check := exec.Command(fdisk, "-b", "4096", disk)
@@ -188,7 +188,7 @@ func compareSfdisk(t *testing.T, table *Table, out []byte) {
 // TestSgdiskAfterRepair damages a disk in many places; after Read and Write
 // sgdisk finds nothing wrong.
 func TestSgdiskAfterRepair(t *testing.T) {
-	sgdisk := oracle.Tool(t, "sgdisk")
+	sgdisk := testkit.Tool(t, "sgdisk")
 	table := ketch(512, 4*layout.GiB)
 	disk := newDisk(t, table)
 	size := int64(table.Sectors) * 512
@@ -213,7 +213,7 @@ func TestSgdiskAfterRepair(t *testing.T) {
 
 // TestForeign reads a table that sgdisk made and changed.
 func TestForeign(t *testing.T) {
-	sgdisk := oracle.Tool(t, "sgdisk")
+	sgdisk := testkit.Tool(t, "sgdisk")
 	disk := filepath.Join(t.TempDir(), "disk")
 	if err := os.WriteFile(disk, nil, 0o600); err != nil {
 		t.Fatal(err)

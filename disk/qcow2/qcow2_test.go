@@ -11,7 +11,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"ketch/disk/raw"
+	"github.com/ketch-os/ketch/disk/raw"
 )
 
 // write writes a disk into a file and returns the file and its size.

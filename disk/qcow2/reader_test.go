@@ -11,7 +11,7 @@ import (
 	"testing"
 	"testing/iotest"
 
-	"ketch/layout/oracle"
+	"github.com/ketch-os/ketch/internal/testkit"
 )
 
 // testDisk is a disk of zeros, text and noise, in runs that cross clusters.
@@ -34,7 +34,7 @@ func testDisk() []byte {
 
 // TestOpenReadsWhatQEMUWrites compares with qemu-img, over what it can vary.
 func TestOpenReadsWhatQEMUWrites(t *testing.T) {
-	tool := oracle.Tool(t, "qemu-img")
+	tool := testkit.Tool(t, "qemu-img")
 	disk := testDisk()
 	from := filepath.Join(t.TempDir(), "disk.raw")
 	if err := os.WriteFile(from, disk, 0o666); err != nil {
@@ -82,7 +82,7 @@ func openFile(t *testing.T, path string) *Reader {
 
 // A disk that is not all in the file is refused.
 func TestOpenRefuses(t *testing.T) {
-	tool := oracle.Tool(t, "qemu-img")
+	tool := testkit.Tool(t, "qemu-img")
 	dir := t.TempDir()
 	for name, args := range map[string][]string{
 		"backing file": {"-b", "base.qcow2", "-F", "qcow2"},

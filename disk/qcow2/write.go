@@ -8,7 +8,7 @@ import (
 
 	"github.com/klauspost/compress/flate"
 
-	"ketch/disk/raw"
+	"github.com/ketch-os/ketch/disk/raw"
 )
 
 // Bits of table entries ("Cluster mapping").

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"ketch/layout/oracle"
+	"github.com/ketch-os/ketch/internal/testkit"
 )
 
 const testUUID = "01234567-89ab-cdef-fedc-ba9876543210" // testParams.UUID
@@ -25,7 +25,7 @@ var rootHashLine = regexp.MustCompile(`(?m)^Root hash:\s*([0-9a-f]{64})$`)
 func format(t testing.TB, data string, salt []byte) (device []byte, root string) {
 	t.Helper()
 	hash := filepath.Join(t.TempDir(), "hash")
-	cmd := exec.Command(oracle.Tool(t, "veritysetup"), "format", "--uuid", testUUID, "--salt", saltArg(salt), data, hash)
+	cmd := exec.Command(testkit.Tool(t, "veritysetup"), "format", "--uuid", testUUID, "--salt", saltArg(salt), data, hash)
 	out, err := cmd.CombinedOutput()
 	found := rootHashLine.FindSubmatch(out)
 	if err != nil || found == nil {
@@ -78,7 +78,7 @@ func compareWithVeritysetup(t *testing.T, data, salt []byte) {
 		t.Errorf("Verify(veritysetup's device) = %v", err)
 	}
 	hash := writeFile(t, "hash", got.data)
-	cmd := exec.Command(oracle.Tool(t, "veritysetup"), "verify", path, hash, hex.EncodeToString(root[:]))
+	cmd := exec.Command(testkit.Tool(t, "veritysetup"), "verify", path, hash, hex.EncodeToString(root[:]))
 	// It prints some mismatches and exits with success: its words count too.
 	if out, err := cmd.CombinedOutput(); err != nil || len(bytes.TrimSpace(out)) > 0 {
 		t.Errorf("%v: %v\n%s", cmd, err, out)
@@ -135,7 +135,7 @@ const benchmarkSize = 512 << 20
 // and reports how many times faster Build is. On a machine that is busy with
 // other things the processor time per byte tells more.
 func BenchmarkAgainstVeritysetup(b *testing.B) {
-	tool, path := oracle.Tool(b, "veritysetup"), randomFile(b)
+	tool, path := testkit.Tool(b, "veritysetup"), randomFile(b)
 	hash := filepath.Join(b.TempDir(), "hash")
 	var ours, theirs cost
 	for b.Loop() {

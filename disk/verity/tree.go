@@ -6,7 +6,7 @@ import (
 	"runtime"
 	"sync"
 
-	"ketch/disk/verity/twin"
+	"github.com/ketch-os/ketch/disk/verity/sha256x2"
 )
 
 // level is one level of the tree: where it lies on the hash device, in blocks.
@@ -41,11 +41,11 @@ func HashSize(dataSize int64) int64 {
 // digester computes SHA-256(salt ‖ block).
 type digester struct {
 	hash hash.Hash
-	pair *twin.Hasher
+	pair *sha256x2.Hasher
 	salt []byte
 }
 
-func newDigester(salt []byte) digester { return digester{sha256.New(), twin.New(salt), salt} }
+func newDigester(salt []byte) digester { return digester{sha256.New(), sha256x2.New(salt), salt} }
 
 // append appends the digest of block to dst.
 func (d digester) append(dst, block []byte) []byte {

@@ -10,12 +10,12 @@ import (
 	"testing"
 	"testing/iotest"
 
-	"ketch/layout/oracle"
+	"github.com/ketch-os/ketch/internal/testkit"
 )
 
 // TestOpenReadsWhatQEMUWrites compares with qemu-img.
 func TestOpenReadsWhatQEMUWrites(t *testing.T) {
-	tool := oracle.Tool(t, "qemu-img")
+	tool := testkit.Tool(t, "qemu-img")
 	source := rand.New(rand.NewPCG(1, 2))
 	disk := make([]byte, 9<<20+4096)
 	for i := range 4 << 20 {

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"ketch/disk/raw"
+	"github.com/ketch-os/ketch/disk/raw"
 )
 
 type writer func(context.Context, io.WriterAt, *raw.Disk, Options) error

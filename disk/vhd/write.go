@@ -7,7 +7,7 @@ import (
 	"io"
 	"time"
 
-	"ketch/disk/raw"
+	"github.com/ketch-os/ketch/disk/raw"
 )
 
 // Options are the free parameters of a disk: they decide whether two writers

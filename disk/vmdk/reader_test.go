@@ -8,7 +8,7 @@ import (
 	"testing"
 	"testing/iotest"
 
-	"ketch/disk/raw"
+	"github.com/ketch-os/ketch/disk/raw"
 )
 
 // written returns a disk of zeros, text and noise, and the file that Write makes of it.

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"ketch/disk/raw"
+	"github.com/ketch-os/ketch/disk/raw"
 )
 
 func TestRecords(t *testing.T) {

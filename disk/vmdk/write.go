@@ -8,7 +8,7 @@ import (
 
 	"github.com/klauspost/compress/zlib"
 
-	"ketch/disk/raw"
+	"github.com/ketch-os/ketch/disk/raw"
 )
 
 // Write writes the disk to w. The ID, an argument so that the same disk gives

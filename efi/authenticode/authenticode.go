@@ -16,8 +16,8 @@ import (
 	"fmt"
 	"strings"
 
-	"ketch/efi/pe"
-	"ketch/efi/pkcs7"
+	"github.com/ketch-os/ketch/efi/pe"
+	"github.com/ketch-os/ketch/efi/pkcs7"
 )
 
 var (

@@ -16,10 +16,10 @@ import (
 	"strings"
 	"testing"
 
-	"ketch/efi/internal/fixture"
-	"ketch/efi/pe"
-	"ketch/efi/pkcs7"
-	"ketch/layout/oracle"
+	"github.com/ketch-os/ketch/efi/internal/fixture"
+	"github.com/ketch-os/ketch/efi/pe"
+	"github.com/ketch-os/ketch/efi/pkcs7"
+	"github.com/ketch-os/ketch/internal/testkit"
 )
 
 func small() []byte { return fixture.Image([]byte("code"), []byte("tail")) }
@@ -243,7 +243,7 @@ func programs(t *testing.T) map[string][]byte {
 }
 
 func TestSbverifyTakesOurs(t *testing.T) {
-	tool := oracle.Tool(t, "sbverify")
+	tool := testkit.Tool(t, "sbverify")
 	key, other := fixture.Key(t, "Test db", nil), fixture.Key(t, "Other", nil)
 	_, certFile := key.Files(t)
 	_, otherFile := other.Files(t)
@@ -260,7 +260,7 @@ func TestSbverifyTakesOurs(t *testing.T) {
 }
 
 func TestOsslsigncodeTakesOurs(t *testing.T) {
-	tool := oracle.Tool(t, "osslsigncode")
+	tool := testkit.Tool(t, "osslsigncode")
 	key := fixture.Key(t, "Test db", nil)
 	_, certFile := key.Files(t)
 	for name, image := range programs(t) {
@@ -289,7 +289,7 @@ func TestVerifyTakesTheirs(t *testing.T) {
 	keyFile, certFile := key.Files(t)
 	for _, tool := range []string{"sbsign", "osslsigncode"} {
 		t.Run(tool, func(t *testing.T) {
-			program := oracle.Tool(t, tool)
+			program := testkit.Tool(t, tool)
 			for name, image := range programs(t) {
 				dir := t.TempDir()
 				in, out := fixture.Write(t, filepath.Join(dir, name), image), filepath.Join(dir, "out")
@@ -377,7 +377,7 @@ func FuzzSignature(f *testing.F) {
 
 // TestAttach signs with OpenSSL, which knows nothing but the message.
 func TestAttach(t *testing.T) {
-	tool := oracle.Tool(t, "openssl")
+	tool := testkit.Tool(t, "openssl")
 	key, other := fixture.Key(t, "Test db", nil), fixture.Key(t, "Somebody", nil)
 	private := filepath.Join(t.TempDir(), "key")
 	der, err := x509.MarshalPKCS8PrivateKey(key.Key)

@@ -3,8 +3,8 @@ package authenticode
 import (
 	"crypto/x509"
 
-	"ketch/efi/pe"
-	"ketch/efi/pkcs7"
+	"github.com/ketch-os/ketch/efi/pe"
+	"github.com/ketch-os/ketch/efi/pkcs7"
 )
 
 // Signers returns the certificates that come with an image's signatures, in

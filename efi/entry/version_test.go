@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"ketch/layout/oracle"
+	"github.com/ketch-os/ketch/internal/testkit"
 )
 
 // The examples are those of UAPI.10, then our own.
@@ -67,7 +67,7 @@ func TestCompare(t *testing.T) {
 
 // systemd-analyze has the code that systemd-boot has.
 func TestCompareLikeSystemd(t *testing.T) {
-	tool := oracle.Tool(t, "systemd-analyze")
+	tool := testkit.Tool(t, "systemd-analyze")
 	random := rand.New(rand.NewSource(1))
 	version := func() string { // not empty: systemd-analyze quotes that
 		const alphabet = "0011239aabBz~-^..+_"

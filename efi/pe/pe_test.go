@@ -11,8 +11,8 @@ import (
 	"strings"
 	"testing"
 
-	"ketch/efi/internal/fixture"
-	"ketch/layout/oracle"
+	"github.com/ketch-os/ketch/efi/internal/fixture"
+	"github.com/ketch-os/ketch/internal/testkit"
 )
 
 func TestRecordSizes(t *testing.T) {
@@ -62,7 +62,7 @@ func programs(t *testing.T) map[string][]byte {
 }
 
 func TestSectionsLikeObjdump(t *testing.T) {
-	tool := oracle.Tool(t, "objdump")
+	tool := testkit.Tool(t, "objdump")
 	for name, b := range programs(t) {
 		path := fixture.Write(t, filepath.Join(t.TempDir(), name), b)
 		out := fixture.Run(t, tool, "-h", "-w", path)
@@ -399,7 +399,7 @@ func TestDigestCoversEveryByte(t *testing.T) {
 
 // osslsigncode prints the digest it would sign.
 func TestDigestLikeOsslsigncode(t *testing.T) {
-	tool := oracle.Tool(t, "osslsigncode")
+	tool := testkit.Tool(t, "osslsigncode")
 	for name, b := range programs(t) {
 		key := fixture.Key(t, "Test", nil)
 		keyFile, certFile := key.Files(t)

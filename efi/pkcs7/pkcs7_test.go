@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"ketch/efi/internal/fixture"
-	"ketch/layout/oracle"
+	"github.com/ketch-os/ketch/efi/internal/fixture"
+	"github.com/ketch-os/ketch/internal/testkit"
 )
 
 // custom is a type of content that is not plain data.
@@ -155,7 +155,7 @@ func TestParseRefuses(t *testing.T) {
 }
 
 func TestOpenSSLTakesOurs(t *testing.T) {
-	tool := oracle.Tool(t, "openssl")
+	tool := testkit.Tool(t, "openssl")
 	key := fixture.Key(t, "Signer", nil)
 	_, certFile := key.Files(t)
 	b, err := detached(t, key, "message").MarshalContentInfo()
@@ -173,7 +173,7 @@ func TestOpenSSLTakesOurs(t *testing.T) {
 }
 
 func TestWeTakeOpenSSLs(t *testing.T) {
-	tool := oracle.Tool(t, "openssl")
+	tool := testkit.Tool(t, "openssl")
 	key := fixture.Key(t, "Signer", nil)
 	keyFile, certFile := key.Files(t)
 	dir := t.TempDir()

@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"time"
 
-	"ketch/efi/pkcs7"
+	"github.com/ketch-os/ketch/efi/pkcs7"
 )
 
 // Variable is the name of a Secure Boot variable.

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"ketch/efi/internal/fixture"
-	"ketch/layout/oracle"
+	"github.com/ketch-os/ketch/efi/internal/fixture"
+	"github.com/ketch-os/ketch/internal/testkit"
 )
 
 const ownerText = "11111111-2222-3333-4444-123456789abc"
@@ -63,7 +63,7 @@ func TestGUID(t *testing.T) {
 }
 
 func TestListLikeEfitools(t *testing.T) {
-	tool := oracle.Tool(t, "cert-to-efi-sig-list")
+	tool := testkit.Tool(t, "cert-to-efi-sig-list")
 	key := fixture.Key(t, "Test PK", nil)
 	_, certFile := key.Files(t)
 	out := filepath.Join(t.TempDir(), "esl")
@@ -78,7 +78,7 @@ func TestListLikeEfitools(t *testing.T) {
 }
 
 func TestAuthLikeEfitools(t *testing.T) {
-	tool := oracle.Tool(t, "sign-efi-sig-list")
+	tool := testkit.Tool(t, "sign-efi-sig-list")
 	key := fixture.Key(t, "Test KEK", nil)
 	keyFile, certFile := key.Files(t)
 	list := List(owner(t), key.Certificate)

@@ -11,7 +11,7 @@ import (
 	"fmt"
 	"strings"
 
-	"ketch/efi/pe"
+	"github.com/ketch-os/ketch/efi/pe"
 )
 
 // Sections is the content of a unified kernel image.

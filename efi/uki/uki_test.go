@@ -8,9 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"ketch/efi/internal/fixture"
-	"ketch/efi/pe"
-	"ketch/layout/oracle"
+	"github.com/ketch-os/ketch/efi/internal/fixture"
+	"github.com/ketch-os/ketch/efi/pe"
+	"github.com/ketch-os/ketch/internal/testkit"
 )
 
 func sample() Sections {
@@ -76,7 +76,7 @@ func TestOrder(t *testing.T) {
 // objcopy is how systemd's manual page of the stub builds an image: other tools
 // must find in ours, section by section, what they find in that one.
 func TestContentLikeObjcopy(t *testing.T) {
-	objcopy := oracle.Tool(t, "objcopy")
+	objcopy := testkit.Tool(t, "objcopy")
 	stub, s, dir := fixture.Systemd(t, fixture.Stub), sample(), t.TempDir()
 	ours, err := Build(stub, s)
 	if err != nil {
@@ -131,7 +131,7 @@ func dump(t *testing.T, objcopy, file, section string) []byte {
 }
 
 func TestObjdumpFindsNoFault(t *testing.T) {
-	tool := oracle.Tool(t, "objdump")
+	tool := testkit.Tool(t, "objdump")
 	image, err := Build(fixture.Systemd(t, fixture.Stub), sample())
 	if err != nil {
 		t.Fatal(err)

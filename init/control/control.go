@@ -1,4 +1,4 @@
-// Package control answers on PID 1's socket in the language of layout/status.
+// Package control answers on PID 1's socket in the language of api/pid1.
 package control
 
 import (
@@ -10,14 +10,14 @@ import (
 	"strings"
 	"time"
 
-	"ketch/init/crash"
-	"ketch/init/down"
-	"ketch/init/machine"
-	"ketch/init/record"
-	"ketch/layout/status"
-	"ketch/linux/kmsg"
-	"ketch/linux/power"
-	"ketch/linux/socket"
+	"github.com/ketch-os/ketch/api/pid1"
+	"github.com/ketch-os/ketch/init/bootcount"
+	"github.com/ketch-os/ketch/init/crash"
+	"github.com/ketch-os/ketch/init/machine"
+	"github.com/ketch-os/ketch/init/shutdown"
+	"github.com/ketch-os/ketch/linux/kmsg"
+	"github.com/ketch-os/ketch/linux/power"
+	"github.com/ketch-os/ketch/linux/socket"
 )
 
 const (
@@ -32,8 +32,8 @@ const (
 // Server answers requests. All fields are needed.
 type Server struct {
 	Log    *kmsg.Log
-	Status func(lines int) *status.Status
-	Order  func(down.Order) // may wait for the present one
+	Status func(lines int) *pid1.Status
+	Order  func(shutdown.Order) // may wait for the present one
 }
 
 // Serve listens at path and answers until the process ends.
@@ -70,12 +70,12 @@ func (s *Server) converse(conn *os.File) {
 	lines := bufio.NewReader(conn)
 	for {
 		conn.SetDeadline(time.Now().Add(patience))
-		var ask status.Request
-		err := status.ReadLine(lines, &ask)
+		var ask pid1.Request
+		err := pid1.ReadLine(lines, &ask)
 		if errors.Is(err, io.EOF) || errors.Is(err, os.ErrDeadlineExceeded) {
 			return
 		}
-		reply := &status.Reply{}
+		reply := &pid1.Reply{}
 		if err != nil {
 			reply.Error = err.Error()
 		} else {
@@ -88,41 +88,41 @@ func (s *Server) converse(conn *os.File) {
 }
 
 // send writes a reply, or, of one that is too long to send, the reason.
-func send(conn *os.File, reply *status.Reply) error {
-	err := status.WriteLine(conn, reply)
+func send(conn *os.File, reply *pid1.Reply) error {
+	err := pid1.WriteLine(conn, reply)
 	if err == nil {
 		return nil
 	}
-	return status.WriteLine(conn, &status.Reply{Error: err.Error()}) // fails too on a broken connection
+	return pid1.WriteLine(conn, &pid1.Reply{Error: err.Error()}) // fails too on a broken connection
 }
 
-func (s *Server) answer(ask status.Request, pid int) *status.Reply {
+func (s *Server) answer(ask pid1.Request, pid int) *pid1.Reply {
 	switch ask.Do {
-	case status.DoStatus:
+	case pid1.DoStatus:
 		if ask.Lines == 0 {
 			ask.Lines = defaultLines
 		}
-		return &status.Reply{Status: s.Status(max(0, ask.Lines))}
-	case status.DoPower:
+		return &pid1.Reply{Status: s.Status(max(0, ask.Lines))}
+	case pid1.DoPower:
 		action, err := Action(ask.Power)
 		if err != nil {
-			return &status.Reply{Error: err.Error()}
+			return &pid1.Reply{Error: err.Error()}
 		}
 		by := who(ask.By, pid)
-		crash.Go(s.Log, func() { s.Order(down.Order{Action: action, By: by}) }) // the answer does not wait
-		return &status.Reply{}
+		crash.Go(s.Log, func() { s.Order(shutdown.Order{Action: action, By: by}) }) // the answer does not wait
+		return &pid1.Reply{}
 	}
-	return &status.Reply{Error: fmt.Sprintf("unknown request %q", ask.Do)}
+	return &pid1.Reply{Error: fmt.Sprintf("unknown request %q", ask.Do)}
 }
 
 // Action reads the name of a way down as Request.Power has it.
 func Action(name string) (power.Action, error) {
 	switch name {
-	case status.PowerOff:
+	case pid1.PowerOff:
 		return power.Off, nil
-	case status.PowerReboot:
+	case pid1.PowerReboot:
 		return power.Reboot, nil
-	case status.PowerHalt:
+	case pid1.PowerHalt:
 		return power.Halt, nil
 	}
 	return 0, fmt.Errorf("unknown way down %q", name)
@@ -142,11 +142,11 @@ func who(by string, pid int) string {
 }
 
 // Report gathers a machine's facts; the caller adds services and gate.
-func Report(m *machine.Machine) *status.Status {
-	s := &status.Status{
+func Report(m *machine.Machine) *pid1.Status {
+	s := &pid1.Status{
 		Version: m.Version, Development: m.Development, RootHash: m.RootHash,
 		Disk: m.Disk, Entry: m.Entry, MachineID: m.MachineID,
-		Degraded: m.Degraded(), Boot: m.Timeline.Boot(), Record: record.Report(m),
+		Degraded: m.Degraded(), Boot: m.Timeline.Boot(), Record: bootcount.Report(m),
 	}
 	if m.Watchdog != nil {
 		s.Watchdog = m.Watchdog.Identity

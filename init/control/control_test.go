@@ -9,24 +9,24 @@ import (
 	"testing"
 	"time"
 
-	"ketch/init/down"
-	"ketch/init/machine"
-	"ketch/layout/status"
-	"ketch/linux/kmsg"
-	"ketch/linux/power"
+	"github.com/ketch-os/ketch/api/pid1"
+	"github.com/ketch-os/ketch/init/machine"
+	"github.com/ketch-os/ketch/init/shutdown"
+	"github.com/ketch-os/ketch/linux/kmsg"
+	"github.com/ketch-os/ketch/linux/power"
 )
 
-func serve(t *testing.T) (net.Conn, <-chan down.Order) {
+func serve(t *testing.T) (net.Conn, <-chan shutdown.Order) {
 	t.Helper()
-	orders := make(chan down.Order, 1)
+	orders := make(chan shutdown.Order, 1)
 	m := machine.New()
 	m.Version = "1.0"
 	server := &Server{
 		Log:   &kmsg.Log{},
-		Order: func(o down.Order) { orders <- o },
-		Status: func(lines int) *status.Status {
+		Order: func(o shutdown.Order) { orders <- o },
+		Status: func(lines int) *pid1.Status {
 			s := Report(m)
-			s.Services = []status.Service{{Name: "x", Lines: make([]string, lines)}}
+			s.Services = []pid1.Service{{Name: "x", Lines: make([]string, lines)}}
 			return s
 		},
 	}
@@ -45,7 +45,7 @@ func serve(t *testing.T) (net.Conn, <-chan down.Order) {
 func TestStatus(t *testing.T) {
 	conn, _ := serve(t)
 	for ask, want := range map[int]int{0: defaultLines, 7: 7, -1: 0} {
-		reply, err := status.Exchange(conn, status.Request{Do: status.DoStatus, Lines: ask})
+		reply, err := pid1.Exchange(conn, pid1.Request{Do: pid1.DoStatus, Lines: ask})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -59,18 +59,18 @@ func TestStatus(t *testing.T) {
 // question is answered.
 func TestTooMuch(t *testing.T) {
 	conn, _ := serve(t)
-	_, err := status.Exchange(conn, status.Request{Do: status.DoStatus, Lines: status.MaxLine})
+	_, err := pid1.Exchange(conn, pid1.Request{Do: pid1.DoStatus, Lines: pid1.MaxLine})
 	if err == nil || !strings.Contains(err.Error(), "over the limit") {
 		t.Errorf("status of a MiB = %v; want the limit named", err)
 	}
-	if _, err := status.Exchange(conn, status.Request{Do: status.DoStatus}); err != nil {
+	if _, err := pid1.Exchange(conn, pid1.Request{Do: pid1.DoStatus}); err != nil {
 		t.Errorf("the question after it: %v", err)
 	}
 }
 
 func TestPower(t *testing.T) {
 	conn, orders := serve(t)
-	if _, err := status.Exchange(conn, status.Request{Do: status.DoPower, Power: status.PowerReboot, By: "ketchctl"}); err != nil {
+	if _, err := pid1.Exchange(conn, pid1.Request{Do: pid1.DoPower, Power: pid1.PowerReboot, By: "ketchctl"}); err != nil {
 		t.Fatal(err)
 	}
 	select {

@@ -16,7 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ketch/linux/kmsg"
+	"github.com/ketch-os/ketch/linux/kmsg"
 )
 
 const (

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"testing"
 
-	"ketch/linux/kmsg"
+	"github.com/ketch-os/ketch/linux/kmsg"
 )
 
 // TestGo runs itself as a process that panics in a goroutine.

@@ -4,11 +4,11 @@ import (
 	"errors"
 	"fmt"
 
-	"ketch/efi/entry"
-	"ketch/init/loader"
-	"ketch/init/machine"
-	"ketch/init/record"
-	"ketch/layout"
+	"github.com/ketch-os/ketch/efi/entry"
+	"github.com/ketch-os/ketch/init/bootcount"
+	"github.com/ketch-os/ketch/init/loader"
+	"github.com/ketch-os/ketch/init/machine"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // Bless makes this boot a good one: the boot record says so, and the boot loader's
@@ -17,7 +17,7 @@ import (
 // the loader's. Where the names cannot be changed, the loader is asked for this
 // entry at the next start. Whatever of this fails, the boot stays good.
 func Bless(m *machine.Machine) error {
-	return errors.Join(record.Good(m), agree(m))
+	return errors.Join(bootcount.Good(m), agree(m))
 }
 
 func agree(m *machine.Machine) error {
@@ -29,7 +29,7 @@ func agree(m *machine.Machine) error {
 	if err != nil {
 		return err
 	}
-	wanted := func(n entry.Name) entry.Name { return verdict(n, ours, record.Failed(m, n)) }
+	wanted := func(n entry.Name) entry.Name { return verdict(n, ours, bootcount.Failed(m, n)) }
 	if !differ(append(entries, ours), wanted) {
 		return nil
 	}
@@ -38,7 +38,7 @@ func agree(m *machine.Machine) error {
 		return nil
 	}
 	err = fmt.Errorf("change the names of boot entries: %w", err)
-	if asked := record.Stay(m); asked != nil {
+	if asked := bootcount.Stay(m); asked != nil {
 		return errors.Join(err, fmt.Errorf("ask for this entry at the next start instead: %w", asked))
 	}
 	return err

@@ -14,11 +14,11 @@ import (
 	"sync"
 	"time"
 
-	"ketch/init/crash"
-	"ketch/init/pace"
-	"ketch/init/timeline"
-	"ketch/layout/status"
-	"ketch/linux/kmsg"
+	"github.com/ketch-os/ketch/api/pid1"
+	"github.com/ketch-os/ketch/init/crash"
+	"github.com/ketch-os/ketch/init/timeline"
+	"github.com/ketch-os/ketch/internal/pace"
+	"github.com/ketch-os/ketch/linux/kmsg"
 )
 
 const (
@@ -35,7 +35,7 @@ type Check struct {
 
 // Source gives the state of more checks. It is asked only while all others hold,
 // and takes a bounded time.
-type Source func() []status.Check
+type Source func() []pid1.Check
 
 // Gate runs checks and remembers what became of them.
 type Gate struct {
@@ -45,7 +45,7 @@ type Gate struct {
 	Log      *kmsg.Log
 
 	mu     sync.Mutex
-	report []status.Check
+	report []pid1.Check
 }
 
 // ErrStopped tells that the machine goes down before the gate has decided.
@@ -101,7 +101,7 @@ func (g *Gate) look(waited time.Duration) (good bool, pause time.Duration) {
 }
 
 // own asks the checks of PID 1's own.
-func (g *Gate) own() (found []status.Check) {
+func (g *Gate) own() (found []pid1.Check) {
 	for _, c := range g.Checks {
 		found = append(found, result(c.Name, c.Holds()))
 	}
@@ -119,15 +119,15 @@ func (g *Gate) reasons() error {
 }
 
 // result is the state of a check: err is why it does not hold.
-func result(name string, err error) status.Check {
+func result(name string, err error) pid1.Check {
 	if err != nil {
-		return status.Check{Name: name, Reason: err.Error()}
+		return pid1.Check{Name: name, Reason: err.Error()}
 	}
-	return status.Check{Name: name, Passed: true}
+	return pid1.Check{Name: name, Passed: true}
 }
 
 // failing are the reasons of the checks that do not hold.
-func failing(checks []status.Check) (reasons []error) {
+func failing(checks []pid1.Check) (reasons []error) {
 	for _, c := range checks {
 		if !c.Passed {
 			reasons = append(reasons, fmt.Errorf("%s: %s", c.Name, c.Reason))
@@ -138,7 +138,7 @@ func failing(checks []status.Check) (reasons []error) {
 
 // note makes what was found the report, and adds of others those not found. The
 // time since which a check holds is kept.
-func (g *Gate) note(found, others []status.Check) {
+func (g *Gate) note(found, others []pid1.Check) {
 	now := timeline.Now().Seconds()
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -157,8 +157,8 @@ func (g *Gate) note(found, others []status.Check) {
 	g.report = found
 }
 
-func find(checks []status.Check, name string) *status.Check {
-	i := slices.IndexFunc(checks, func(c status.Check) bool { return c.Name == name })
+func find(checks []pid1.Check, name string) *pid1.Check {
+	i := slices.IndexFunc(checks, func(c pid1.Check) bool { return c.Name == name })
 	if i < 0 {
 		return nil
 	}
@@ -166,7 +166,7 @@ func find(checks []status.Check, name string) *status.Check {
 }
 
 // Report tells of every check.
-func (g *Gate) Report() []status.Check {
+func (g *Gate) Report() []pid1.Check {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.report == nil {

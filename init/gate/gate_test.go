@@ -3,8 +3,8 @@ package gate
 import (
 	"testing"
 
-	"ketch/efi/entry"
-	"ketch/init/machine"
+	"github.com/ketch-os/ketch/efi/entry"
+	"github.com/ketch-os/ketch/init/machine"
 )
 
 // The boot loader's names are made to say what the record says.

@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"time"
 
-	"ketch/init/probe"
-	"ketch/init/reaper"
-	"ketch/layout/gatefile"
-	"ketch/layout/status"
+	"github.com/ketch-os/ketch/api/pid1"
+	"github.com/ketch-os/ketch/init/probe"
+	"github.com/ketch-os/ketch/init/reaper"
+	"github.com/ketch-os/ketch/layout/gatefile"
 )
 
 const (
@@ -20,7 +20,7 @@ const (
 
 // Commands is the source of the checks that are commands.
 func Commands(r *reaper.Reaper, checks []gatefile.Check) Source {
-	return func() (found []status.Check) {
+	return func() (found []pid1.Check) {
 		for _, c := range checks {
 			if len(c.Command) > 0 {
 				_, err := r.Run(commandLimit, c.Command...)
@@ -34,18 +34,18 @@ func Commands(r *reaper.Reaper, checks []gatefile.Check) Source {
 // Ketchd is the source of the checks that ketchd looks after, because PID 1 speaks
 // to no network and knows no workloads. path is ketchd's socket.
 func Ketchd(path string) Source {
-	return func() []status.Check {
+	return func() []pid1.Check {
 		checks, err := ask(path)
-		return append([]status.Check{result("ketchd looks after its checks", err)}, checks...)
+		return append([]pid1.Check{result("ketchd looks after its checks", err)}, checks...)
 	}
 }
 
-func ask(path string) ([]status.Check, error) {
+func ask(path string) ([]pid1.Check, error) {
 	body, err := probe.Get(path, "/v1/gate", askLimit)
 	if err != nil {
 		return nil, err
 	}
-	var answer status.GateAnswer
+	var answer pid1.GateAnswer
 	if err := json.Unmarshal(body, &answer); err != nil {
 		return nil, fmt.Errorf("decode ketchd's checks: %w", err)
 	}

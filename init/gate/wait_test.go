@@ -16,11 +16,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"ketch/init/machine"
-	"ketch/init/reaper"
-	"ketch/layout/gatefile"
-	"ketch/layout/status"
-	"ketch/linux/kmsg"
+	"github.com/ketch-os/ketch/api/pid1"
+	"github.com/ketch-os/ketch/init/machine"
+	"github.com/ketch-os/ketch/init/reaper"
+	"github.com/ketch-os/ketch/layout/gatefile"
+	"github.com/ketch-os/ketch/linux/kmsg"
 )
 
 // holds is a check that can be switched.
@@ -67,8 +67,8 @@ func TestSources(t *testing.T) {
 	g := &Gate{
 		Checks: []Check{{"ketchd is ready", up.check}},
 		Sources: []Source{
-			func() []status.Check { asked.Add(1); return []status.Check{result("front page", front.check())} },
-			func() []status.Check { return []status.Check{result("database", nil)} },
+			func() []pid1.Check { asked.Add(1); return []pid1.Check{result("front page", front.check())} },
+			func() []pid1.Check { return []pid1.Check{result("database", nil)} },
 		},
 	}
 	if g.Wait(50*time.Millisecond, nil) == nil || asked.Load() > 0 {
@@ -80,10 +80,10 @@ func TestSources(t *testing.T) {
 	}
 	up.yes.Store(false)
 	g.Wait(50*time.Millisecond, nil)
-	want := []status.Check{
+	want := []pid1.Check{
 		{Name: "ketchd is ready", Reason: "starting"}, {Name: "front page", Reason: "starting"}, {Name: "database", Passed: true},
 	}
-	if diff := cmp.Diff(want, g.Report(), cmpopts.IgnoreFields(status.Check{}, "After")); diff != "" {
+	if diff := cmp.Diff(want, g.Report(), cmpopts.IgnoreFields(pid1.Check{}, "After")); diff != "" {
 		t.Errorf("report (-want +got):\n%s", diff)
 	}
 	up.yes.Store(true)
@@ -97,7 +97,7 @@ func TestSources(t *testing.T) {
 func TestAHangingCheckIsBounded(t *testing.T) {
 	release := make(chan struct{})
 	defer close(release)
-	g := &Gate{Sources: []Source{func() []status.Check { <-release; return nil }}}
+	g := &Gate{Sources: []Source{func() []pid1.Check { <-release; return nil }}}
 	start := time.Now()
 	err := g.Wait(20*time.Millisecond, nil)
 	if err == nil || !strings.HasSuffix(err.Error(), "a check does not answer") || time.Since(start) > 5*time.Second {
@@ -132,7 +132,7 @@ func TestCommands(t *testing.T) {
 		{Name: "front page", HTTP: "http://127.0.0.1/"},
 		{Name: "absent", Command: []string{"/no/such/program"}},
 	})
-	want := []status.Check{
+	want := []pid1.Check{
 		{Name: "command well", Passed: true},
 		{Name: "command ill", Reason: "run sh: exit status 3: no space"},
 		{Name: "command absent", Reason: "run program: start program: fork/exec /no/such/program: no such file or directory"},
@@ -144,7 +144,7 @@ func TestCommands(t *testing.T) {
 
 func TestKetchd(t *testing.T) {
 	const name = "ketchd looks after its checks"
-	for answer, want := range map[string][]status.Check{
+	for answer, want := range map[string][]pid1.Check{
 		`{"checks":[{"name":"workload a","passed":true},{"name":"http b","reason":"refused"}]}`: {
 			{Name: name, Passed: true}, {Name: "workload a", Passed: true}, {Name: "http b", Reason: "refused"}},
 		`{"checks":[]}`: {{Name: name, Passed: true}},
@@ -186,7 +186,7 @@ func TestOutcome(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var got status.GateReport
+	var got pid1.GateReport
 	if err := json.Unmarshal(text, &got); err != nil {
 		t.Fatal(err)
 	}
@@ -194,14 +194,14 @@ func TestOutcome(t *testing.T) {
 		t.Errorf("decided at %v, after %v s; want now", got.Time, got.After)
 	}
 	got.Time, got.After = time.Time{}, 0
-	want := status.GateReport{
-		Version: "1.0", RootHash: "ab", Deadline: 60, Outcome: status.GateFailed,
-		Checks: []status.Check{{Name: "never", Reason: "no"}},
+	want := pid1.GateReport{
+		Version: "1.0", RootHash: "ab", Deadline: 60, Outcome: pid1.GateFailed,
+		Checks: []pid1.Check{{Name: "never", Reason: "no"}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("report (-want +got):\n%s", diff)
 	}
-	if got := g.Outcome(m, nil).Outcome; got != status.GateGood {
+	if got := g.Outcome(m, nil).Outcome; got != pid1.GateGood {
 		t.Errorf("outcome = %s; want good", got)
 	}
 	if err := Save("/proc/no/such/file", &got); err == nil {

@@ -13,20 +13,20 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ketch/disk/gpt"
-	"ketch/disk/verity"
-	"ketch/init/machine"
-	"ketch/init/record"
-	"ketch/init/slot"
-	"ketch/init/system"
-	"ketch/layout"
-	"ketch/layout/status"
-	"ketch/linux/cmdline"
-	"ketch/linux/dm"
-	"ketch/linux/efivar"
-	"ketch/linux/kmsg"
-	"ketch/linux/mount"
-	"ketch/linux/sysctl"
+	"github.com/ketch-os/ketch/api/pid1"
+	"github.com/ketch-os/ketch/disk/gpt"
+	"github.com/ketch-os/ketch/disk/verity"
+	"github.com/ketch-os/ketch/init/bootcount"
+	"github.com/ketch-os/ketch/init/machine"
+	"github.com/ketch-os/ketch/init/system"
+	"github.com/ketch-os/ketch/layout"
+	"github.com/ketch-os/ketch/linux/cmdline"
+	"github.com/ketch-os/ketch/linux/dm"
+	"github.com/ketch-os/ketch/linux/efivar"
+	"github.com/ketch-os/ketch/linux/kmsg"
+	"github.com/ketch-os/ketch/linux/mount"
+	"github.com/ketch-os/ketch/linux/sysctl"
+	"github.com/ketch-os/ketch/update/slot"
 )
 
 const (
@@ -34,9 +34,9 @@ const (
 	slotLimit = 10 * time.Second
 	// SlotStepLimit leaves room for reading tables, and for a start that could not
 	// be counted earlier.
-	SlotStepLimit = slotLimit + 10*time.Second + record.Limit
+	SlotStepLimit = slotLimit + 10*time.Second + bootcount.Limit
 	// RecordStepLimit: the disk is waited for before its record can be read.
-	RecordStepLimit = slotLimit + 10*time.Second + record.Limit
+	RecordStepLimit = slotLimit + 10*time.Second + bootcount.Limit
 
 	device  = "usr"      // of device-mapper
 	newRoot = "/sysroot" // where the new root is built
@@ -99,7 +99,7 @@ func (s *Stage) take(line *cmdline.Line) error {
 	}
 	m := s.Machine
 	m.RootHash, m.Version, m.Development = strings.ToLower(hash), version, dev == "1"
-	m.Timeline.Change(func(b *status.Boot) { b.Version = version })
+	m.Timeline.Change(func(b *pid1.Boot) { b.Version = version })
 	m.Say("%s%s", layout.SayVersion, version)
 	if m.Development {
 		m.Log.Printf(kmsg.Warning, "%s", layout.SayDevelopment)
@@ -126,7 +126,7 @@ func (s *Stage) ReadLoader() error {
 	began, err := efivar.LoaderUsec(efivar.LoaderTimeInitUSec)
 	ended, errEnd := efivar.LoaderUsec(efivar.LoaderTimeExecUSec)
 	if err == nil && errEnd == nil && began >= 0 && ended >= began {
-		m.Timeline.Change(func(b *status.Boot) { b.FirmwareUsec, b.LoaderUsec = began, ended-began })
+		m.Timeline.Change(func(b *pid1.Boot) { b.FirmwareUsec, b.LoaderUsec = began, ended-began })
 	}
 	return nil
 }
@@ -144,7 +144,7 @@ func (s *Stage) CountStart() error {
 		s.Machine.Log.Printf(kmsg.Warning, "boot record: %v", err)
 		return nil
 	}
-	return record.Count(s.Machine, disk)
+	return bootcount.Count(s.Machine, disk)
 }
 
 // esp is the unique GUID of the partition that the boot loader came from, zero
@@ -169,7 +169,7 @@ func (s *Stage) FindSlot() (err error) {
 	s.Machine.Disk = s.slot.Disk
 	s.Machine.Log.Printf(kmsg.Info, "slot: usr %s, hash tree %s", s.slot.Usr, s.slot.Hash)
 	if s.Machine.Record() == nil {
-		return record.Count(s.Machine, s.slot.Disk)
+		return bootcount.Count(s.Machine, s.slot.Disk)
 	}
 	return nil
 }

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"ketch/init/machine"
-	"ketch/linux/cmdline"
+	"github.com/ketch-os/ketch/init/machine"
+	"github.com/ketch-os/ketch/linux/cmdline"
 )
 
 const hash = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"

@@ -22,14 +22,14 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ketch/disk/gpt"
-	"ketch/efi/entry"
-	"ketch/init/machine"
-	"ketch/init/slot"
-	"ketch/init/step"
-	"ketch/layout"
-	"ketch/linux/efivar"
-	"ketch/linux/mount"
+	"github.com/ketch-os/ketch/disk/gpt"
+	"github.com/ketch-os/ketch/efi/entry"
+	"github.com/ketch-os/ketch/init/machine"
+	"github.com/ketch-os/ketch/init/step"
+	"github.com/ketch-os/ketch/layout"
+	"github.com/ketch-os/ketch/linux/efivar"
+	"github.com/ketch-os/ketch/linux/mount"
+	"github.com/ketch-os/ketch/update/slot"
 )
 
 // Limit is how long an ESP or the firmware may take over what it is asked.

@@ -7,10 +7,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"ketch/disk/gpt"
-	"ketch/efi/entry"
-	"ketch/init/machine"
-	"ketch/layout"
+	"github.com/ketch-os/ketch/disk/gpt"
+	"github.com/ketch-os/ketch/efi/entry"
+	"github.com/ketch-os/ketch/init/machine"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // good wants one entry good and one failed, and leaves the others alone.

@@ -10,12 +10,12 @@ import (
 	"slices"
 	"sync"
 
-	"ketch/disk/bootrecord"
-	"ketch/init/timeline"
-	"ketch/layout"
-	"ketch/layout/status"
-	"ketch/linux/kmsg"
-	"ketch/linux/watchdog"
+	"github.com/ketch-os/ketch/api/pid1"
+	"github.com/ketch-os/ketch/disk/bootrecord"
+	"github.com/ketch-os/ketch/init/timeline"
+	"github.com/ketch-os/ketch/layout"
+	"github.com/ketch-os/ketch/linux/kmsg"
+	"github.com/ketch-os/ketch/linux/watchdog"
 )
 
 // handoffVariable is the environment variable that carries Facts and timeline
@@ -54,14 +54,14 @@ type Machine struct {
 func New() *Machine {
 	return &Machine{
 		Log:      kmsg.New(layout.ConsolePrefix),
-		Timeline: timeline.New(status.Boot{PID1Usec: timeline.Now().Microseconds()}),
+		Timeline: timeline.New(pid1.Boot{PID1Usec: timeline.Now().Microseconds()}),
 	}
 }
 
 // handoff is the value of handoffVariable.
 type handoff struct {
 	Facts  Facts
-	Boot   status.Boot
+	Boot   pid1.Boot
 	Record *bootrecord.Record
 }
 

@@ -6,14 +6,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"ketch/disk/bootrecord"
-	"ketch/layout/status"
+	"github.com/ketch-os/ketch/api/pid1"
+	"github.com/ketch-os/ketch/disk/bootrecord"
 )
 
 func TestHandoff(t *testing.T) {
 	first := New()
 	first.Facts = Facts{Version: "1.0", Development: true, RootHash: "ab", Disk: "vda", CountPath: `\EFI\Linux\x+2-1.efi`}
-	first.Timeline.Add(status.StageInitramfs, "slot", 0, nil)
+	first.Timeline.Add(pid1.StageInitramfs, "slot", 0, nil)
 	record := &bootrecord.Record{Generation: 7, Asked: bootrecord.Key{1}}
 	record.Count(bootrecord.Key{2}, "1.0", "ketch_1.0")
 	first.SetRecord(record)

@@ -3,8 +3,8 @@ package machine
 import (
 	"time"
 
-	"ketch/linux/kmsg"
-	"ketch/linux/watchdog"
+	"github.com/ketch-os/ketch/linux/kmsg"
+	"github.com/ketch-os/ketch/linux/watchdog"
 )
 
 // WatchdogTimeout is how long PID 1 may hang. It is fed much more often, but

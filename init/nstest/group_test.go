@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"ketch/linux/mount"
+	"github.com/ketch-os/ketch/linux/mount"
 )
 
 // controlGroup makes a control group for PID 1 below this process's own, and

@@ -19,10 +19,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ketch/layout"
-	"ketch/layout/oracle"
-	"ketch/layout/status"
-	"ketch/linux/socket"
+	"github.com/ketch-os/ketch/api/pid1"
+	"github.com/ketch-os/ketch/internal/testkit"
+	"github.com/ketch-os/ketch/layout"
+	"github.com/ketch-os/ketch/linux/socket"
 )
 
 // bootLimit is how long PID 1 may take for anything that a test waits for. On
@@ -83,8 +83,8 @@ func serve(path string) error {
 	return server.Serve(l)
 }
 
-// pid1 is the real init in namespaces of its own.
-type pid1 struct {
+// instance is the real init in namespaces of its own.
+type instance struct {
 	t       *testing.T
 	cmd     *exec.Cmd
 	console *console
@@ -92,13 +92,13 @@ type pid1 struct {
 }
 
 // start starts PID 1 among the usual programs and more: files, by their path.
-func start(t *testing.T, more map[string]string) *pid1 {
+func start(t *testing.T, more map[string]string) *instance {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("only root can map the users and make the control groups that PID 1 wants")
 	}
 	dir := t.TempDir()
-	p := &pid1{t: t, console: openConsole(t, filepath.Join(dir, "kmsg")), ended: make(chan struct{})}
+	p := &instance{t: t, console: openConsole(t, filepath.Join(dir, "kmsg")), ended: make(chan struct{})}
 	program, err := builtInit()
 	if err != nil {
 		t.Fatal(err)
@@ -135,14 +135,14 @@ func start(t *testing.T, more map[string]string) *pid1 {
 }
 
 // boot starts PID 1 and waits until its boot is good.
-func boot(t *testing.T, more map[string]string) *pid1 {
+func boot(t *testing.T, more map[string]string) *instance {
 	t.Helper()
 	p := start(t, more)
 	p.waitLine(layout.ConsolePrefix + layout.SayGood)
 	return p
 }
 
-func (p *pid1) finish() {
+func (p *instance) finish() {
 	p.cmd.Process.Kill()
 	<-p.ended
 	for _, sign := range []string{"panic: ", "fatal error: ", layout.SayFatal} {
@@ -156,13 +156,13 @@ func (p *pid1) finish() {
 }
 
 // waitLine waits until PID 1 has said something.
-func (p *pid1) waitLine(part string) {
+func (p *instance) waitLine(part string) {
 	p.t.Helper()
 	p.waitFor(fmt.Sprintf("a line with %q", part), func() bool { return strings.Contains(p.console.String(), part) })
 }
 
 // waitFor waits until something holds.
-func (p *pid1) waitFor(what string, holds func() bool) {
+func (p *instance) waitFor(what string, holds func() bool) {
 	p.t.Helper()
 	for deadline := time.Now().Add(bootLimit); !holds(); time.Sleep(5 * time.Millisecond) {
 		if over := p.over(); over && !holds() || time.Now().After(deadline) {
@@ -171,7 +171,7 @@ func (p *pid1) waitFor(what string, holds func() bool) {
 	}
 }
 
-func (p *pid1) over() bool {
+func (p *instance) over() bool {
 	select {
 	case <-p.ended:
 		return true
@@ -183,7 +183,7 @@ func (p *pid1) over() bool {
 // end waits for PID 1's end and returns the signal that the kernel reports it by:
 // SIGHUP for a reboot, SIGINT for power-off and halt (reboot(2), "Behavior
 // inside PID namespaces").
-func (p *pid1) end() unix.Signal {
+func (p *instance) end() unix.Signal {
 	p.t.Helper()
 	select {
 	case <-p.ended:
@@ -194,19 +194,19 @@ func (p *pid1) end() unix.Signal {
 }
 
 // path leads to a file as PID 1 sees it.
-func (p *pid1) path(name string) string {
+func (p *instance) path(name string) string {
 	return fmt.Sprintf("/proc/%d/root%s", p.cmd.Process.Pid, name)
 }
 
 // status asks PID 1 over its socket, which shows that it is alive too.
-func (p *pid1) status() *status.Status {
+func (p *instance) status() *pid1.Status {
 	p.t.Helper()
 	conn, err := socket.Dial(p.path(layout.InitSocket), bootLimit)
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	defer conn.Close()
-	reply, err := status.Exchange(conn, status.Request{Do: status.DoStatus, Lines: 100})
+	reply, err := pid1.Exchange(conn, pid1.Request{Do: pid1.DoStatus, Lines: 100})
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -214,10 +214,10 @@ func (p *pid1) status() *status.Status {
 }
 
 // service is PID 1's word on one service.
-func (p *pid1) service(name string) status.Service {
+func (p *instance) service(name string) pid1.Service {
 	p.t.Helper()
 	services := p.status().Services
-	at := slices.IndexFunc(services, func(s status.Service) bool { return s.Name == name })
+	at := slices.IndexFunc(services, func(s pid1.Service) bool { return s.Name == name })
 	if at < 0 {
 		p.t.Fatalf("PID 1 knows no service %s", name)
 	}
@@ -284,7 +284,7 @@ var builtInit = sync.OnceValues(func() (path string, err error) {
 		return "", err
 	}
 	path = filepath.Join(os.Getenv(programs), "init")
-	cmd := exec.Command("go", "build", "-trimpath", "-o", path, "ketch/init")
+	cmd := exec.Command("go", "build", "-trimpath", "-o", path, "github.com/ketch-os/ketch/init")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build PID 1: %w\n%s", err, out)
@@ -296,7 +296,7 @@ var builtInit = sync.OnceValues(func() (path string, err error) {
 func buildStorm(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "storm")
-	if out, err := exec.Command(oracle.Tool(t, "gcc"), "-O2", "-Wall", "-Werror", "-static", "-o", path, "testdata/storm.c").CombinedOutput(); err != nil {
+	if out, err := exec.Command(testkit.Tool(t, "gcc"), "-O2", "-Wall", "-Werror", "-static", "-o", path, "testdata/storm.c").CombinedOutput(); err != nil {
 		t.Fatalf("build storm.c: %v\n%s", err, out)
 	}
 	return path

@@ -6,7 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ketch/layout"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // lastSignal is the highest there is (signal(7)).
@@ -18,7 +18,7 @@ const sigRTMin = unix.Signal(34)
 // order is what a signal makes of PID 1.
 type order struct {
 	say string      // on the console
-	end unix.Signal // as its parent sees its end: see pid1.end
+	end unix.Signal // as its parent sees its end: see instance.end
 }
 
 // orders are the signals that mean something. All others mean nothing.

@@ -12,9 +12,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ketch/init/machine"
-	"ketch/layout"
-	"ketch/linux/mount"
+	"github.com/ketch-os/ketch/init/machine"
+	"github.com/ketch-os/ketch/layout"
+	"github.com/ketch-os/ketch/linux/mount"
 )
 
 // stage runs inside of the namespaces and does what the initramfs stage does on

@@ -16,11 +16,11 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ketch/init/reaper"
-	"ketch/init/service"
-	"ketch/layout"
-	"ketch/layout/status"
-	"ketch/linux/kmsg"
+	"github.com/ketch-os/ketch/api/pid1"
+	"github.com/ketch-os/ketch/init/reaper"
+	"github.com/ketch-os/ketch/init/service"
+	"github.com/ketch-os/ketch/layout"
+	"github.com/ketch-os/ketch/linux/kmsg"
 )
 
 const (
@@ -71,9 +71,9 @@ func bestRate(lines []string) (best int) {
 
 // exit makes a service, which has been started anew a number of times, end with a
 // status, and waits until PID 1 tells of it and has started it again.
-func (p *pid1) exit(name string, restarts, with int) {
+func (p *instance) exit(name string, restarts, with int) {
 	p.t.Helper()
-	p.waitFor(name, func() bool { return p.service(name).State == status.StateReady })
+	p.waitFor(name, func() bool { return p.service(name).State == pid1.StateReady })
 	client := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", p.path(layout.KetchdSocket))
 	}}}

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"ketch/linux/socket"
+	"github.com/ketch-os/ketch/linux/socket"
 )
 
 // The connection preface of a client (RFC 9113, 3.4): a fixed text, then a

@@ -20,9 +20,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ketch/init/crash"
-	"ketch/linux/cgroup"
-	"ketch/linux/kmsg"
+	"github.com/ketch-os/ketch/init/crash"
+	"github.com/ketch-os/ketch/linux/cgroup"
+	"github.com/ketch-os/ketch/linux/kmsg"
 )
 
 const (

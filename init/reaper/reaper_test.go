@@ -16,9 +16,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ketch/layout/oracle"
-	"ketch/linux/cgroup"
-	"ketch/linux/kmsg"
+	"github.com/ketch-os/ketch/internal/testkit"
+	"github.com/ketch-os/ketch/linux/cgroup"
+	"github.com/ketch-os/ketch/linux/kmsg"
 )
 
 // asPID1 runs the calling test again as PID 1 of new PID and mount namespaces.
@@ -170,7 +170,7 @@ func TestRunIsBounded(t *testing.T) {
 
 // TestRunClears: what a tool starts in its control group ends with the tool.
 func TestRunClears(t *testing.T) {
-	groups := cgroup.Group(filepath.Join(oracle.Cgroup2(t), "ketch-reaper-test"))
+	groups := cgroup.Group(filepath.Join(testkit.Cgroup2(t), "ketch-reaper-test"))
 	if err := os.Mkdir(string(groups), 0o755); err != nil {
 		t.Skipf("no cgroup2 to write to: %v", err)
 	}

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"time"
 
-	"ketch/init/crash"
-	"ketch/init/reaper"
+	"github.com/ketch-os/ketch/init/crash"
+	"github.com/ketch-os/ketch/init/reaper"
 )
 
 // listen probes a process that is ready until it ends, and tells when it hangs. A

@@ -11,12 +11,12 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ketch/init/machine"
-	"ketch/init/reaper"
-	"ketch/layout/oracle"
-	"ketch/layout/status"
-	"ketch/linux/cgroup"
-	"ketch/linux/kmsg"
+	"github.com/ketch-os/ketch/api/pid1"
+	"github.com/ketch-os/ketch/init/machine"
+	"github.com/ketch-os/ketch/init/reaper"
+	"github.com/ketch-os/ketch/internal/testkit"
+	"github.com/ketch-os/ketch/linux/cgroup"
+	"github.com/ketch-os/ketch/linux/kmsg"
 )
 
 // supervise starts a table with shell scripts as services. The test binary has
@@ -73,12 +73,12 @@ func TestOrderAndReadiness(t *testing.T) {
 	absent.If = []string{"/no/such/file"}
 	s, dir := supervise(t, second, first, absent)
 
-	eventually(t, "first starts", func() bool { return s.Status(0)[1].State == status.StateStarting })
+	eventually(t, "first starts", func() bool { return s.Status(0)[1].State == pid1.StateStarting })
 	eventually(t, "first's reason", func() bool {
 		err := s.Check("first")
 		return err != nil && strings.Contains(err.Error(), "no such file")
 	})
-	if got := s.Status(0); len(got) != 2 || got[0].State != status.StateWaiting {
+	if got := s.Status(0); len(got) != 2 || got[0].State != pid1.StateWaiting {
 		t.Errorf("status = %+v; want second to wait and absent to be left out", got)
 	}
 	os.WriteFile(gate, nil, 0o644)
@@ -129,7 +129,7 @@ func TestStop(t *testing.T) {
 	}
 	s.StopAll()
 	for _, got := range s.Status(0) {
-		if got.State != status.StateStopped || got.Restarts != 0 {
+		if got.State != pid1.StateStopped || got.Restarts != 0 {
 			t.Errorf("%s is %s after %d restarts; want it stopped", got.Name, got.State, got.Restarts)
 		}
 	}
@@ -152,7 +152,7 @@ func TestHangs(t *testing.T) {
 	s, _ := supervise(t, hanging)
 	eventually(t, "many probes", func() bool { return asked.Load() > 20 })
 	first := s.Status(0)[0]
-	if first.Restarts != 0 || first.State != status.StateReady {
+	if first.Restarts != 0 || first.State != pid1.StateReady {
 		t.Fatalf("status = %+v; want it to run on", first)
 	}
 	eventually(t, "a reason while it is ready", func() bool { return strings.Contains(s.Status(0)[0].Reason, "of 3 probes") })
@@ -187,7 +187,7 @@ func TestASlowProbeBlocksNobody(t *testing.T) {
 	unix.Kill(s.Status(0)[0].PID, unix.SIGKILL)
 	eventually(t, "a restart", func() bool { return s.Status(0)[0].Restarts == 1 && s.Status(0)[0].PID != 0 })
 	s.StopAll()
-	if got := s.Status(0)[0].State; got != status.StateStopped {
+	if got := s.Status(0)[0].State; got != pid1.StateStopped {
 		t.Errorf("state = %s; want stopped", got)
 	}
 }
@@ -196,7 +196,7 @@ func TestASlowProbeBlocksNobody(t *testing.T) {
 // tried ever less often.
 func TestDegraded(t *testing.T) {
 	s, _ := supervise(t, script("hopeless", "echo no configuration; exit 3"))
-	eventually(t, "degraded", func() bool { return s.Status(0)[0].State == status.StateDegraded })
+	eventually(t, "degraded", func() bool { return s.Status(0)[0].State == pid1.StateDegraded })
 	got := s.Status(2)[0]
 	if got.Restarts < degradedAfter-1 || got.LastExit != "exit status 3" || len(got.Lines) == 0 || got.Lines[0] != "no configuration" {
 		t.Errorf("status = %+v; want exit status 3 and the last lines", got)
@@ -209,7 +209,7 @@ func TestDegraded(t *testing.T) {
 // TestControlGroup: a service has its limits; what it leaves behind ends with it,
 // unless it Leaves it for its next process, which takes it over until the stop.
 func TestControlGroup(t *testing.T) {
-	groups := filepath.Join(oracle.Cgroup2(t), "ketch-service-test")
+	groups := filepath.Join(testkit.Cgroup2(t), "ketch-service-test")
 	if err := os.Mkdir(groups, 0o755); err != nil {
 		t.Skipf("no cgroup2 to write to: %v", err)
 	}

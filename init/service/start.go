@@ -12,10 +12,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ketch/init/crash"
-	"ketch/init/reaper"
-	"ketch/linux/cgroup"
-	"ketch/linux/kmsg"
+	"github.com/ketch-os/ketch/init/crash"
+	"github.com/ketch-os/ketch/init/reaper"
+	"github.com/ketch-os/ketch/linux/cgroup"
+	"github.com/ketch-os/ketch/linux/kmsg"
 )
 
 const (

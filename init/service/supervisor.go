@@ -8,13 +8,13 @@ import (
 	"sync"
 	"time"
 
-	"ketch/init/crash"
-	"ketch/init/machine"
-	"ketch/init/reaper"
-	"ketch/layout"
-	"ketch/layout/status"
-	"ketch/linux/cgroup"
-	"ketch/linux/kmsg"
+	"github.com/ketch-os/ketch/api/pid1"
+	"github.com/ketch-os/ketch/init/crash"
+	"github.com/ketch-os/ketch/init/machine"
+	"github.com/ketch-os/ketch/init/reaper"
+	"github.com/ketch-os/ketch/layout"
+	"github.com/ketch-os/ketch/linux/cgroup"
+	"github.com/ketch-os/ketch/linux/kmsg"
 )
 
 // Supervisor runs a table of services. Use New.
@@ -116,8 +116,8 @@ func (s *Supervisor) CloseLogs() {
 }
 
 // Status tells of every service, with its last lines of output.
-func (s *Supervisor) Status(lines int) []status.Service {
-	var all []status.Service
+func (s *Supervisor) Status(lines int) []pid1.Service {
+	var all []pid1.Service
 	for _, u := range s.units {
 		all = append(all, u.report(lines))
 	}

@@ -3,8 +3,8 @@ package service
 import (
 	"time"
 
-	"ketch/init/probe"
-	"ketch/layout"
+	"github.com/ketch-os/ketch/init/probe"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // The names of services that other parts of PID 1 know.

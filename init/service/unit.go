@@ -10,11 +10,11 @@ import (
 	"sync"
 	"time"
 
-	"ketch/init/pace"
-	"ketch/init/reaper"
-	"ketch/init/timeline"
-	"ketch/layout/status"
-	"ketch/linux/cgroup"
+	"github.com/ketch-os/ketch/api/pid1"
+	"github.com/ketch-os/ketch/init/reaper"
+	"github.com/ketch-os/ketch/init/timeline"
+	"github.com/ketch-os/ketch/internal/pace"
+	"github.com/ketch-os/ketch/linux/cgroup"
 )
 
 // unit is one service at run time. One goroutine, run, owns its process.
@@ -29,7 +29,7 @@ type unit struct {
 	ended  chan struct{} // closed when run has returned
 
 	mu    sync.Mutex
-	state status.Service
+	state pid1.Service
 	why   string        // it is not ready, or did not answer when last asked
 	begun time.Duration // of the present process
 	once  struct{ ready, stop sync.Once }
@@ -40,7 +40,7 @@ func newUnit(s *Supervisor, service Service) *unit {
 		Service: service, Supervisor: s,
 		log:   &Log{Path: filepath.Join(s.logs, service.Name+".log")},
 		ready: make(chan struct{}), stop: make(chan struct{}), ended: make(chan struct{}),
-		state: status.Service{Name: service.Name, State: status.StateWaiting},
+		state: pid1.Service{Name: service.Name, State: pid1.StateWaiting},
 	}
 	u.StopLimit = cmp.Or(u.StopLimit, DefaultStopLimit)
 	u.Pace.Every = cmp.Or(u.Pace.Every, aliveEvery)
@@ -51,7 +51,7 @@ func newUnit(s *Supervisor, service Service) *unit {
 // run is the life of a service.
 func (u *unit) run() {
 	defer close(u.ended)
-	defer u.set(status.StateStopped)
+	defer u.set(pid1.StateStopped)
 	defer u.sweep()
 	if !u.wait(u.Supervisor.Ready(u.After)) {
 		return
@@ -68,7 +68,7 @@ func (u *unit) run() {
 		if !u.pause(backoff(failures, rand.Float64())) {
 			return
 		}
-		u.change(func(s *status.Service) { s.Restarts++ })
+		u.change(func(s *pid1.Service) { s.Restarts++ })
 	}
 }
 
@@ -105,8 +105,8 @@ func (u *unit) live() (readyFor time.Duration, err error) {
 		return 0, err
 	}
 	defer u.sweep()
-	u.change(func(s *status.Service) { s.PID = child.PID })
-	u.set(status.StateStarting)
+	u.change(func(s *pid1.Service) { s.PID = child.PID })
+	u.set(pid1.StateStarting)
 	if err := u.becomeReady(child); err != nil {
 		u.kill(child)
 		return 0, err
@@ -162,9 +162,9 @@ func (u *unit) becomeReady(child *reaper.Child) error {
 		}
 	}
 	u.because("")
-	u.set(status.StateReady)
+	u.set(pid1.StateReady)
 	u.once.ready.Do(func() {
-		u.m.Timeline.Add(status.StageService, u.Name, u.begun, nil)
+		u.m.Timeline.Add(pid1.StageService, u.Name, u.begun, nil)
 		close(u.ready)
 	})
 	return nil
@@ -172,11 +172,11 @@ func (u *unit) becomeReady(child *reaper.Child) error {
 
 // fail notes why a process ended, and says it with its last line.
 func (u *unit) fail(err error, failures int) {
-	state := status.StateBackoff
+	state := pid1.StateBackoff
 	if failures >= degradedAfter {
-		state = status.StateDegraded
+		state = pid1.StateDegraded
 	}
-	u.change(func(s *status.Service) { s.LastExit, s.PID = err.Error(), 0 })
+	u.change(func(s *pid1.Service) { s.LastExit, s.PID = err.Error(), 0 })
 	u.set(state)
 	u.because(err.Error())
 	if u.TTY != "" { // a shell ends when its user has had enough of it
@@ -205,7 +205,7 @@ func (u *unit) stable() time.Duration {
 
 // terminate ends a process by SIGTERM, then SIGKILL.
 func (u *unit) terminate(child *reaper.Child) {
-	u.set(status.StateStopping)
+	u.set(pid1.StateStopping)
 	child.Signal(sigTerm)
 	select {
 	case <-child.Done():
@@ -272,7 +272,7 @@ func (u *unit) check() error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	switch {
-	case u.state.State == status.StateReady:
+	case u.state.State == pid1.StateReady:
 		return nil
 	case u.why == "":
 		return errors.New(u.state.State)
@@ -287,16 +287,16 @@ func (u *unit) because(why string) {
 }
 
 func (u *unit) set(state string) {
-	u.change(func(s *status.Service) { s.State, s.Since = state, timeline.Now().Seconds() })
+	u.change(func(s *pid1.Service) { s.State, s.Since = state, timeline.Now().Seconds() })
 }
 
-func (u *unit) change(f func(*status.Service)) {
+func (u *unit) change(f func(*pid1.Service)) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	f(&u.state)
 }
 
-func (u *unit) report(lines int) status.Service {
+func (u *unit) report(lines int) pid1.Service {
 	u.mu.Lock()
 	s := u.state
 	s.Reason = u.why

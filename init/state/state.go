@@ -18,13 +18,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ketch/disk/gpt"
-	"ketch/init/machine"
-	"ketch/init/reaper"
-	"ketch/layout"
-	"ketch/linux/blockdev"
-	"ketch/linux/kmsg"
-	"ketch/linux/mount"
+	"github.com/ketch-os/ketch/disk/gpt"
+	"github.com/ketch-os/ketch/init/machine"
+	"github.com/ketch-os/ketch/init/reaper"
+	"github.com/ketch-os/ketch/layout"
+	"github.com/ketch-os/ketch/linux/blockdev"
+	"github.com/ketch-os/ketch/linux/kmsg"
+	"github.com/ketch-os/ketch/linux/mount"
 )
 
 // Limit is how long Mount may take at most: a check of a large file system is

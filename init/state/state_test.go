@@ -10,10 +10,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ketch/disk/gpt"
-	"ketch/init/reaper"
-	"ketch/layout"
-	"ketch/layout/oracle"
+	"github.com/ketch-os/ketch/disk/gpt"
+	"github.com/ketch-os/ketch/init/reaper"
+	"github.com/ketch-os/ketch/internal/testkit"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // image is the table of a disk as the builder makes it: 1 GiB.
@@ -117,7 +117,7 @@ func ext4(t *testing.T, args ...string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "ext4")
 	args = append([]string{"-q", "-F"}, append(args, path, "16M")...)
-	if out, err := exec.Command(oracle.Tool(t, "mkfs.ext4"), args...).CombinedOutput(); err != nil {
+	if out, err := exec.Command(testkit.Tool(t, "mkfs.ext4"), args...).CombinedOutput(); err != nil {
 		t.Fatalf("mkfs.ext4: %v\n%s", err, out)
 	}
 	return path
@@ -139,7 +139,7 @@ func TestSuperblock(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			path := ext4(t, test.args...)
 			for _, command := range test.debugfs {
-				if out, err := exec.Command(oracle.Tool(t, "debugfs"), "-w", "-R", command, path).CombinedOutput(); err != nil {
+				if out, err := exec.Command(testkit.Tool(t, "debugfs"), "-w", "-R", command, path).CombinedOutput(); err != nil {
 					t.Fatalf("debugfs %s: %v\n%s", command, err, out)
 				}
 			}

@@ -4,8 +4,8 @@ import (
 	"errors"
 	"fmt"
 
-	"ketch/disk/gpt"
-	"ketch/layout"
+	"github.com/ketch-os/ketch/disk/gpt"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // random returns 16 random bytes for each new GUID.

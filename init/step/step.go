@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"time"
 
-	"ketch/init/crash"
-	"ketch/init/machine"
-	"ketch/init/timeline"
-	"ketch/linux/kmsg"
+	"github.com/ketch-os/ketch/init/crash"
+	"github.com/ketch-os/ketch/init/machine"
+	"github.com/ketch-os/ketch/init/timeline"
+	"github.com/ketch-os/ketch/linux/kmsg"
 )
 
 // DefaultLimit is how long a step may take that names no limit.

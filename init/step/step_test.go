@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"ketch/init/machine"
+	"github.com/ketch-os/ketch/init/machine"
 )
 
 func TestRun(t *testing.T) {

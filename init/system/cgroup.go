@@ -3,7 +3,7 @@ package system
 import (
 	"strconv"
 
-	"ketch/linux/cgroup"
+	"github.com/ketch-os/ketch/linux/cgroup"
 )
 
 const (

@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ketch/layout"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // clockStamp is a file whose modification time is a time that has been.

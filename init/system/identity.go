@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ketch/layout"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // MachineID returns the machine's own identifier, 32 hexadecimal digits

@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ketch/linux/mount"
+	"github.com/ketch-os/ketch/linux/mount"
 )
 
 // Early are the mounts that PID 1 cannot do without from the first moment. The

@@ -1,6 +1,6 @@
 package system
 
-import "ketch/linux/sysctl"
+import "github.com/ketch-os/ketch/linux/sysctl"
 
 // sysctls are the kernel parameters that differ from the kernel's defaults.
 func sysctls() []sysctl.Setting {

@@ -5,7 +5,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"ketch/linux/mount"
+	"github.com/ketch-os/ketch/linux/mount"
 )
 
 // directory is one that every machine has below /var or /run.

@@ -13,17 +13,17 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ketch/layout/status"
+	"github.com/ketch-os/ketch/api/pid1"
 )
 
 // Timeline is safe for use by several goroutines.
 type Timeline struct {
 	mu   sync.Mutex
-	boot status.Boot
+	boot pid1.Boot
 }
 
 // New continues the record of an earlier stage; its zero value starts one.
-func New(boot status.Boot) *Timeline { return &Timeline{boot: boot} }
+func New(boot pid1.Boot) *Timeline { return &Timeline{boot: boot} }
 
 // Now returns the time since the kernel started, suspended time included.
 func Now() time.Duration {
@@ -36,27 +36,27 @@ func Now() time.Duration {
 
 // Add records a step that has just ended.
 func (t *Timeline) Add(stage, name string, start time.Duration, err error) {
-	step := status.Step{Stage: stage, Name: name, StartUsec: start.Microseconds(), TookUsec: (Now() - start).Microseconds()}
+	step := pid1.Step{Stage: stage, Name: name, StartUsec: start.Microseconds(), TookUsec: (Now() - start).Microseconds()}
 	if err != nil {
 		step.Error = err.Error()
 	}
-	t.Change(func(b *status.Boot) { b.Steps = append(b.Steps, step) })
+	t.Change(func(b *pid1.Boot) { b.Steps = append(b.Steps, step) })
 }
 
 // Change lets f change the record.
-func (t *Timeline) Change(f func(*status.Boot)) {
+func (t *Timeline) Change(f func(*pid1.Boot)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	f(&t.boot)
 }
 
 // Boot returns a copy of the record, its steps in the order they began.
-func (t *Timeline) Boot() status.Boot {
+func (t *Timeline) Boot() pid1.Boot {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	boot := t.boot
 	boot.Steps = slices.Clone(boot.Steps)
-	slices.SortStableFunc(boot.Steps, func(a, b status.Step) int { return int(a.StartUsec - b.StartUsec) })
+	slices.SortStableFunc(boot.Steps, func(a, b pid1.Step) int { return int(a.StartUsec - b.StartUsec) })
 	return boot
 }
 

@@ -10,14 +10,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"ketch/layout/status"
+	"github.com/ketch-os/ketch/api/pid1"
 )
 
 func TestSave(t *testing.T) {
-	line := New(status.Boot{Version: "1", PID1Usec: 7})
+	line := New(pid1.Boot{Version: "1", PID1Usec: 7})
 	late := Now()
-	line.Add(status.StageSystem, "late", late, errors.New("half done"))
-	line.Add(status.StageInitramfs, "early", late-time.Second, nil)
+	line.Add(pid1.StageSystem, "late", late, errors.New("half done"))
+	line.Add(pid1.StageInitramfs, "early", late-time.Second, nil)
 	path := filepath.Join(t.TempDir(), "run/boot.json")
 	for range 2 {
 		if err := line.Save(path); err != nil {
@@ -28,7 +28,7 @@ func TestSave(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var got status.Boot
+	var got pid1.Boot
 	if err := json.Unmarshal(text, &got); err != nil {
 		t.Fatal(err)
 	}

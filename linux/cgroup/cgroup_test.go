@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ketch/layout/oracle"
+	"github.com/ketch-os/ketch/internal/testkit"
 )
 
 // tree makes directories that look like a hierarchy with two controllers.
@@ -49,7 +49,7 @@ func TestMake(t *testing.T) {
 
 // TestKill uses the machine's own hierarchy where there is one to write to.
 func TestKill(t *testing.T) {
-	group := Group(filepath.Join(oracle.Cgroup2(t), "ketch-cgroup-test"))
+	group := Group(filepath.Join(testkit.Cgroup2(t), "ketch-cgroup-test"))
 	if err := os.Mkdir(string(group), 0o755); err != nil {
 		t.Skipf("no cgroup2 to write to: %v", err)
 	}

@@ -10,14 +10,14 @@ import (
 	"strconv"
 	"strings"
 
-	"ketch/layout/status"
+	"github.com/ketch-os/ketch/api/pid1"
 )
 
 // Path is the kernel's file.
 const Path = "/proc/meminfo"
 
 // Read reads the file at a path, Path but in tests.
-func Read(path string) (*status.Memory, error) {
+func Read(path string) (*pid1.Memory, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read memory in use: %w", err)
@@ -31,8 +31,8 @@ func Read(path string) (*status.Memory, error) {
 }
 
 // parse reads lines as "MemTotal:  491692 kB" (proc_meminfo(5)).
-func parse(r io.Reader) (*status.Memory, error) {
-	var m status.Memory
+func parse(r io.Reader) (*pid1.Memory, error) {
+	var m pid1.Memory
 	wanted := map[string]*int64{"MemTotal": &m.TotalKiB, "MemAvailable": &m.AvailableKiB}
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {

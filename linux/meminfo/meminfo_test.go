@@ -7,12 +7,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"ketch/layout/status"
+	"github.com/ketch-os/ketch/api/pid1"
 )
 
 func TestParse(t *testing.T) {
 	got, err := parse(strings.NewReader("MemTotal:         491692 kB\nMemFree:   1 kB\nMemAvailable:     450000 kB\nHugePages_Total:       0\n"))
-	want := &status.Memory{TotalKiB: 491692, AvailableKiB: 450000, UsedKiB: 41692}
+	want := &pid1.Memory{TotalKiB: 491692, AvailableKiB: 450000, UsedKiB: 41692}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("parse: %v (-want +got):\n%s", err, diff)
 	}

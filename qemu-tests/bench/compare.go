@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"ketch/builder/image"
+	"github.com/ketch-os/ketch/builder/image"
 )
 
 // A tree of about 1 GiB, made of files of many sizes: a quarter of it does not

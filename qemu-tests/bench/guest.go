@@ -16,11 +16,11 @@ import (
 
 	"github.com/cavaliergopher/cpio"
 
-	"ketch/builder/image"
-	"ketch/builder/qemu"
-	"ketch/efi/uki"
-	"ketch/layout"
-	"ketch/layout/status"
+	"github.com/ketch-os/ketch/api/pid1"
+	"github.com/ketch-os/ketch/builder/image"
+	"github.com/ketch-os/ketch/builder/qemu"
+	"github.com/ketch-os/ketch/efi/uki"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // limit bounds one boot; counting instructions is slow.
@@ -84,8 +84,8 @@ func unpackUKI(path, dir string) (*qemu.Options, error) {
 }
 
 // timeline boots a copy of the image and reads its timeline.
-func timeline(ctx context.Context, path string, o qemu.Options) (*status.Boot, error) {
-	return ask[status.Boot](ctx, path, o, "cat "+layout.BootTimeline)
+func timeline(ctx context.Context, path string, o qemu.Options) (*pid1.Boot, error) {
+	return ask[pid1.Boot](ctx, path, o, "cat "+layout.BootTimeline)
 }
 
 // ask boots a copy of the image and reads what a command prints, which is JSON.

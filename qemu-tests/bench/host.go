@@ -14,8 +14,8 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
-	"ketch/builder/image"
-	"ketch/disk/verity"
+	"github.com/ketch-os/ketch/builder/image"
+	"github.com/ketch-os/ketch/disk/verity"
 )
 
 // sizes measures the image, its usr, and the image compressed as it travels.

@@ -4,10 +4,10 @@ import (
 	"context"
 	"fmt"
 
-	"ketch/agent/memory"
-	"ketch/builder/qemu"
-	"ketch/layout"
-	"ketch/layout/status"
+	"github.com/ketch-os/ketch/agent/memory"
+	"github.com/ketch-os/ketch/api/pid1"
+	"github.com/ketch-os/ketch/builder/qemu"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // vmMemory is the size of the machine that memory is measured on, in MiB.
@@ -21,7 +21,7 @@ const settle = 20
 // where memory goes.
 func memoryFigures(ctx context.Context, path string) ([]Figure, error) {
 	answer, err := ask[struct {
-		Boot  status.Boot
+		Boot  pid1.Boot
 		Table memory.Table
 	}](ctx, path, qemu.Options{Memory: vmMemory}, fmt.Sprintf(
 		`sleep %d; echo '{"boot":'; cat %s; echo ',"table":'; ketchctl memory --json; echo '}'`, settle, layout.BootTimeline))

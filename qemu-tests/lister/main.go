@@ -9,7 +9,7 @@ import (
 	"io"
 	"os"
 
-	"ketch/disk/erofs/manifest"
+	"github.com/ketch-os/ketch/disk/erofs/manifest"
 )
 
 func main() {

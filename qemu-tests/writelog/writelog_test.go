@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"ketch/layout/oracle"
+	"github.com/ketch-os/ketch/internal/testkit"
 )
 
 func TestSizes(t *testing.T) {
@@ -128,7 +128,7 @@ func TestQEMU(t *testing.T) {
 		}
 	}
 	open := "driver=blklogwrites,log-super-update-interval=1,file.driver=file,file.filename=" + image + ",log.driver=file,log.filename=" + log
-	out, err := exec.Command(oracle.Tool(t, "qemu-io"), "--image-opts", open,
+	out, err := exec.Command(testkit.Tool(t, "qemu-io"), "--image-opts", open,
 		"-c", "write -P 1 0 64k", "-c", "flush", "-c", "write -P 2 4k 512", "-c", "write -z 8k 4k", "-c", "flush", "-c", "write -P 3 128k 8k").CombinedOutput()
 	if err != nil {
 		t.Fatalf("qemu-io: %v\n%s", err, out)

@@ -17,7 +17,7 @@ import (
 	"slices"
 	"strings"
 
-	"ketch/builder/sbom/deb822"
+	"github.com/ketch-os/ketch/builder/sbom/deb822"
 )
 
 // Package is a package that is installed.

@@ -12,7 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"ketch/layout/oracle"
+	"github.com/ketch-os/ketch/internal/testkit"
 )
 
 // files is a tree for tests: path → content.
@@ -95,7 +95,7 @@ func (host) Names(dir string) []string {
 }
 
 func TestReadAgreesWithDpkgQuery(t *testing.T) {
-	out, err := exec.Command(oracle.Tool(t, "dpkg-query"), "-W", "-f", `${db:Status-Status} ${Package} ${Version} ${Architecture} ${source:Package} ${source:Version}\n`).Output()
+	out, err := exec.Command(testkit.Tool(t, "dpkg-query"), "-W", "-f", `${db:Status-Status} ${Package} ${Version} ${Architecture} ${source:Package} ${source:Version}\n`).Output()
 	if err != nil {
 		t.Fatal(err)
 	}

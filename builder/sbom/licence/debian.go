@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"ketch/builder/sbom/deb822"
+	"github.com/ketch-os/ketch/builder/sbom/deb822"
 )
 
 // Declared is what a copyright file says about a source package.

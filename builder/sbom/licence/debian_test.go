@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"ketch/layout/oracle"
+	"github.com/ketch-os/ketch/internal/testkit"
 )
 
 const format = "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n"
@@ -103,7 +103,7 @@ func TestDebianOfPackages(t *testing.T) {
 		"libgmp10":         "(GPL-2.0-or-later OR LGPL-3.0-or-later)",
 	} {
 		file := "/usr/share/doc/" + name + "/copyright"
-		oracle.File(t, file)
+		testkit.File(t, file)
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

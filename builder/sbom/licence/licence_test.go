@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"ketch/layout/oracle"
+	"github.com/ketch-os/ketch/internal/testkit"
 )
 
 // Licences as people write them.
@@ -154,7 +154,7 @@ func TestTextOfFiles(t *testing.T) {
 		"/usr/share/common-licenses/Artistic":   "",
 		"/usr/share/doc/libjansson4/copyright":  "",
 	} {
-		oracle.File(t, name)
+		testkit.File(t, name)
 		text, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)

@@ -18,7 +18,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"ketch/layout/oracle"
+	"github.com/ketch-os/ketch/internal/testkit"
 )
 
 func TestRecordSizes(t *testing.T) {
@@ -56,7 +56,7 @@ func readAll(data []byte) (entries []*Entry, contents [][]byte, err error) {
 
 // TestGNUTar reads what GNU tar writes of one tree in every format it knows.
 func TestGNUTar(t *testing.T) {
-	tool := oracle.Tool(t, "tar")
+	tool := testkit.Tool(t, "tar")
 	dir := t.TempDir()
 	want := makeFiles(t, dir)
 	for _, args := range [][]string{

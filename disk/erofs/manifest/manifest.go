@@ -14,7 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ketch/disk/erofs"
+	"github.com/ketch-os/ketch/disk/erofs"
 )
 
 // Entry is one name. Byte strings are quoted, so that it survives JSON.

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"ketch/disk/erofs"
+	"github.com/ketch-os/ketch/disk/erofs"
 )
 
 // File types and mode bits of stat(2).

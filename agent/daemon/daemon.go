@@ -1,0 +1,265 @@
+// Package daemon is ketchd: it holds the parts of the agent together.
+//
+//	network     from the first moment, waited for by nobody
+//	API         from the first moment; healthy once containerd answers
+//	images      imported when containerd answers, again while that fails
+//	workloads   after the first attempt at the images; stopped on SIGTERM
+//
+// ketchd may be killed and started again at any time: containers run on and are
+// adopted. SIGTERM means that the machine goes down: workloads are stopped.
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/errdefs"
+
+	"github.com/ketch-os/ketch/agent/api"
+	"github.com/ketch-os/ketch/agent/imagestore"
+	"github.com/ketch-os/ketch/agent/logfile"
+	"github.com/ketch-os/ketch/agent/network"
+	"github.com/ketch-os/ketch/agent/workload"
+	"github.com/ketch-os/ketch/layout"
+)
+
+const (
+	// Namespace is the containerd namespace of the machine's workloads.
+	Namespace = "ketch"
+	// askLimit bounds one question to containerd.
+	askLimit = 2 * time.Second
+	// retry is the pause before containerd is asked again.
+	retry = 500 * time.Millisecond
+	// firstImportPause is the pause before images are imported again that could not
+	// be, lastImportPause the longest after it has been doubled each time.
+	firstImportPause = 5 * time.Second
+	lastImportPause  = 10 * time.Minute
+	// Memory: collect garbage early, and hard when the heap nears the limit.
+	gcPercent   = 50
+	memoryLimit = 48 * layout.MiB
+)
+
+// Node is a running ketchd.
+type Node struct {
+	client    *client.Client
+	network   *network.Network
+	images    *imagestore.Store
+	workloads *workload.Supervisor
+	console   io.Writer
+
+	mu       sync.Mutex
+	problems []problem // what could not be read or imported
+}
+
+// Run is ketchd. It ends, with every workload stopped, when ctx does. After an
+// error the process must exit: parts of it may still run.
+func Run(ctx context.Context, console io.Writer) error {
+	debug.SetGCPercent(gcPercent)
+	debug.SetMemoryLimit(memoryLimit)
+	listener, err := api.Listen(layout.KetchdSocket)
+	if err != nil {
+		return fmt.Errorf("open the API: %w", err)
+	}
+	defer listener.Close()
+	n, err := newNode(console)
+	if err != nil {
+		return err
+	}
+	defer n.client.Close()
+
+	// The API and the network outlive the workloads, so they get their own end.
+	late, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	server := &api.Server{Ready: n.ready, Status: n.status, Previous: previousRun, Gate: n.gate, Logs: n.workloads.Logs}
+	served, worked := make(chan error, 1), make(chan struct{})
+	var background sync.WaitGroup
+	background.Go(func() { served <- server.Serve(late, listener) })
+	background.Go(func() { n.network.Run(late) })
+	background.Go(func() { n.workloads.Logs.Keep(late, n.say) })
+	background.Go(func() { n.keepKernelLog(late) })
+	background.Go(func() { n.work(ctx); close(worked) })
+	select {
+	case err := <-served: // without its API ketchd ends, to be started anew; nothing is stopped
+		return err
+	case <-worked:
+	}
+	end()
+	background.Wait()
+	return <-served
+}
+
+func newNode(console io.Writer) (*Node, error) {
+	if err := os.MkdirAll(layout.LogDir, 0o755); err != nil {
+		return nil, fmt.Errorf("make log directory: %w", err)
+	}
+	// Nothing is connected yet. After an end of containerd the client tries
+	// again once a second.
+	c, err := client.New(layout.ContainerdSocket, client.WithDefaultNamespace(Namespace), client.WithTimeout(time.Second))
+	if err != nil {
+		return nil, fmt.Errorf("make containerd client: %w", err)
+	}
+	n := &Node{client: c, images: &imagestore.Store{Client: c}, console: &lines{w: console}}
+	n.network = &network.Network{Resolv: layout.RunDir + "/resolv.conf", Say: n.say}
+	logs := logfile.Dir(layout.LogDir)
+	version, err := imageVersion(layout.ImageInfo)
+	if err != nil {
+		n.problem("read version of the OS", err)
+	}
+	n.workloads = &workload.Supervisor{
+		Runtime: &workload.Containerd{Client: c, Logs: logs, Version: version},
+		Logs:    logs,
+		Records: layout.RunDir + "/workloads",
+		Console: n.console,
+		Say:     n.say,
+		Chance:  rand.Float64,
+	}
+	return n, nil
+}
+
+// work imports the images and runs the workloads until ctx ends. The Compose files
+// are read first: the health gate wants to know which workloads are essential.
+func (n *Node) work(ctx context.Context) {
+	services, err := workload.Load(layout.ComposeDir)
+	n.problem("read Compose files", err)
+	n.workloads.Take(services)
+	debug.FreeOSMemory() // what reading Compose files took is not needed again
+
+	var importing sync.WaitGroup
+	defer importing.Wait()
+	tried := make(chan struct{})
+	importing.Go(func() { n.importImages(ctx, n.importOnce, sync.OnceFunc(func() { close(tried) })) })
+	select {
+	case <-tried:
+		n.workloads.Run(ctx)
+	case <-ctx.Done():
+	}
+}
+
+// importImages imports what the OS image carries, and tries again, ever more
+// rarely, as long as some of it cannot be imported. tried is called after each
+// attempt: workloads whose images are there need not wait for the others.
+func (n *Node) importImages(ctx context.Context, attempt func(context.Context) error, tried func()) {
+	for pause := firstImportPause; ; pause = min(2*pause, lastImportPause) {
+		err := attempt(ctx)
+		for errdefs.IsUnavailable(err) { // PID 1 starts containerd again
+			if !sleep(ctx, retry) {
+				return
+			}
+			err = attempt(ctx)
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		n.problem("import images", err)
+		tried()
+		if err == nil || !sleep(ctx, pause) {
+			return
+		}
+	}
+}
+
+// importOnce imports the images if containerd answers.
+func (n *Node) importOnce(ctx context.Context) error {
+	if err := n.ready(ctx); err != nil {
+		return errors.Join(errdefs.ErrUnavailable, err)
+	}
+	return n.images.Import(ctx, layout.ImagesDir)
+}
+
+// sleep waits for d; it tells whether ctx still holds.
+func sleep(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// ready tells whether ketchd can do its work: containerd must answer.
+func (n *Node) ready(ctx context.Context) error {
+	limited, cancel := context.WithTimeout(ctx, askLimit)
+	defer cancel()
+	serving, err := n.client.IsServing(limited)
+	if err != nil {
+		return fmt.Errorf("ask containerd: %w", err)
+	}
+	if !serving {
+		return errors.New("containerd is not serving yet")
+	}
+	return nil
+}
+
+// say prints a short line on the console.
+func (n *Node) say(what string) { fmt.Fprintln(n.console, what) }
+
+// problem is a line of the status that says what is wrong with a subject.
+type problem struct{ subject, text string }
+
+// problem makes err what is wrong with a subject, nil for nothing any more: a line
+// for each error that was joined, said on the console when it is new.
+func (n *Node) problem(subject string, err error) {
+	n.mu.Lock()
+	before := n.problems
+	n.problems = slices.DeleteFunc(slices.Clone(before), func(p problem) bool { return p.subject == subject })
+	var news []problem
+	for _, err := range apart(err) {
+		p := problem{subject, strings.ReplaceAll(fmt.Sprintf("%s: %v", subject, err), "\n", "; ")}
+		n.problems = append(n.problems, p)
+		if !slices.Contains(before, p) {
+			news = append(news, p)
+		}
+	}
+	n.mu.Unlock()
+	for _, p := range news {
+		n.say("error: " + p.text)
+	}
+}
+
+// apart takes joined errors apart.
+func apart(err error) (errs []error) {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return slices.DeleteFunc([]error{err}, func(err error) bool { return err == nil })
+	}
+	for _, err := range joined.Unwrap() {
+		errs = append(errs, apart(err)...)
+	}
+	return errs
+}
+
+// imageVersion is the version of the running OS image.
+func imageVersion(path string) (string, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	var info struct{ Version string }
+	if err := json.Unmarshal(text, &info); err != nil {
+		return "", fmt.Errorf("decode %s: %w", path, err)
+	}
+	return info.Version, nil
+}
+
+// lines is a console that several write to, a line at a time.
+type lines struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *lines) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(line)
+}

@@ -1,0 +1,81 @@
+package daemon
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/ketch-os/ketch/api/pid1"
+	"github.com/ketch-os/ketch/layout"
+	"github.com/ketch-os/ketch/layout/gatefile"
+)
+
+const (
+	// probeLimit bounds one HTTP probe. They run side by side.
+	probeLimit = 5 * time.Second
+	// maxProbed is how much of the answer to a probe is read, in bytes: enough to
+	// see that there is one.
+	maxProbed = 64 << 10
+)
+
+// gate tells how the checks stand that PID 1's health gate leaves to ketchd: those
+// of the workloads, and the HTTP probes of the machine's gate file. A file that
+// cannot be read has none: PID 1 reads it too, and says so.
+func (n *Node) gate(ctx context.Context) *pid1.GateAnswer {
+	checks := n.workloads.Checks()
+	if file, err := gatefile.Read(layout.GateFile); err == nil {
+		checks = append(checks, probeAll(ctx, file.Checks)...)
+	}
+	return &pid1.GateAnswer{Checks: checks}
+}
+
+// probeAll sends the requests among the checks.
+func probeAll(ctx context.Context, checks []gatefile.Check) []pid1.Check {
+	ctx, cancel := context.WithTimeout(ctx, probeLimit)
+	defer cancel()
+	var all sync.WaitGroup
+	results := make([]pid1.Check, len(checks))
+	for i, c := range checks {
+		if c.HTTP == "" {
+			continue
+		}
+		all.Go(func() {
+			results[i] = pid1.Check{Name: "http " + c.Name, Passed: true}
+			if err := probe(ctx, c); err != nil {
+				results[i].Passed, results[i].Reason = false, err.Error()
+			}
+		})
+	}
+	all.Wait()
+	var found []pid1.Check
+	for _, r := range results {
+		if r.Name != "" {
+			found = append(found, r)
+		}
+	}
+	return found
+}
+
+// probe sends one request, without a proxy and without following anything: the
+// answer that counts is that of the address in the file.
+func probe(ctx context.Context, c gatefile.Check) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.HTTP, nil)
+	if err != nil {
+		return err
+	}
+	transport := &http.Transport{DisableKeepAlives: true}
+	answer, err := transport.RoundTrip(request)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	io.Copy(io.Discard, io.LimitReader(answer.Body, maxProbed))
+	if wanted := cmp.Or(c.Status, http.StatusOK); answer.StatusCode != wanted {
+		return fmt.Errorf("%s answers %d, not %d", c.HTTP, answer.StatusCode, wanted)
+	}
+	return nil
+}

@@ -1,0 +1,91 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/ketch-os/ketch/agent/kernlog"
+	"github.com/ketch-os/ketch/api/pid1"
+	"github.com/ketch-os/ketch/layout"
+)
+
+// maxLastWords is how much of a dump is shown, in bytes.
+const maxLastWords = 16 << 10
+
+// previousRun tells how the run before this one ended, from what PID 1 keeps.
+func previousRun() (*pid1.Previous, error) {
+	return readPrevious(layout.PreviousRun, layout.CurrentRun)
+}
+
+func readPrevious(previous, current string) (*pid1.Previous, error) {
+	run, err := readRun(previous)
+	next, errNext := readRun(current)
+	if err := errors.Join(err, errNext); err != nil {
+		return nil, fmt.Errorf("read record of the previous boot: %w", err)
+	}
+	p := pid1.Judge(run, next)
+	if n := len(p.Crashes); n > 0 && p.End == pid1.EndPanic {
+		text, err := os.ReadFile(p.Crashes[n-1].Path)
+		if err != nil {
+			return nil, fmt.Errorf("read last words: %w", err)
+		}
+		p.LastWords = lastWords(string(text))
+	}
+	return p, nil
+}
+
+// readRun reads a record; nil where there is none, or one that a broken disk has
+// spoilt.
+func readRun(path string) (*pid1.Run, error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	run := new(pid1.Run)
+	if json.Unmarshal(text, run) != nil {
+		return nil, nil
+	}
+	return run, nil
+}
+
+// lastWords is the end of a dump, from the beginning of a line on.
+func lastWords(dump string) string {
+	if len(dump) <= maxLastWords {
+		return dump
+	}
+	_, whole, _ := strings.Cut(dump[len(dump)-maxLastWords:], "\n")
+	return whole
+}
+
+// keepKernelLog keeps the kernel log among the others, and tries again where it
+// cannot.
+func (n *Node) keepKernelLog(ctx context.Context) {
+	boot, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	version, _ := imageVersion(layout.ImageInfo) // that it cannot be read has been told
+	keeper := kernlog.Keeper{
+		Log: filepath.Join(layout.LogDir, layout.KernelLog+".log"), Mark: layout.KernelMark,
+		Title: fmt.Sprintf("boot %s of Ketch %s at %s", strings.TrimSpace(string(boot)), version, time.Now().UTC().Format(time.RFC3339)),
+	}
+	for {
+		err := keeper.Run(ctx)
+		if err == nil {
+			return
+		}
+		n.say("error: keep kernel log: " + err.Error())
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(time.Minute):
+		}
+	}
+}

@@ -1,0 +1,50 @@
+package daemon
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ketch-os/ketch/api/pid1"
+)
+
+func writeRun(t *testing.T, dir, name string, run pid1.Run) string {
+	t.Helper()
+	text, err := json.Marshal(run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, name)
+	if err := os.WriteFile(path, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestReadPrevious(t *testing.T) {
+	dir := t.TempDir()
+	dump := filepath.Join(dir, "dmesg.txt")
+	os.WriteFile(dump, []byte("first\n"+strings.Repeat("x\n", maxLastWords)+"last words\n"), 0o600)
+	previous := writeRun(t, dir, "previous.json", pid1.Run{Version: "1.0"})
+	current := writeRun(t, dir, "current.json", pid1.Run{Crashes: []pid1.Crash{{Kind: "Panic", Time: time.Now(), Reason: "PID 1 panic: x", Path: dump}}})
+
+	p, err := readPrevious(previous, current)
+	if err != nil || p.End != pid1.EndPanic || p.Reason != "PID 1 panic: x" || p.Run.Version != "1.0" {
+		t.Fatalf("readPrevious = %+v, %v; want a panic of version 1.0", p, err)
+	}
+	if len(p.LastWords) > maxLastWords || !strings.HasPrefix(p.LastWords, "x\n") || !strings.HasSuffix(p.LastWords, "last words\n") {
+		t.Errorf("last words are %d bytes that end with %q; want whole lines, up to the last", len(p.LastWords), p.LastWords[max(0, len(p.LastWords)-20):])
+	}
+	os.Remove(dump)
+	if p, err := readPrevious(previous, current); err == nil {
+		t.Errorf("readPrevious without the dump = %+v; want an error", p)
+	}
+	os.WriteFile(previous, []byte(`{"ver`), 0o644)
+	os.Remove(current)
+	if p, err := readPrevious(previous, current); err != nil || p.End != pid1.EndNone || p.Run != nil {
+		t.Errorf("readPrevious of a spoilt record = %+v, %v; want none", p, err)
+	}
+}

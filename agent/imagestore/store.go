@@ -1,0 +1,197 @@
+package imagestore
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/platforms"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/ketch-os/ketch/api/node"
+)
+
+// Snapshotter is the containerd snapshotter that images are unpacked into.
+const Snapshotter = "overlayfs"
+
+// fileLabel marks the images that Import brought in; its value is the file.
+const fileLabel = "org.ketch.image.file"
+
+// Store is containerd's store of images. The client's default namespace counts.
+type Store struct{ Client *client.Client }
+
+// Import makes containerd's images that were imported before the same as the
+// layouts in dir: new and changed ones are imported and unpacked, those whose
+// layout is gone are removed. What is there already costs a look at its index
+// only. A bad layout costs only its own images: the error names each, and
+// nothing is removed then. A directory that does not exist holds no layouts.
+func (s *Store) Import(ctx context.Context, dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	var carried []string
+	var problems []error
+	for _, entry := range entries {
+		path := filepath.Join(dir, entry.Name())
+		names, err := s.importLayout(ctx, path)
+		if err != nil {
+			problems = append(problems, fmt.Errorf("import images of %s: %w", path, err))
+		}
+		carried = append(carried, names...)
+	}
+	if len(problems) == 0 {
+		problems = append(problems, s.prune(ctx, carried))
+	}
+	return errors.Join(problems...)
+}
+
+// importLayout imports every image of one layout and returns their names.
+func (s *Store) importLayout(ctx context.Context, path string) ([]string, error) {
+	layout, err := OpenLayout(path)
+	if err != nil {
+		return nil, err
+	}
+	defer layout.Close()
+	var names []string
+	for _, image := range layout.Index.Manifests {
+		name, err := layout.Name(image)
+		if err != nil {
+			return names, err
+		}
+		if slices.Contains(names, name) {
+			return names, fmt.Errorf("two images are called %s", name)
+		}
+		if err := s.importImage(ctx, layout, image, name, path); err != nil {
+			return names, fmt.Errorf("%s: %w", name, err)
+		}
+		names = append(names, name)
+	}
+	return names, nil
+}
+
+// importImage brings in one image. A lease keeps containerd's garbage collector
+// off the blobs until the image record holds them.
+func (s *Store) importImage(ctx context.Context, layout *Layout, image ocispec.Descriptor, name, path string) error {
+	if there, err := s.has(ctx, name, image); there || err != nil {
+		return err
+	}
+	leased, release, err := s.Client.WithLease(ctx)
+	if err != nil {
+		return err
+	}
+	defer release(context.WithoutCancel(leased))
+	if err := copyBlobs(leased, s.Client.ContentStore(), layout, image); err != nil {
+		return err
+	}
+	record, err := s.record(leased, images.Image{
+		Name:   name,
+		Target: ocispec.Descriptor{MediaType: image.MediaType, Digest: image.Digest, Size: image.Size},
+		Labels: map[string]string{fileLabel: filepath.Base(path)},
+	})
+	if err != nil {
+		return fmt.Errorf("record image: %w", err)
+	}
+	if err := client.NewImage(s.Client, record).Unpack(leased, Snapshotter); err != nil {
+		return fmt.Errorf("unpack: %w", err)
+	}
+	return nil
+}
+
+// has tells whether containerd holds the image, unpacked.
+func (s *Store) has(ctx context.Context, name string, image ocispec.Descriptor) (bool, error) {
+	found, err := s.Client.GetImage(ctx, name)
+	if errdefs.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil || found.Target().Digest != image.Digest {
+		return false, err
+	}
+	unpacked, err := found.IsUnpacked(ctx, Snapshotter)
+	if errdefs.IsNotFound(err) { // of its content
+		return false, nil
+	}
+	return unpacked, err
+}
+
+func (s *Store) record(ctx context.Context, image images.Image) (images.Image, error) {
+	service := s.Client.ImageService()
+	record, err := service.Update(ctx, image, "target", "labels")
+	if errdefs.IsNotFound(err) {
+		return service.Create(ctx, image)
+	}
+	return record, err
+}
+
+// prune removes the images that were imported once and are not among carried.
+// The garbage collector does the rest; snapshots that containers use stay.
+func (s *Store) prune(ctx context.Context, carried []string) error {
+	service := s.Client.ImageService()
+	known, err := service.List(ctx, fmt.Sprintf("labels.%q", fileLabel))
+	if err != nil {
+		return fmt.Errorf("list images: %w", err)
+	}
+	for _, image := range known {
+		if slices.Contains(carried, image.Name) {
+			continue
+		}
+		if err := service.Delete(ctx, image.Name); err != nil && !errdefs.IsNotFound(err) {
+			return fmt.Errorf("remove image %s: %w", image.Name, err)
+		}
+	}
+	return nil
+}
+
+// List describes the images of the namespace, sorted by name.
+func (s *Store) List(ctx context.Context) ([]node.Image, error) {
+	known, err := s.Client.ListImages(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list images: %w", err)
+	}
+	list := make([]node.Image, 0, len(known))
+	for _, image := range known {
+		size, err := image.Size(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("measure image %s: %w", image.Name(), err)
+		}
+		list = append(list, node.Image{Name: image.Name(), Digest: image.Target().Digest.String(), Size: size, File: image.Labels()[fileLabel]})
+	}
+	slices.SortFunc(list, func(a, b node.Image) int { return cmp.Compare(a.Name, b.Name) })
+	return list, nil
+}
+
+// copyBlobs copies an image for this machine's platform into store, leaving out
+// what is there. The store checks each blob's size and digest. Layers get no
+// reference that would keep them once they are unpacked: the OS image still
+// has them, and /var should not hold them twice.
+func copyBlobs(ctx context.Context, store content.Store, layout *Layout, image ocispec.Descriptor) error {
+	fetch := images.HandlerFunc(func(ctx context.Context, blob ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+		return nil, copyBlob(ctx, store, layout, blob)
+	})
+	children := images.SetChildrenMappedLabels(store, images.ChildrenHandler(store), images.ChildGCLabelsFilterLayers)
+	children = images.FilterPlatforms(children, platforms.Default())
+	return images.WalkNotEmpty(ctx, images.Handlers(fetch, children), image)
+}
+
+func copyBlob(ctx context.Context, store content.Store, layout *Layout, blob ocispec.Descriptor) error {
+	if _, err := store.Info(ctx, blob.Digest); err == nil {
+		return nil
+	}
+	from, err := layout.Blob(blob.Digest)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	if err := content.WriteBlob(ctx, store, "ketch-"+blob.Digest.String(), from, blob); err != nil {
+		return fmt.Errorf("copy blob %s: %w", blob.Digest, err)
+	}
+	return nil
+}

@@ -1,0 +1,156 @@
+// Package node is how programs on the machine speak to ketchd: HTTP/1.1 with
+// JSON over the Unix socket layout.KetchdSocket, mode 0660.
+//
+//	GET /v1/health                  200 when containerd answers, else 503
+//	GET /v1/status                  200, a Status
+//	GET /v1/previous                200, a status.Previous: how the run before this one ended
+//	GET /v1/logs                    200, a LogList: which logs there are
+//	GET /v1/gate                    200, a status.GateAnswer: the checks of PID 1's health gate
+//	                                that ketchd looks after, as they stand now
+//	GET /v1/logs?name=NAME          200, text/plain: the log, as it was written
+//	    &lines=N                    only its last N lines
+//	    &follow=true                goes on until the client hangs up
+//
+// A workload that fails makes the status degraded, not the health check fail:
+// ketchd is ready when it can do its work.
+//
+// A request that cannot be answered gets a status of 4xx or 5xx and an Error.
+// New fields may appear in answers at any time; what is here keeps its meaning
+// as long as the path begins with /v1.
+//
+// Client asks; package agent/api answers. A program in another language needs
+// neither:
+//
+//	curl --unix-socket /run/ketch/ketchd.sock http://ketch/v1/status
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"syscall"
+
+	"github.com/ketch-os/ketch/api/pid1"
+)
+
+// maxAnswer bounds an answer in JSON, in bytes.
+const maxAnswer = 16 << 20
+
+// Client asks a ketchd.
+type Client struct {
+	Socket string // path
+	http   *http.Client
+}
+
+// NewClient returns a client of the ketchd that listens on a socket.
+func NewClient(socket string) *Client {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", socket)
+	}
+	return &Client{socket, &http.Client{Transport: &http.Transport{DialContext: dial}}}
+}
+
+// Health returns nil when ketchd can do its work.
+func (c *Client) Health(ctx context.Context) error {
+	body, err := c.get(ctx, "/v1/health", nil)
+	if err == nil {
+		err = body.Close()
+	}
+	return err
+}
+
+// Status returns the machine's status.
+func (c *Client) Status(ctx context.Context) (*Status, error) {
+	return decode[Status](c.get(ctx, "/v1/status", nil))
+}
+
+// Previous tells how the run before this one ended.
+func (c *Client) Previous(ctx context.Context) (*pid1.Previous, error) {
+	return decode[pid1.Previous](c.get(ctx, "/v1/previous", nil))
+}
+
+// LogList lists the logs.
+func (c *Client) LogList(ctx context.Context) (*LogList, error) {
+	return decode[LogList](c.get(ctx, "/v1/logs", nil))
+}
+
+// decode reads an answer in JSON.
+func decode[T any](body io.ReadCloser, err error) (*T, error) {
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	value := new(T)
+	if err := json.NewDecoder(io.LimitReader(body, maxAnswer)).Decode(value); err != nil {
+		return nil, fmt.Errorf("decode ketchd's answer: %w", err)
+	}
+	return value, nil
+}
+
+// Logs copies a log to w: its last lines, or all of it when lines is negative.
+// With follow it goes on until ctx ends, which is no error.
+func (c *Client) Logs(ctx context.Context, w io.Writer, name string, lines int, follow bool) error {
+	query := url.Values{"name": {name}, "follow": {strconv.FormatBool(follow)}}
+	if lines >= 0 {
+		query.Set("lines", strconv.Itoa(lines))
+	}
+	body, err := c.get(ctx, "/v1/logs", query)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	if _, err := io.Copy(w, body); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("read log of %s: %w", name, err)
+	}
+	return nil
+}
+
+// get asks, and turns every answer but 200 into an error, an *Error if it is
+// one of ketchd's.
+func (c *Client) get(ctx context.Context, path string, query url.Values) (io.ReadCloser, error) {
+	address := url.URL{Scheme: "http", Host: "ketch", Path: path, RawQuery: query.Encode()}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := c.http.Do(request)
+	if err != nil {
+		return nil, c.unreachable(err)
+	}
+	if answer.StatusCode == http.StatusOK {
+		return answer.Body, nil
+	}
+	defer answer.Body.Close()
+	var refused Error
+	if err := json.NewDecoder(io.LimitReader(answer.Body, maxAnswer)).Decode(&refused); err != nil || refused.Message == "" {
+		return nil, fmt.Errorf("ketchd answered %s", answer.Status)
+	}
+	return nil, &refused
+}
+
+func (c *Client) unreachable(err error) error {
+	var cause *net.OpError
+	if !errors.As(err, &cause) {
+		return err
+	}
+	hint := ""
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+		hint = "ketchd runs on Ketch machines only; its own log is /var/log/ketch/ketchd.log"
+	case errors.Is(err, fs.ErrPermission):
+		hint = "be root, or in the group of the socket"
+	}
+	return &Error{Message: fmt.Sprintf("connect to ketchd at %s: %v", c.Socket, cause.Err), Hint: hint}
+}
+
+// Gate returns the checks of the health gate that ketchd looks after.
+func (c *Client) Gate(ctx context.Context) (*pid1.GateAnswer, error) {
+	return decode[pid1.GateAnswer](c.get(ctx, "/v1/gate", nil))
+}

@@ -1,0 +1,90 @@
+package node
+
+import (
+	"time"
+
+	"github.com/ketch-os/ketch/api/pid1"
+)
+
+// The states of a machine.
+const (
+	Healthy  = "healthy"
+	Degraded = "degraded"
+)
+
+// Status is the answer to GET /v1/status.
+type Status struct {
+	State     string       `json:"state"`              // Healthy or Degraded
+	Problems  []string     `json:"problems,omitempty"` // each reason to be degraded
+	System    *pid1.Status `json:"system,omitempty"`   // what PID 1 says; missing when it does not answer
+	Memory    pid1.Memory  `json:"memory"`             // now
+	Links     []Link       `json:"links"`
+	Workloads []Workload   `json:"workloads"`
+	Images    []Image      `json:"images"`
+}
+
+// Link is a network interface.
+type Link struct {
+	Name      string   `json:"name"`
+	MAC       string   `json:"mac,omitempty"`
+	Up        bool     `json:"up"`                  // it has a carrier
+	Addresses []string `json:"addresses,omitempty"` // "10.0.2.15/24"
+	DHCP      string   `json:"dhcp,omitempty"`      // state of the lease, in words
+	DNS       []string `json:"dns,omitempty"`       // servers that the lease names
+}
+
+// The states of a Workload.
+const (
+	Waiting  = "waiting"  // not started yet
+	Running  = "running"  // its container runs
+	Backoff  = "backoff"  // has exited or could not be started; is started again soon
+	Exited   = "exited"   // has exited with status 0, and its policy leaves it at that
+	Failed   = "failed"   // has failed for good
+	Unknown  = "unknown"  // containerd does not answer; the container may well run
+	Stopping = "stopping" // the machine goes down
+)
+
+// Workload is one service of a Compose file.
+type Workload struct {
+	Name     string  `json:"name"`
+	State    string  `json:"state"`
+	Image    string  `json:"image"`
+	File     string  `json:"file"` // the Compose file
+	Restart  string  `json:"restart"`
+	PID      int     `json:"pid,omitempty"`
+	Since    string  `json:"since,omitempty"` // RFC 3339: the last change of State
+	Restarts int     `json:"restarts"`        // starts after the first on this boot
+	Exit     *uint32 `json:"exit,omitempty"`  // status of the last exit
+	Error    string  `json:"error,omitempty"` // why it could not be started
+}
+
+// Image is a container image in containerd's store.
+type Image struct {
+	Name   string `json:"name"`
+	Digest string `json:"digest"`
+	Size   int64  `json:"size"`           // bytes: manifest, configuration and layers
+	File   string `json:"file,omitempty"` // the layout it was imported from
+}
+
+// LogList is the answer to GET /v1/logs without a name.
+type LogList struct {
+	Logs  []Log `json:"logs"`
+	Limit int64 `json:"limit"` // bytes that all of them together may take
+}
+
+// Log is one log of the machine: of a workload, a service or the kernel.
+type Log struct {
+	Name     string    `json:"name"`
+	Bytes    int64     `json:"bytes"`              // what there is to read
+	OldBytes int64     `json:"oldBytes,omitempty"` // of that, what was written before the present file
+	Modified time.Time `json:"modified"`
+}
+
+// Error is the answer to a request that could not be answered.
+type Error struct {
+	Message string `json:"error"`
+	Hint    string `json:"hint,omitempty"` // the cure, where it is known
+}
+
+// Error is the message.
+func (e *Error) Error() string { return e.Message }

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/ketch-os/ketch/builder/cache"
+	"github.com/ketch-os/ketch/builder/image"
+	"github.com/ketch-os/ketch/builder/oci"
+	"github.com/ketch-os/ketch/builder/progress"
+)
+
+// buildOptions are the flags of ketch build; ketch run has them too.
+type buildOptions struct {
+	signing
+	output   string
+	unsigned bool
+	update   bool
+	json     bool
+}
+
+func (o *buildOptions) flags(f *flag.FlagSet) {
+	f.StringVar(&o.output, "o", "", "write the image to `FILE` (default out/DEFINITION/disk.raw)")
+	o.signing.flags(f)
+	f.BoolVar(&o.update, "update", false, "move tags to the images they mean now, and record that in the .lock file")
+}
+
+func buildCommand() command {
+	return command{
+		name: "build", args: "DEFINITION", short: "Build a disk image from a definition",
+		long: `
+A definition is a YAML file that names container images, bottom up. Their
+layers are merged; usr/ becomes the read-only file system of slot A with its
+hash tree, boot/ becomes the signed kernel image on the ESP.
+
+A tag in a registry is resolved once and recorded beside the definition, in
+NAME.lock: later builds use the same image until --update. The same input gives
+the same bytes.
+
+A key need not be at hand: --sign-with runs COMMAND for each signature, --key
+names a key in a PKCS #11 token, and --unsigned leaves the signing to ketch sign.
+
+  ketch build images/qemu.yaml -o disk.raw
+  ketch build images/qemu.yaml -o disk.raw --sign-with 'ssh signer sign-db'`,
+		setup: func(f *flag.FlagSet) func(context.Context, *env, []string) error {
+			var o buildOptions
+			o.flags(f)
+			f.BoolVar(&o.json, "json", false, "print the result as JSON")
+			f.BoolVar(&o.unsigned, "unsigned", false, "do not sign: write what is to be signed to FILE.requests (see ketch sign)")
+			return func(ctx context.Context, e *env, args []string) error {
+				definition, err := oneArgument("build", "a definition", args)
+				if err != nil {
+					return err
+				}
+				_, err = o.build(ctx, e, definition)
+				return err
+			}
+		},
+	}
+}
+
+// build builds a definition's image, unless it is there already, and returns its path.
+func (o *buildOptions) build(ctx context.Context, e *env, path string) (string, error) {
+	start := time.Now()
+	options, err := o.options(e, path)
+	if err != nil {
+		return "", fmt.Errorf("build: %w", err)
+	}
+	result, err := image.Build(ctx, options)
+	if err != nil {
+		return "", fmt.Errorf("build: %w", err)
+	}
+	if err := options.Source.Client.Lock.Save(lockFile(path)); err != nil {
+		return "", fmt.Errorf("build: %w", err)
+	}
+	if o.json {
+		return result.Path, printJSON(e.stdout, result)
+	}
+	for _, r := range result.Requests {
+		fmt.Fprintf(e.stderr, "build: to be signed: %s (%s): %s\n", r.Name, r.What, filepath.Join(image.RequestDir(result.Path), r.Message))
+	}
+	if result.UpToDate {
+		fmt.Fprintf(e.stdout, "%s: %s is up to date\n", result.Path, result.Version)
+		return result.Path, nil
+	}
+	fmt.Fprintf(e.stdout, "%s: %s, usr %.1f MiB, root hash %s…, built in %.2f s\n",
+		result.Path, result.Version, float64(result.UsrSize)/(1<<20), result.RootHash[:16], time.Since(start).Seconds())
+	return result.Path, nil
+}
+
+func (o *buildOptions) options(e *env, path string) (image.Options, error) {
+	definition, err := image.LoadDefinition(path)
+	if err != nil {
+		return image.Options{}, err
+	}
+	options := image.Options{Definition: definition}
+	if options.Source, err = sourceFor(path, o.update); err != nil {
+		return image.Options{}, err
+	}
+	if options.Keys, err = o.set(e.stderr); err != nil {
+		return image.Options{}, err
+	}
+	if options.Unsigned = o.unsigned; o.unsigned {
+		err = o.unused()
+	} else {
+		options.Signer, err = o.signer(options.Keys)
+	}
+	if err != nil {
+		return image.Options{}, err
+	}
+	if options.Output = o.output; options.Output == "" {
+		options.Output = filepath.Join("out", strings.TrimSuffix(filepath.Base(path), ".yaml"), "disk.raw")
+	}
+	options.Source.Progress = progress.New(e.stderr)
+	options.Progress = func(s image.Step) {
+		fmt.Fprintf(e.stderr, "build: %-22s %6.2f s  %s\n", s.Name, s.Took.Seconds(), s.Detail)
+	}
+	return options, nil
+}
+
+// sourceFor is where the images of a definition come from: its lock says what tags mean.
+func sourceFor(definition string, update bool) (image.Source, error) {
+	lock, err := oci.LoadLock(lockFile(definition))
+	if err != nil {
+		return image.Source{}, err
+	}
+	cache, err := openCache()
+	if err != nil {
+		return image.Source{}, err
+	}
+	return image.Source{Client: &oci.Client{Lock: lock, Update: update}, Cache: cache}, nil
+}
+
+func lockFile(definition string) string { return strings.TrimSuffix(definition, ".yaml") + ".lock" }
+
+func openCache() (*oci.Cache, error) {
+	dir, err := cache.Dir()
+	if err != nil {
+		return nil, err
+	}
+	return oci.OpenCache(filepath.Join(dir, "layers"))
+}
+
+func printJSON(w io.Writer, v any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(v)
+}

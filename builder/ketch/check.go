@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+
+	"github.com/ketch-os/ketch/builder/image"
+	"github.com/ketch-os/ketch/builder/platform"
+)
+
+func checkCommand() command {
+	return command{
+		name: "check", args: "IMAGE --platform P", short: "Check that a platform will take an image",
+		long: `
+Holds a file against everything that the platform asks of it: the container
+around the disk, the disk's size and partition table, the kernel parameters in
+the signed kernel image, and what has to stand beside the file. The image may
+be raw or as ketch convert writes it. docs/platforms.md lists the rules.
+
+  ketch check out/gce/disk.raw.tar.gz --platform gce
+
+A line for each rule; exit status 1 when one of them is broken. Notes tell what
+a file cannot show.`,
+		setup: func(f *flag.FlagSet) func(context.Context, *env, []string) error {
+			var o checkOptions
+			f.StringVar(&o.platform, "platform", "", "the `PLATFORM`: qemu, ec2, gce, openstack, rackspace, onmetal or metal")
+			f.Var(&o.certs, "cert", "trust signatures beside the file by this certificate: PEM `FILE` (repeatable; default keys/db.crt)")
+			f.BoolVar(&o.json, "json", false, "print the result as JSON")
+			return func(_ context.Context, e *env, args []string) error {
+				path, err := oneArgument("check", "an image", args)
+				if err != nil {
+					return err
+				}
+				if err := o.check(e, path); err != nil {
+					return fmt.Errorf("check: %w", err)
+				}
+				return nil
+			}
+		},
+	}
+}
+
+type checkOptions struct {
+	platform string
+	certs    files
+	json     bool
+}
+
+// checkReport is what ketch check prints as JSON.
+type checkReport struct {
+	File     string        `json:"file"`
+	Platform string        `json:"platform"`
+	Format   string        `json:"format"`
+	Checks   []image.Check `json:"checks"`
+	Notes    []string      `json:"notes,omitempty"`
+}
+
+func (o *checkOptions) check(e *env, path string) error {
+	p, err := platform.Find(o.platform)
+	if err != nil {
+		return usageError{err}
+	}
+	a, err := platform.Open(path)
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	if a.Certs, err = o.readCerts(); err != nil {
+		return err
+	}
+	report := checkReport{path, p.Name, a.Format, p.Check(a), p.Notes}
+	if o.json {
+		if err := printJSON(e.stdout, report); err != nil {
+			return err
+		}
+	} else {
+		report.print(e)
+	}
+	return report.err()
+}
+
+// readCerts reads the certificates that were named. The default one may be
+// missing: most platforms want no signature.
+func (o *checkOptions) readCerts() (certs []*x509.Certificate, err error) {
+	names, byDefault := o.certs, len(o.certs) == 0
+	if byDefault {
+		names = files{"keys/db.crt"}
+	}
+	for _, name := range names {
+		cert, err := readCert(name)
+		if byDefault && errors.Is(err, fs.ErrNotExist) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		certs = append(certs, cert)
+	}
+	return certs, nil
+}
+
+func (r checkReport) print(e *env) {
+	for _, c := range r.Checks {
+		if c.Err != nil {
+			fmt.Fprintf(e.stdout, "bad   %s: %v\n", c.Name, c.Err)
+		} else {
+			fmt.Fprintf(e.stdout, "ok    %s: %s\n", c.Name, c.Detail)
+		}
+	}
+	for _, note := range r.Notes {
+		fmt.Fprintf(e.stdout, "note  %s\n", note)
+	}
+}
+
+// err is the first rule that is broken, and how many more are.
+func (r checkReport) err() error {
+	var broken []error
+	for _, c := range r.Checks {
+		if c.Err != nil {
+			broken = append(broken, fmt.Errorf("%s: %w", c.Name, c.Err))
+		}
+	}
+	switch len(broken) {
+	case 0:
+		return nil
+	case 1:
+		return fmt.Errorf("%s for %s: %w", r.File, r.Platform, broken[0])
+	}
+	return fmt.Errorf("%s for %s: %w (and %d more)", r.File, r.Platform, broken[0], len(broken)-1)
+}

@@ -1,0 +1,207 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"path"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode/utf8"
+
+	"github.com/ketch-os/ketch/builder/imagefs"
+)
+
+const treeHelp = `
+/usr is the file system of the newest boot entry's slot (or of --slot), /efi the
+EFI system partition. IMAGE may also be a bare EROFS file system.`
+
+// inTree declares the flags of a command that reads an image's files, and
+// returns what opens the tree, which do then works on.
+func inTree(f *flag.FlagSet) func(image string, do func(*imagefs.Tree) error) error {
+	slot := f.String("slot", "", "read /usr from this slot: `A or B`")
+	return func(image string, do func(*imagefs.Tree) error) error {
+		t, err := imagefs.Open(image, *slot)
+		if err != nil {
+			return err
+		}
+		defer t.Close()
+		return do(t)
+	}
+}
+
+func lsCommand() command {
+	return command{
+		name: "ls", args: "IMAGE [PATH]", short: "List the files of an image",
+		long: treeHelp + `
+
+  ketch ls out/qemu/disk.raw /usr/bin
+  ketch ls -l -R out/qemu/disk.raw /efi
+  ketch ls --json -R out/qemu/disk.raw`,
+		setup: func(f *flag.FlagSet) func(context.Context, *env, []string) error {
+			l := listing{}
+			f.BoolVar(&l.long, "l", false, "show mode, links, owner, size and time")
+			f.BoolVar(&l.recursive, "R", false, "show what lies in directories, with whole paths")
+			f.BoolVar(&l.json, "json", false, "print everything that is known of each file, as JSON")
+			open := inTree(f)
+			return func(_ context.Context, e *env, args []string) error {
+				if len(args) == 1 {
+					args = append(args, "/")
+				}
+				if len(args) != 2 {
+					return usagef("ls", "want an image and at most one path; got %d arguments", len(args))
+				}
+				err := open(args[0], func(t *imagefs.Tree) error { return l.print(e.stdout, t, args[1]) })
+				if err != nil {
+					return fmt.Errorf("ls: %w", err)
+				}
+				return nil
+			}
+		},
+	}
+}
+
+// listing is how files are listed.
+type listing struct{ long, recursive, json bool }
+
+func (l listing) print(out io.Writer, t *imagefs.Tree, name string) error {
+	list, err := l.collect(t, name)
+	if err != nil {
+		return err
+	}
+	if l.json {
+		return printJSON(out, list)
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 1, ' ', 0)
+	for _, f := range list {
+		shown := f.Path
+		if !l.recursive && !f.itself {
+			shown = path.Base(f.Path)
+		}
+		if l.long {
+			fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%s\t%s\t", modeText(f.mode), f.Links, f.UID, f.GID, f.amount(), f.Time.Format("2006-01-02 15:04:05"))
+		}
+		fmt.Fprint(w, printable(shown))
+		if l.long && f.Target != "" {
+			fmt.Fprintf(w, " -> %s", printable(f.Target))
+		}
+		fmt.Fprintln(w)
+	}
+	return w.Flush()
+}
+
+// listed is a file as ls prints it.
+type listed struct {
+	Path   string            `json:"path"`
+	Type   string            `json:"type"`
+	Mode   string            `json:"mode"` // permissions, octal
+	UID    uint32            `json:"uid"`
+	GID    uint32            `json:"gid"`
+	Links  uint32            `json:"links"`
+	Size   int64             `json:"size"`
+	Time   time.Time         `json:"modified"`
+	Target string            `json:"target,omitempty"` // of a symbolic link
+	Device string            `json:"device,omitempty"` // major:minor
+	Xattrs map[string][]byte `json:"xattrs,omitempty"` // values in base64
+	mode   uint32
+	itself bool // the file that was asked for
+}
+
+// collect lists a file, or what lies in it if it is a directory.
+func (l listing) collect(t *imagefs.Tree, name string) ([]listed, error) {
+	depth := 1
+	if l.recursive {
+		depth = -1
+	}
+	list := []listed{}
+	first := true
+	err := t.Walk(name, depth, func(f *imagefs.File) error {
+		if itself := first; !itself || !f.IsDir() || l.recursive {
+			list = append(list, newListed(f, itself))
+		}
+		first = false
+		return nil
+	})
+	return list, err
+}
+
+func newListed(f *imagefs.File, itself bool) listed {
+	s := f.Stat
+	kind, _ := fileType(s.Mode)
+	entry := listed{
+		Path: f.Path, Type: kind, Mode: fmt.Sprintf("%04o", s.Mode&0o7777), UID: s.UID, GID: s.GID, Links: s.Nlink,
+		Size: s.Size, Time: s.Mtime, Target: f.Target, Xattrs: f.Xattrs, mode: s.Mode, itself: itself,
+	}
+	if f.IsDevice() {
+		major, minor := s.Device()
+		entry.Device = fmt.Sprintf("%d:%d", major, minor)
+	}
+	return entry
+}
+
+// amount is a file's size, or a device's number.
+func (f listed) amount() string {
+	if f.Device != "" {
+		return f.Device
+	}
+	return strconv.FormatInt(f.Size, 10)
+}
+
+// fileType is the kind of file of a mode of stat(2), and the letter that ls shows.
+func fileType(mode uint32) (name string, letter byte) {
+	switch mode & 0o170000 {
+	case 0o140000:
+		return "socket", 's'
+	case 0o120000:
+		return "symlink", 'l'
+	case 0o100000:
+		return "file", '-'
+	case 0o060000:
+		return "block device", 'b'
+	case 0o040000:
+		return "directory", 'd'
+	case 0o020000:
+		return "character device", 'c'
+	case 0o010000:
+		return "fifo", 'p'
+	}
+	return "unknown", '?'
+}
+
+// modeText shows a mode as ls(1) does: drwxr-xr-x.
+func modeText(mode uint32) string {
+	text := []byte("?rwxrwxrwx")
+	_, text[0] = fileType(mode)
+	for i := range 9 {
+		if mode&(1<<(8-i)) == 0 {
+			text[1+i] = '-'
+		}
+	}
+	for _, special := range []struct {
+		bit         uint32
+		at          int
+		with, alone byte
+	}{{0o4000, 3, 's', 'S'}, {0o2000, 6, 's', 'S'}, {0o1000, 9, 't', 'T'}} {
+		if mode&special.bit == 0 {
+			continue
+		}
+		if text[special.at] == 'x' {
+			text[special.at] = special.with
+		} else {
+			text[special.at] = special.alone
+		}
+	}
+	return string(text)
+}
+
+// printable quotes a name that would do something to a terminal.
+func printable(name string) string {
+	unprintable := func(r rune) bool { return !strconv.IsPrint(r) }
+	if !utf8.ValidString(name) || strings.ContainsFunc(name, unprintable) {
+		return strconv.Quote(name)
+	}
+	return name
+}

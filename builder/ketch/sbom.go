@@ -1,0 +1,60 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"text/tabwriter"
+
+	"github.com/ketch-os/ketch/builder/hint"
+	"github.com/ketch-os/ketch/builder/image"
+	"github.com/ketch-os/ketch/builder/sbom"
+)
+
+func sbomCommand() command {
+	return command{
+		name: "sbom", args: "IMAGE", short: "Show what an image is made of: packages, versions, licences",
+		long: `
+Reads the bill of materials out of the newest version of the OS on a disk. It
+lies under the root hash; ketch build puts a copy beside the image. --spdx
+prints it as it is: an SPDX 2.3 document in JSON.
+
+  ketch sbom out/qemu/disk.raw
+  ketch sbom --spdx out/qemu/disk.raw > disk.spdx.json`,
+		setup: func(f *flag.FlagSet) func(context.Context, *env, []string) error {
+			spdx := f.Bool("spdx", false, "print the SPDX document")
+			return func(_ context.Context, e *env, args []string) error {
+				path, err := oneArgument("sbom", "an image", args)
+				if err != nil {
+					return err
+				}
+				document, raw, err := image.ReadSBOM(path)
+				if errors.Is(err, fs.ErrNotExist) {
+					err = hint.Add(err, "only images that ketch build has made since it writes bills of materials have one")
+				}
+				if err != nil {
+					return fmt.Errorf("sbom: %w", err)
+				}
+				if *spdx {
+					_, err := e.stdout.Write(raw)
+					return err
+				}
+				return printSBOM(e.stdout, document)
+			}
+		},
+	}
+}
+
+func printSBOM(out io.Writer, d *sbom.Document) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "%s: %s\n\n", d.Name, d.Summary())
+	for _, p := range d.Packages {
+		if kind := p.Kind(); kind != "" {
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", kind, p.Name, short(p.Version), p.LicenceDeclared)
+		}
+	}
+	return w.Flush()
+}

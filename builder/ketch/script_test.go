@@ -1,0 +1,283 @@
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/static"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/ketch-os/ketch/builder/keys"
+	"github.com/ketch-os/ketch/internal/testkit"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"ketch": main})
+}
+
+// TestScripts runs the command lines in testdata: what a person types, and what ketch answers.
+func TestScripts(t *testing.T) {
+	// The keys are made once: RSA takes its time.
+	keyDir := filepath.Join(t.TempDir(), "keys")
+	if err := keys.New(keyDir, keys.Options{Start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}); err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("XDG_CACHE_HOME", filepath.Join(env.WorkDir, "cache"))
+			env.Setenv("KEYS", keyDir)
+			env.Values[theTest{}] = env.T()
+			// Where testscript put ketch itself: the first directory of PATH.
+			env.Setenv("BIN", filepath.SplitList(env.Getenv("PATH"))[0])
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"oci-image":  ociImage,
+			"boot-files": bootFiles(t),
+			"flip":       flip,
+			"truncate":   truncate,
+			"blob":       blob,
+			"same":       same,
+			"oracle":     needs,
+		},
+	})
+}
+
+// theTest is where a script's Values hold its testscript.T.
+type theTest struct{}
+
+// needs is package oracle's rule for a script: without a program or file it is
+// skipped, or fails where CI=true: oracle NAME|/PATH.
+func needs(ts *testscript.TestScript, _ bool, args []string) {
+	_, err := exec.LookPath(args[0])
+	if filepath.IsAbs(args[0]) {
+		_, err = os.Stat(args[0])
+	}
+	switch {
+	case err == nil:
+	case os.Getenv("CI") == "true":
+		ts.Fatalf("%s is not installed: run scripts/setup", args[0])
+	default:
+		ts.Value(theTest{}).(testscript.T).Skip(args[0], "is not installed: run scripts/setup")
+	}
+}
+
+// ociImage makes an image of one layer from a directory: oci-image LAYOUT TAG DIR.
+func ociImage(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(writeImage(ts.MkAbs(args[0]), args[1], ts.MkAbs(args[2])))
+}
+
+func writeImage(dir, tag, from string) error {
+	data, err := tarOf(from)
+	if err != nil {
+		return err
+	}
+	img, err := mutate.AppendLayers(mutate.MediaType(empty.Image, types.OCIManifestSchema1), static.NewLayer(data, types.OCIUncompressedLayer))
+	if err != nil {
+		return err
+	}
+	img = mutate.ConfigMediaType(img, types.OCIConfigJSON)
+	if img, err = setPlatform(img); err != nil {
+		return err
+	}
+	path, err := layout.FromPath(dir)
+	if err != nil {
+		if path, err = layout.Write(dir, empty.Index); err != nil {
+			return err
+		}
+	}
+	return path.AppendImage(img, layout.WithAnnotations(map[string]string{"org.opencontainers.image.ref.name": tag}))
+}
+
+func setPlatform(img v1.Image) (v1.Image, error) {
+	config, err := img.ConfigFile()
+	if err != nil {
+		return nil, err
+	}
+	config = config.DeepCopy()
+	config.OS, config.Architecture = "linux", "amd64"
+	return mutate.ConfigFile(img, config)
+}
+
+func tarOf(dir string) ([]byte, error) {
+	var buffer bytes.Buffer
+	w := tar.NewWriter(&buffer)
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || path == dir {
+			return err
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		target := ""
+		if entry.Type() == fs.ModeSymlink {
+			if target, err = os.Readlink(path); err != nil {
+				return err
+			}
+		}
+		header, err := tar.FileInfoHeader(info, target)
+		if err != nil {
+			return err
+		}
+		if header.Name, err = filepath.Rel(dir, path); err != nil {
+			return err
+		}
+		header.Uid, header.Gid, header.Uname, header.Gname = 0, 0, "", ""
+		if err := w.WriteHeader(header); err != nil || !entry.Type().IsRegular() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		_, err = w.Write(data)
+		return err
+	})
+	return buffer.Bytes(), errors.Join(err, w.Close())
+}
+
+// bootFiles fills a directory with what a bootable image needs: boot-files DIR.
+// The kernel in it is none: the scripts build, they do not boot.
+func bootFiles(t *testing.T) func(*testscript.TestScript, bool, []string) {
+	const efi = "/usr/lib/systemd/boot/efi/"
+	return func(ts *testscript.TestScript, _ bool, args []string) {
+		testkit.File(t, efi+"linuxx64.efi.stub")
+		dir := ts.MkAbs(args[0])
+		for name, from := range map[string]string{
+			"boot/vmlinuz": efi + "linuxx64.efi.stub", "boot/linuxx64.efi.stub": efi + "linuxx64.efi.stub", "boot/systemd-bootx64.efi": efi + "systemd-bootx64.efi", "boot/guard.efi": efi + "systemd-bootx64.efi",
+		} {
+			data, err := os.ReadFile(from)
+			ts.Check(err)
+			writeFile(ts, filepath.Join(dir, name), data)
+		}
+		writeFile(ts, filepath.Join(dir, "boot/linux.release"), []byte("6.1.0-test\n"))
+		writeFile(ts, filepath.Join(dir, "boot/linux.source"), []byte("linux-source-6.1 6.1.0-1\n"))
+		writeFile(ts, filepath.Join(dir, "usr/lib/ketch/init"), []byte("not really PID 1"))
+	}
+}
+
+func writeFile(ts *testscript.TestScript, path string, data []byte) {
+	ts.Check(os.MkdirAll(filepath.Dir(path), 0o755))
+	ts.Check(os.WriteFile(path, data, 0o755))
+}
+
+// flip changes the byte of a file at an offset; a negative one counts from the end: flip FILE OFFSET.
+func flip(ts *testscript.TestScript, _ bool, args []string) {
+	f, err := os.OpenFile(ts.MkAbs(args[0]), os.O_RDWR, 0)
+	ts.Check(err)
+	defer f.Close()
+	var at int64
+	_, err = fmt.Sscan(args[1], &at)
+	ts.Check(err)
+	if at < 0 {
+		size, err := f.Seek(0, io.SeekEnd)
+		ts.Check(err)
+		at += size
+	}
+	var b [1]byte
+	_, err = f.ReadAt(b[:], at)
+	ts.Check(err)
+	_, err = f.WriteAt([]byte{b[0] ^ 1}, at)
+	ts.Check(err)
+}
+
+// truncate cuts the end off a file: truncate FILE BYTES.
+func truncate(ts *testscript.TestScript, _ bool, args []string) {
+	info, err := os.Stat(ts.MkAbs(args[0]))
+	ts.Check(err)
+	var less int64
+	_, err = fmt.Sscan(args[1], &less)
+	ts.Check(err)
+	ts.Check(os.Truncate(ts.MkAbs(args[0]), info.Size()-less))
+}
+
+// blob puts the path of a layer's blob into $BLOB: blob LAYOUT TAG.
+func blob(ts *testscript.TestScript, _ bool, args []string) {
+	dir := ts.MkAbs(args[0])
+	index, err := layout.ImageIndexFromPath(dir)
+	ts.Check(err)
+	manifest, err := index.IndexManifest()
+	ts.Check(err)
+	for _, d := range manifest.Manifests {
+		if d.Annotations["org.opencontainers.image.ref.name"] != args[1] {
+			continue
+		}
+		img, err := index.Image(d.Digest)
+		ts.Check(err)
+		layers, err := img.Layers()
+		ts.Check(err)
+		digest, err := layers[0].Digest()
+		ts.Check(err)
+		ts.Setenv("BLOB", filepath.Join(dir, "blobs", digest.Algorithm, digest.Hex))
+		return
+	}
+	ts.Fatalf("no image %s", args[1])
+}
+
+func TestReport(t *testing.T) {
+	for _, test := range []struct {
+		err    error
+		status int
+		want   string
+	}{
+		{nil, 0, ""},
+		{errors.New("build: layer 2"), 1, "error: build: layer 2\n"},
+		{usagef("build", "want one"), 2, "error: ketch build: want one\nhint: see: ketch build --help\n"},
+		{exitStatus(7), 7, ""},
+		{fmt.Errorf("run: %w", context.Canceled), 130, "error: interrupted\n"},
+	} {
+		var out bytes.Buffer
+		if got := report(test.err, &out); got != test.status || out.String() != test.want {
+			t.Errorf("report(%v) = %d, %q; want %d, %q", test.err, got, out.String(), test.status, test.want)
+		}
+	}
+}
+
+func TestParseSize(t *testing.T) {
+	for in, want := range map[string]int64{"0": 0, "512": 512, "3K": 3 << 10, "64M": 64 << 20, "8G": 8 << 30} {
+		if got, err := parseSize(in); err != nil || got != want {
+			t.Errorf("parseSize(%q) = %d, %v; want %d", in, got, err, want)
+		}
+	}
+	for _, in := range []string{"", "G", "-1G", "1.5G", "8T", "8 G", "99999999999999999999", "9999999999G"} {
+		if got, err := parseSize(in); err == nil {
+			t.Errorf("parseSize(%q) = %d; want an error", in, got)
+		}
+	}
+}
+
+// The announcement comes once, after the whole line, wherever writes are cut.
+func TestAnnouncer(t *testing.T) {
+	const console, want = "one\r\nketch: good\r\ntwo\r\nketch: good\r\n", "one\r\nketch: good\r\n[TEXT]two\r\nketch: good\r\n"
+	for size := 1; size <= len(console); size++ {
+		var out bytes.Buffer
+		a := &announcer{out: &out, after: "ketch: good", text: "[TEXT]"}
+		for rest := []byte(console); len(rest) > 0; {
+			part := rest[:min(size, len(rest))]
+			if n, err := a.Write(part); n != len(part) || err != nil {
+				t.Fatalf("Write(%q) = %d, %v", part, n, err)
+			}
+			rest = rest[len(part):]
+		}
+		if out.String() != want {
+			t.Errorf("in writes of %d bytes: %q; want %q", size, &out, want)
+		}
+	}
+}

@@ -1,0 +1,339 @@
+package oci
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/errgroup"
+)
+
+// DefaultMaxSize is how large a layer may be when the cache does not say, in
+// bytes, uncompressed.
+const DefaultMaxSize = 16 << 30
+
+// Cache keeps uncompressed layers under the digest of their content:
+//
+//	sha256/HEX     a layer, whole: it gets its name when it has been verified
+//	verified/HEX   which local file, seen when, was found to be that layer
+//	tmp/           what is being written; leftovers are removed after a day
+//
+// Layers that a local file has uncompressed are not copied. Any number of
+// processes may share a cache.
+type Cache struct {
+	MaxSize int64 // 0: DefaultMaxSize
+	// Verify hashes everything again instead of trusting names and notes.
+	Verify bool
+	dir    string
+}
+
+// OpenCache opens the cache in a directory, and makes it if there is none.
+func OpenCache(dir string) (*Cache, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	c := &Cache{dir: dir}
+	for _, sub := range []string{"sha256", "verified", "tmp"} {
+		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
+			return nil, fmt.Errorf("open layer cache: %w", err)
+		}
+	}
+	return c, c.sweep()
+}
+
+// sweep removes what interrupted processes have left behind.
+func (c *Cache) sweep() error {
+	entries, err := os.ReadDir(c.tmp())
+	if err != nil {
+		return fmt.Errorf("open layer cache: %w", err)
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err == nil && time.Since(info.ModTime()) > 24*time.Hour {
+			os.Remove(filepath.Join(c.tmp(), e.Name()))
+		}
+	}
+	return nil
+}
+
+func (c *Cache) tmp() string                 { return filepath.Join(c.dir, "tmp") }
+func (c *Cache) path(diffID v1.Hash) string  { return filepath.Join(c.dir, "sha256", diffID.Hex) }
+func (c *Cache) proof(diffID v1.Hash) string { return filepath.Join(c.dir, "verified", diffID.Hex) }
+
+func (c *Cache) maxSize() int64 {
+	if c.MaxSize > 0 {
+		return c.MaxSize
+	}
+	return DefaultMaxSize
+}
+
+// Blob is a verified uncompressed layer: a range of a local file.
+type Blob struct {
+	Path         string
+	Offset, Size int64 // in bytes
+	DiffID       v1.Hash
+}
+
+// Open opens the blob for reading.
+func (b Blob) Open() (*BlobFile, error) { return section{b.Path, b.Offset, b.Size}.open() }
+
+// Progress is how much of all the layers has been read, in bytes as they are
+// stored. Those that are there already count as read.
+type Progress struct{ Done, Total int64 }
+
+// tally adds up the progress of layers that are read side by side.
+type tally struct {
+	mu       sync.Mutex
+	done     map[v1.Hash]int64
+	total    int64
+	progress func(Progress) // may be nil
+}
+
+func newTally(layers []Layer, progress func(Progress)) *tally {
+	t := &tally{done: map[v1.Hash]int64{}, progress: progress}
+	for _, l := range layers {
+		if _, twice := t.done[l.DiffID]; !twice {
+			t.done[l.DiffID] = 0
+			t.total += l.Descriptor.Size
+		}
+	}
+	return t
+}
+
+// read notes how much of a layer has been read, and tells.
+func (t *tally) read(l Layer, done int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.done[l.DiffID] = done
+	if t.progress == nil {
+		return
+	}
+	sum := int64(0)
+	for _, n := range t.done {
+		sum += n
+	}
+	t.progress(Progress{min(sum, t.total), t.total})
+}
+
+// have notes that a layer is there.
+func (t *tally) have(l Layer) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.done[l.DiffID] = l.Descriptor.Size
+}
+
+// Fetch gets layers, in parallel, and returns them in their order. It reads
+// every content once, however often it is among the layers. progress may be
+// nil; it is not called for layers that are there already, and its calls do not
+// overlap.
+func (c *Cache) Fetch(ctx context.Context, layers []Layer, progress func(Progress)) ([]Blob, error) {
+	tally := newTally(layers, progress)
+	first := map[v1.Hash]int{}
+	blobs := make([]Blob, len(layers))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(Parallel)
+	for i, l := range layers {
+		if _, twice := first[l.DiffID]; twice {
+			continue
+		}
+		first[l.DiffID] = i
+		group.Go(func() (err error) {
+			if blobs[i], err = c.fetch(ctx, l, func(n int64) { tally.read(l, n) }); err != nil {
+				return fmt.Errorf("%s: %w", l, err)
+			}
+			tally.have(l)
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	for i, l := range layers {
+		blobs[i] = blobs[first[l.DiffID]]
+	}
+	return blobs, nil
+}
+
+// fetch gets one layer: from the cache, in place, or by copying it.
+func (c *Cache) fetch(ctx context.Context, l Layer, report func(int64)) (Blob, error) {
+	if l.Descriptor.Size > c.maxSize() {
+		return Blob{}, fmt.Errorf("%d bytes are more than the limit of %d", l.Descriptor.Size, c.maxSize())
+	}
+	if b, ok, err := c.cached(ctx, l); ok || err != nil {
+		return b, err
+	}
+	s, local, err := l.source.local(l.Descriptor)
+	if err != nil {
+		return Blob{}, err
+	}
+	if local {
+		plain, err := s.isPlain()
+		if err != nil {
+			return Blob{}, err
+		}
+		if plain {
+			return c.inPlace(ctx, l, s, report)
+		}
+	}
+	return c.store(ctx, l, report)
+}
+
+// cached returns a layer that the cache has. When it is to be verified and is
+// not what its name says, it is removed.
+func (c *Cache) cached(ctx context.Context, l Layer) (Blob, bool, error) {
+	path := c.path(l.DiffID)
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Blob{}, false, nil
+	}
+	if err != nil {
+		return Blob{}, false, err
+	}
+	b := Blob{path, 0, info.Size(), l.DiffID}
+	if !c.Verify {
+		return b, true, nil
+	}
+	sum, err := hashSection(ctx, section{path, 0, b.Size}, func(int64) {})
+	if err == nil && sum != l.DiffID {
+		return Blob{}, false, os.Remove(path)
+	}
+	return b, err == nil, err
+}
+
+// inPlace verifies a layer that a local file has uncompressed. A note in the
+// cache saves that the next time, for as long as the file does not change.
+func (c *Cache) inPlace(ctx context.Context, l Layer, s section, report func(int64)) (Blob, error) {
+	b := Blob{s.path, s.offset, s.size, l.DiffID}
+	before, err := s.stamp()
+	if err != nil {
+		return Blob{}, err
+	}
+	if noted, err := os.ReadFile(c.proof(l.DiffID)); err == nil && string(noted) == before && !c.Verify && l.checkPlain(l.DiffID) == nil {
+		return b, nil
+	}
+	if s.size != l.Descriptor.Size {
+		return Blob{}, &SizeError{s.size, l.Descriptor.Size}
+	}
+	sum, err := hashSection(ctx, s, report)
+	if err == nil {
+		err = l.checkPlain(sum)
+	}
+	if err != nil {
+		return Blob{}, err
+	}
+	after, err := s.stamp()
+	if err != nil {
+		return Blob{}, err
+	}
+	if before != after {
+		return Blob{}, fmt.Errorf("%s changed while it was read", s.path)
+	}
+	return b, c.note(l.DiffID, s, after)
+}
+
+// checkPlain compares the digest of a layer that is stored uncompressed with
+// the descriptor's, which docker archives do not have, and with the diffID.
+func (l Layer) checkPlain(sum v1.Hash) error {
+	if want := l.Descriptor.Digest; want != (v1.Hash{}) && want != sum {
+		return &DigestError{"digest", sum, want}
+	}
+	if sum != l.DiffID {
+		return &DigestError{"diffID", sum, l.DiffID}
+	}
+	return nil
+}
+
+// note writes down that a file was found to be a layer. A file that changed a
+// moment ago could change again without a trace in its times.
+func (c *Cache) note(diffID v1.Hash, s section, stamp string) error {
+	changed, err := s.changed()
+	if err != nil || time.Since(changed) < 2*time.Second {
+		return err
+	}
+	return replaceFile(c.proof(diffID), c.tmp(), []byte(stamp))
+}
+
+// store copies a layer into the cache, uncompressed and verified.
+func (c *Cache) store(ctx context.Context, l Layer, report func(int64)) (Blob, error) {
+	rc, err := l.source.blob(ctx, l.Descriptor)
+	if err != nil {
+		return Blob{}, err
+	}
+	defer rc.Close()
+	f, err := createTemp(c.tmp())
+	if err != nil {
+		return Blob{}, err
+	}
+	stored := &meter{ctx: ctx, r: rc, done: report}
+	w := bufio.NewWriterSize(f, 1<<20)
+	err = copyLayer(w, stored, l, c.maxSize())
+	err = errors.Join(err, w.Flush())
+	size, errSeek := f.Seek(0, io.SeekCurrent)
+	if err := finish(f, c.path(l.DiffID), errors.Join(err, errSeek)); err != nil {
+		return Blob{}, err
+	}
+	return Blob{c.path(l.DiffID), 0, size, l.DiffID}, nil
+}
+
+// hashSection returns the digest of a range of a local file.
+func hashSection(ctx context.Context, s section, done func(int64)) (v1.Hash, error) {
+	f, err := s.open()
+	if err != nil {
+		return v1.Hash{}, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	// io.Copy would let the file do the copying, in small pieces.
+	r := struct{ io.Reader }{&meter{ctx: ctx, r: f, done: done}}
+	n, err := io.CopyBuffer(struct{ io.Writer }{h}, r, make([]byte, 1<<20))
+	if err == nil && n != s.size {
+		err = &SizeError{n, s.size}
+	}
+	return hashOf(h), err
+}
+
+// isPlain says whether a section is a layer that is not compressed.
+func (s section) isPlain() (bool, error) {
+	f, err := s.open()
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	head := make([]byte, len(magicZstd))
+	n, err := io.ReadFull(f, head)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		return false, err
+	}
+	return !isCompressed(head[:n]), nil
+}
+
+// meter counts what is read through it, and ends the reading with its context.
+type meter struct {
+	ctx      context.Context
+	r        io.Reader
+	done     func(int64)
+	n, shown int64
+}
+
+func (m *meter) Read(p []byte) (int, error) {
+	if err := m.ctx.Err(); err != nil {
+		return 0, err
+	}
+	n, err := m.r.Read(p)
+	m.n += int64(n)
+	if m.n-m.shown >= 1<<20 || err == io.EOF && m.n > m.shown {
+		m.shown = m.n
+		m.done(m.n)
+	}
+	return n, err
+}

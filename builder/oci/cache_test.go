@@ -1,0 +1,295 @@
+package oci
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/ketch-os/ketch/builder/hint"
+)
+
+// imageOf writes an image of layers into a layout and opens it.
+func imageOf(t testing.TB, dir string, layers []stored) *Image {
+	t.Helper()
+	b := blobs{}
+	b.write(t, dir, map[string]v1.Descriptor{"": b.image(t, layers, nil)})
+	img, err := (&Client{}).Open(context.Background(), reference(t, "oci:"+dir, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return img
+}
+
+func fetch(t testing.TB, c *Cache, img *Image) ([]Blob, []Progress, error) {
+	t.Helper()
+	var seen []Progress
+	blobs, err := c.Fetch(context.Background(), img.Layers, func(p Progress) { seen = append(seen, p) })
+	return blobs, seen, err
+}
+
+// TestStoredForms reads one content stored in every way that gzip and zstd allow.
+func TestStoredForms(t *testing.T) {
+	plain := tarOf(t, "x", 200_000)
+	half := len(plain) / 2
+	skippable := []byte{0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 'x', 'y', 'z'}
+	tests := []struct {
+		name string
+		data []byte
+	}{
+		{"plain", plain},
+		{"gzip", gzipped(t, plain)},
+		{"gzip in two members", append(gzipped(t, plain[:half]), gzipped(t, plain[half:])...)},
+		{"gzip with padding", append(gzipped(t, plain), make([]byte, 1000)...)},
+		{"gzip with a byte behind it", append(gzipped(t, plain), 'x')},
+		{"zstd", zstded(t, plain)},
+		{"zstd in two frames", append(zstded(t, plain[:half]), zstded(t, plain[half:])...)},
+		{"zstd with a frame to skip", append(zstded(t, plain), skippable...)},
+	}
+	for _, tt := range tests {
+		for _, media := range []types.MediaType{types.OCILayer, types.DockerLayer, types.OCIUncompressedLayer, ociRestrictedZstd, ""} {
+			img := imageOf(t, t.TempDir(), []stored{{media, tt.data, plain, nil}})
+			blobs, _, err := fetch(t, newCache(t), img)
+			if err != nil {
+				t.Errorf("%s as %q: %v", tt.name, media, err)
+				continue
+			}
+			f, err := blobs[0].Open()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got bytes.Buffer
+			if _, err := got.ReadFrom(f); err != nil || !bytes.Equal(got.Bytes(), plain) {
+				t.Errorf("%s as %q: %d bytes, %v; want %d", tt.name, media, got.Len(), err, len(plain))
+			}
+			f.Close()
+		}
+	}
+}
+
+func TestBadCompression(t *testing.T) {
+	plain := tarOf(t, "x", 2000)
+	gz, zs := gzipped(t, plain), zstded(t, plain)
+	for _, tt := range []struct {
+		name string
+		data []byte
+		want string
+	}{
+		{"gzip that ends early", gz[:len(gz)/2], "uncompress: "},
+		{"gzip with a wrong checksum", append(bytes.Clone(gz[:len(gz)-8]), 1, 2, 3, 4, 5, 6, 7, 8), "uncompress: "},
+		{"gzip header only", gz[:2], "uncompress: "},
+		{"zstd that ends early", zs[:len(zs)/2], "uncompress: "},
+		{"zstd magic only", zs[:4], "uncompress: "},
+		{"gzip of something else", gzipped(t, []byte("something else")), "diffID is"},
+	} {
+		img := imageOf(t, t.TempDir(), []stored{{types.OCILayer, tt.data, plain, nil}})
+		_, _, err := fetch(t, newCache(t), img)
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v; want an error with %q", tt.name, err, tt.want)
+		}
+	}
+}
+
+func TestCacheLimit(t *testing.T) {
+	bomb := make([]byte, 50<<20)
+	img := imageOf(t, t.TempDir(), []stored{{types.OCILayer, gzipped(t, bomb), bomb, nil}})
+	c := newCache(t)
+	c.MaxSize = 1 << 20
+	_, _, err := fetch(t, c, img)
+	checkError(t, "a gzip bomb", err, "more than 1048576 bytes when uncompressed", "raise the limit")
+	if files := cacheFiles(t, c); len(files) != 0 {
+		t.Errorf("left in the cache: %q", files)
+	}
+	plain := tarOf(t, "x", 2<<20)
+	_, _, err = fetch(t, c, imageOf(t, t.TempDir(), []stored{{types.OCIUncompressedLayer, plain, plain, nil}}))
+	checkError(t, "a large plain layer", err, "are more than the limit", "")
+}
+
+// TestCacheHit fetches twice: the second time nothing is read.
+func TestCacheHit(t *testing.T) {
+	dir := t.TempDir()
+	img := imageOf(t, dir, threeLayers(t))
+	age(t, dir)
+	c := newCache(t)
+	if _, seen, err := fetch(t, c, img); err != nil || len(seen) < 3 {
+		t.Fatalf("first: %v, %d reports of progress; want some for each layer", err, len(seen))
+	}
+	time.Sleep(2100 * time.Millisecond) // files this new are not noted
+	if _, _, err := fetch(t, c, img); err != nil {
+		t.Fatal(err)
+	}
+	if _, seen, err := fetch(t, c, img); err != nil || len(seen) != 0 {
+		t.Errorf("third: %v, %d reports of progress; want none", err, len(seen))
+	}
+	c.Verify = true
+	if _, seen, err := fetch(t, c, img); err != nil || len(seen) == 0 {
+		t.Errorf("to be verified: %v, no progress; want some for the plain layer", err)
+	}
+	c.Verify = false
+
+	// A change with the old size and the old time is seen: ctime tells.
+	path := filepath.Join(dir, "blobs", "sha256", img.Layers[0].DiffID.Hex)
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[600] ^= 1
+	put(t, path, data)
+	if err := os.Chtimes(path, info.ModTime(), info.ModTime()); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = fetch(t, c, img)
+	checkError(t, "a changed file", err, "layer 1 of oci:", "damaged")
+}
+
+// age makes the files of a layout look old.
+func age(t testing.TB, dir string) {
+	t.Helper()
+	old := time.Now().Add(-time.Hour)
+	paths, err := filepath.Glob(filepath.Join(dir, "blobs", "sha256", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range paths {
+		if err := os.Chtimes(path, old, old); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestCacheVerify damages a cached layer: it is trusted by name, and replaced
+// when it is to be verified.
+func TestCacheVerify(t *testing.T) {
+	layers := threeLayers(t)[1:2]
+	img := imageOf(t, t.TempDir(), layers)
+	c := newCache(t)
+	blobs, _, err := fetch(t, c, img)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, blobs[0].Path, []byte("damaged"))
+	if blobs, _, err = fetch(t, c, img); err != nil || blobs[0].Size != 7 {
+		t.Errorf("trusted by name: %+v, %v", blobs, err)
+	}
+	c.Verify = true
+	if blobs, _, err = fetch(t, c, img); err != nil || blobs[0].Size != int64(len(layers[0].Plain)) {
+		t.Errorf("verified: %+v, %v; want the layer's %d bytes", blobs, err, len(layers[0].Plain))
+	}
+}
+
+// TestCacheShared lets several processes, as it were, fetch the same layers at once.
+func TestCacheShared(t *testing.T) {
+	layers := threeLayers(t)
+	layers = append(layers, layers...)
+	img := imageOf(t, t.TempDir(), layers)
+	dir := t.TempDir()
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			c, err := OpenCache(dir)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			blobs, err := c.Fetch(context.Background(), img.Layers, nil)
+			if err != nil {
+				t.Error(err)
+			}
+			for i, b := range blobs {
+				if b.Size != int64(len(layers[i].Plain)) {
+					t.Errorf("layer %d: %d bytes; want %d", i+1, b.Size, len(layers[i].Plain))
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestCacheSweep(t *testing.T) {
+	c := newCache(t)
+	old, recent := filepath.Join(c.tmp(), ".ketch-old"), filepath.Join(c.tmp(), ".ketch-new")
+	put(t, old, nil)
+	put(t, recent, nil)
+	long := time.Now().Add(-25 * time.Hour)
+	if err := os.Chtimes(old, long, long); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenCache(c.dir); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(old); err == nil {
+		t.Error("an old temporary file stays in the cache")
+	}
+	if _, err := os.Stat(recent); err != nil {
+		t.Error("a temporary file in use was removed")
+	}
+}
+
+func TestLockErrors(t *testing.T) {
+	sum := " sha256:" + strings.Repeat("0", 64)
+	for _, tt := range []struct{ text, want string }{
+		{"# comment\n\na:v1 sha256:123\n", "x.lock:3: "},
+		{"a:v1\n", "x.lock:1: "},
+		{"a:v1" + sum + "\na:v1" + sum + "\n", "x.lock:2: a:v1 is there twice"},
+		{"a:v1" + sum + " more\n", "is not a reference and a digest"},
+	} {
+		path := filepath.Join(t.TempDir(), "x.lock")
+		put(t, path, []byte(tt.text))
+		_, err := LoadLock(path)
+		if err == nil || !strings.Contains(err.Error(), tt.want) || hint.Of(err) == "" {
+			t.Errorf("LoadLock(%q) = %v; want an error with %q and a hint", tt.text, err, tt.want)
+		}
+	}
+}
+
+// TestLockSave keeps what was used, sorted, and writes only what changed.
+func TestLockSave(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.lock")
+	a, b := digestOf([]byte("a")), digestOf([]byte("b"))
+	l, err := LoadLock(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Save(path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path); err == nil {
+		t.Error("a lock of nothing made a file")
+	}
+	l.set("z:v1", b)
+	l.set("m:v1", a)
+	if err := l.Save(path); err != nil {
+		t.Fatal(err)
+	}
+	want := lockHeader + "m:v1 " + a.String() + "\nz:v1 " + b.String() + "\n"
+	if data, err := os.ReadFile(path); err != nil || string(data) != want {
+		t.Errorf("lock file %q, %v; want %q", data, err, want)
+	}
+	if l, err = LoadLock(path); err != nil {
+		t.Fatal(err)
+	}
+	if got, ok := l.get("z:v1"); !ok || got != b {
+		t.Errorf("get(z:v1) = %s, %v; want %s", got, ok, b)
+	}
+	if _, ok := l.get("unknown:v1"); ok {
+		t.Error("get(unknown:v1) = a digest; want none")
+	}
+	if err := l.Save(path); err != nil {
+		t.Fatal(err)
+	}
+	want = lockHeader + "z:v1 " + b.String() + "\n"
+	if data, err := os.ReadFile(path); err != nil || string(data) != want {
+		t.Errorf("lock file %q, %v; want %q", data, err, want)
+	}
+}

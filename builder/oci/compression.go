@@ -1,0 +1,78 @@
+package oci
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+)
+
+// How files of the two formats begin (RFC 1952, 2.3.1; RFC 8878, 3.1.1 and 3.1.2).
+const (
+	magicGzip = "\x1f\x8b"
+	magicZstd = "\x28\xb5\x2f\xfd"
+)
+
+// maxWindow bounds the memory of a zstd decoder, in bytes: what zstd -22 --ultra needs.
+const maxWindow = 128 << 20
+
+// isCompressed says how a layer begins: as a compressed file, or not.
+func isCompressed(head []byte) bool {
+	return bytes.HasPrefix(head, []byte(magicGzip)) || bytes.HasPrefix(head, []byte(magicZstd))
+}
+
+// decompress undoes the compression that the first bytes tell of. A tar archive
+// begins with a file name, which none of the magic numbers is.
+func decompress(r io.Reader) (io.ReadCloser, error) {
+	b := bufio.NewReaderSize(r, 1<<18)
+	head, err := b.Peek(len(magicZstd))
+	if err != nil && err != io.EOF {
+		return nil, err
+	}
+	switch {
+	case bytes.HasPrefix(head, []byte(magicGzip)):
+		z, err := gzip.NewReader(b)
+		if err != nil {
+			return nil, err
+		}
+		z.Multistream(false)
+		return &gzipMembers{z, b}, nil
+	case bytes.HasPrefix(head, []byte(magicZstd)):
+		z, err := zstd.NewReader(b, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
+		if err != nil {
+			return nil, err
+		}
+		return z.IOReadCloser(), nil
+	}
+	return io.NopCloser(b), nil
+}
+
+// gzipMembers reads the members of a gzip file one after the other. It ends
+// where what follows is no member: bytes behind the last one, which some tools
+// write as padding, do not belong to the layer, whose diffID guards it.
+type gzipMembers struct {
+	*gzip.Reader
+	rest *bufio.Reader
+}
+
+func (g *gzipMembers) Read(p []byte) (int, error) {
+	n, err := g.Reader.Read(p)
+	if err != io.EOF {
+		return n, err
+	}
+	head, peekErr := g.rest.Peek(len(magicGzip))
+	if string(head) != magicGzip {
+		if peekErr != nil && !errors.Is(peekErr, io.EOF) {
+			return n, peekErr
+		}
+		return n, io.EOF
+	}
+	if err := g.Reader.Reset(g.rest); err != nil {
+		return n, err
+	}
+	g.Reader.Multistream(false)
+	return n, nil
+}

@@ -1,8 +1,0 @@
-//go:build !amd64
-
-package twin
-
-const accelerated = false
-
-// chunks is never called where accelerated is false.
-func chunks(*[2]lane, []byte, []byte, int) { panic("twin: not accelerated") }

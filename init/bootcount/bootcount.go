@@ -1,0 +1,213 @@
+// Package bootcount is PID 1's use of the boot record (disk/bootrecord): it counts a
+// start before anything else can fail, notes how the start ends, and decides what
+// becomes of a version that keeps failing.
+//
+//	Count   a start begins; after layout.Tries failures in a row the boot loader is
+//	        asked for the version that was good last (fallback.go)
+//	Fail    PID 1 ends the start itself: its words are kept
+//	Good    the health gate has passed
+//
+// A start that ends without a word, in a panic, a reset or a power cut, has been
+// counted all the same. Nothing here is worth a boot: a machine whose record
+// cannot be read or written runs, degraded.
+package bootcount
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ketch-os/ketch/disk/bootrecord"
+	"github.com/ketch-os/ketch/disk/gpt"
+	"github.com/ketch-os/ketch/efi/entry"
+	"github.com/ketch-os/ketch/init/loader"
+	"github.com/ketch-os/ketch/init/machine"
+	"github.com/ketch-os/ketch/init/step"
+	"github.com/ketch-os/ketch/layout"
+	"github.com/ketch-os/ketch/linux/cmdline"
+	"github.com/ketch-os/ketch/linux/kmsg"
+	"github.com/ketch-os/ketch/update/slot"
+)
+
+// limit is how long the disk may take over a write.
+const limit = 10 * time.Second
+
+// Count counts this start in the record of a disk, and then decides whether this
+// version is to be started at all. The error is a Fallback: the machine is to
+// reboot.
+func Count(m *machine.Machine, disk string) error {
+	node, err := slot.Node(disk, find)
+	if err != nil {
+		return unusable(m, err)
+	}
+	line, err := cmdline.Read()
+	if err != nil {
+		return unusable(m, err)
+	}
+	entries, err := loader.Entries()
+	if err != nil {
+		m.Log.Printf(kmsg.Warning, "%v", err)
+	}
+	m.Disk, m.BootRecord = disk, node
+	s := newStart(m, line)
+	before, err := update(m, func(r *bootrecord.Record) error { s.count(r); return nil })
+	if err != nil {
+		return unusable(m, err)
+	}
+	m.Before = before.Find(s.root)
+	m.Why = why(before, s, m.Entry, entries)
+	m.Log.Printf(kmsg.Info, "boot record: start %d of version %s since it was good", m.Record().Versions[0].Attempts, s.version)
+	return decide(m, m.Before, entries)
+}
+
+// unusable goes on without a record.
+func unusable(m *machine.Machine, err error) error {
+	m.BootRecord = ""
+	m.Degrade("boot record: %v; starts are not counted", err)
+	return nil
+}
+
+// find returns the number of the boot record's partition.
+func find(table *gpt.Table) int {
+	if numbers := table.ByType(gpt.MustParseGUID(layout.TypeBoot)); len(numbers) > 0 {
+		return numbers[0]
+	}
+	return 0
+}
+
+// start is which version is being started.
+type start struct {
+	root           bootrecord.Key
+	version, entry string
+}
+
+// newStart reads the command line's first occurrences: whether they stand there
+// twice is judged later, and a start that this ends has been counted.
+func newStart(m *machine.Machine, line *cmdline.Line) start {
+	s := start{}
+	digits, _ := line.Get(layout.ParamUsrHash)
+	s.root, _ = bootrecord.ParseKey(digits) // without one it is the version that has none
+	s.version, _ = line.Get(layout.ParamVersion)
+	s.entry = layout.EntryID(s.version)
+	if booted, ok := loader.Booted(m); ok {
+		s.entry = booted.ID
+	}
+	return s
+}
+
+// count counts the start.
+func (s start) count(r *bootrecord.Record) {
+	// The loader has followed: what it was asked instead of has failed as often as
+	// it did, and is not held responsible for the asking.
+	if failed := r.Find(r.AskedFor); failed != nil && r.Asked == s.root && r.AskedFor != s.root {
+		failed.Attempts = min(failed.Attempts, layout.Tries)
+	}
+	r.Asked, r.AskedFor = bootrecord.Key{}, bootrecord.Key{}
+	r.Count(s.root, s.version, s.entry)
+}
+
+// Fail keeps the words of the error that ends this start. It takes a moment at
+// most, and does its best.
+func Fail(m *machine.Machine, fault error) {
+	var fallback *Fallback
+	if errors.As(fault, &fallback) {
+		return // that is no failure of its own
+	}
+	err := current(m, func(_ *bootrecord.Record, v *bootrecord.Version) { v.Fail(fault.Error(), time.Now()) })
+	if err != nil {
+		m.Log.Printf(kmsg.Warning, "boot record: %v", err)
+	}
+}
+
+// Good notes that this start is good: the count of attempts starts over.
+func Good(m *machine.Machine) error {
+	err := current(m, func(r *bootrecord.Record, v *bootrecord.Version) { r.Good(v, time.Now()) })
+	if err != nil {
+		return fmt.Errorf("boot record: %w", err)
+	}
+	return nil
+}
+
+// Failed tells whether an entry belongs to a version that has failed too often,
+// other than the running one.
+func Failed(m *machine.Machine, n entry.Name) bool {
+	r := m.Record()
+	if r == nil || len(r.Versions) == 0 || loader.Same(n.ID, r.Versions[0].Entry) {
+		return false
+	}
+	for _, v := range r.Versions[1:] {
+		if loader.Same(n.ID, v.Entry) {
+			return failed(v)
+		}
+	}
+	return false
+}
+
+// failed judges a version that is not running: all its attempts have failed.
+func failed(v bootrecord.Version) bool { return v.Attempts >= layout.Tries }
+
+// current changes what the record says of the running version. Without a record,
+// which has been said then, there is nothing to change.
+func current(m *machine.Machine, change func(*bootrecord.Record, *bootrecord.Version)) error {
+	known := m.Record()
+	if m.BootRecord == "" || known == nil {
+		return nil
+	}
+	running := known.Versions[0].RootHash
+	_, err := update(m, func(r *bootrecord.Record) error {
+		v := r.Find(running)
+		if v == nil {
+			return errors.New("it does not know the running version any more")
+		}
+		change(r, v)
+		return nil
+	})
+	return err
+}
+
+// change is a record before and after an update.
+type change struct{ before, after *bootrecord.Record }
+
+// update reads the record, changes it and writes it back. It returns what the
+// record was before; the machine has what it is now.
+func update(m *machine.Machine, edit func(*bootrecord.Record) error) (before *bootrecord.Record, err error) {
+	// A disk that hangs leaves the function behind: it shares nothing with us.
+	node, done := m.BootRecord, make(chan change, 1)
+	err = step.Within(m, limit, func() error {
+		c, err := rewrite(m.Log, node, edit)
+		done <- c
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	c := <-done
+	m.SetRecord(c.after)
+	return c.before, nil
+}
+
+func rewrite(log *kmsg.Log, node string, edit func(*bootrecord.Record) error) (change, error) {
+	f, err := os.OpenFile(node, os.O_RDWR, 0)
+	if err != nil {
+		return change{}, err
+	}
+	defer f.Close()
+	// One at a time: the health gate and a fatal error may come together.
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
+		return change{}, os.NewSyscallError("flock", err)
+	}
+	r, err := bootrecord.Read(f)
+	if errors.Is(err, bootrecord.ErrDamaged) {
+		log.Printf(kmsg.Warning, "%v: starting an empty one", err)
+	} else if err != nil {
+		return change{}, err
+	}
+	before := r.Clone()
+	if err := edit(r); err != nil {
+		return change{}, err
+	}
+	return change{before, r}, r.Write(f)
+}

@@ -1,0 +1,154 @@
+package shutdown
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"github.com/ketch-os/ketch/init/machine"
+	"github.com/ketch-os/ketch/init/service"
+	"github.com/ketch-os/ketch/linux/power"
+)
+
+func TestOrder(t *testing.T) {
+	for _, test := range []struct {
+		order Order
+		want  string
+	}{
+		{Order{Action: power.Off, By: "SIGTERM"}, "power-off (asked by SIGTERM)"},
+		{Order{Action: power.Reboot, Fatal: errors.New("verity")}, "reboot (after a fatal error)"},
+	} {
+		if got := test.order.String(); got != test.want {
+			t.Errorf("String of %+v = %q; want %q", test.order, got, test.want)
+		}
+	}
+}
+
+// TestStepsAreBounded: no step may wait without a limit of its own, nor the whole
+// longer than a person would.
+func TestStepsAreBounded(t *testing.T) {
+	m := machine.New()
+	services := service.New(m, nil, service.Table("", ""))
+	for name, test := range map[string]struct {
+		services *service.Supervisor
+		whole    time.Duration
+	}{"boot": {nil, 3 * time.Minute}, "running": {services, 5 * time.Minute}} {
+		var whole time.Duration
+		for _, s := range steps(m, test.services) {
+			if s.Limit <= 0 || s.Limit > time.Minute || s.Do == nil {
+				t.Errorf("%s: step %q has the limit %v", name, s.Name, s.Limit)
+			}
+			whole += s.Limit
+		}
+		if whole > test.whole {
+			t.Errorf("%s: the way down may take %v", name, whole)
+		}
+	}
+}
+
+// TestStopsAreWaitedFor: a step that stops a service waits longer than that may take.
+func TestStopsAreWaitedFor(t *testing.T) {
+	m := machine.New()
+	services := service.New(m, nil, service.Table("", ""))
+	limits := map[string]time.Duration{}
+	for _, s := range steps(m, services) {
+		limits[s.Name] = s.Limit
+	}
+	for step, name := range map[string]string{"ketchd, which stops the workloads": service.Ketchd, "containerd": service.Containerd} {
+		if stop := services.StopsWithin(name); limits[step] <= stop {
+			t.Errorf("step %q has %v for what may take %v", step, limits[step], stop)
+		}
+	}
+}
+
+func TestParseStat(t *testing.T) {
+	for stat, want := range map[string]process{
+		"1 (init) S 0 1 1 0 -1 4194560 0":                  {1, "init", 'S', 4194560},
+		"2 (kthreadd) S 0 0 0 0 -1 2129984 0":              {2, "kthreadd", 'S', 2129984},
+		"77 (a) R (b ) Z) D 1 77 77 0 -1 4194304 100 0 0 ": {77, "a) R (b ) Z", 'D', 4194304},
+	} {
+		if got, ok := parseStat(stat); got != want || !ok {
+			t.Errorf("parseStat(%q) = %+v, %v; want %+v", stat, got, ok, want)
+		}
+	}
+	for _, stat := range []string{"", "1", "1 (init", "1 (init) S", "x (init) S 0 1 1 0 -1 5", "1 (init) S 0 1 1 0 -1 x", ")("} {
+		if got, ok := parseStat(stat); ok {
+			t.Errorf("parseStat(%q) = %+v; want it refused", stat, got)
+		}
+	}
+}
+
+func TestProcesses(t *testing.T) {
+	file := func(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
+	proc := fstest.MapFS{
+		"1/stat":  file("1 (init) S 0 1 1 0 -1 4194560 0"),
+		"2/stat":  file("2 (kthreadd) S 0 0 0 0 -1 2129984 0"),
+		"7/stat":  file("7 (gone) Z 1 1 1 0 -1 4194560 0"),
+		"9/stat":  file("9 (sleep) S 1 1 1 0 -1 4194560 0"),
+		"12/comm": file("has just ended"),
+		"stat":    file("cpu 1 2 3"),
+	}
+	got := processes(proc)
+	if len(got) != 1 || got[0].String() != "9 sleep" {
+		t.Errorf("processes = %v; want 9 sleep alone", got)
+	}
+}
+
+func TestStays(t *testing.T) {
+	for target, want := range map[string]bool{
+		"/": true, "/usr": true, "/run": true, "/proc": true, "/sys/fs/cgroup": true, "/dev/shm": true,
+		"/var": false, "/tmp": false, "/run/containerd/x/rootfs": false, "/development": false,
+	} {
+		if got := stays(target); got != want {
+			t.Errorf("stays(%q) = %v; want %v", target, got, want)
+		}
+	}
+}
+
+// TestHolders finds this very process by a file that it holds open.
+func TestHolders(t *testing.T) {
+	dir := t.TempDir()
+	f, err := os.Create(filepath.Join(dir, "held"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	comm, err := os.ReadFile("/proc/self/comm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := os.Readlink("/proc/self")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{pid + " " + string(comm[:len(comm)-1])}
+	// A /proc of one process: the machine may run thousands.
+	root := t.TempDir()
+	if err := os.Symlink("/proc/"+pid, filepath.Join(root, pid)); err != nil {
+		t.Fatal(err)
+	}
+	proc := os.DirFS(root)
+	if diff := cmp.Diff(want, holders(proc, dir)); diff != "" {
+		t.Errorf("holders of %s (-want +got):\n%s", dir, diff)
+	}
+	if got := holders(proc, dir+"/hel"); got != nil {
+		t.Errorf("holders of a sibling = %v; want none", got)
+	}
+	// A mapping holds a file without a descriptor.
+	f.WriteString("mapped")
+	mapping, err := unix.Mmap(int(f.Fd()), 0, 6, unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Munmap(mapping)
+	f.Close()
+	if diff := cmp.Diff(want, holders(proc, dir)); diff != "" {
+		t.Errorf("holders of %s by a mapping (-want +got):\n%s", dir, diff)
+	}
+}

@@ -1,0 +1,203 @@
+// Package slot finds the pair of partitions, usr and its hash tree, that a root
+// hash names (UAPI.2: their UUIDs are its two halves) among the disks of the
+// machine.
+package slot
+
+import (
+	"encoding/hex"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/ketch-os/ketch/disk/gpt"
+	"github.com/ketch-os/ketch/internal/pace"
+	"github.com/ketch-os/ketch/layout"
+	"github.com/ketch-os/ketch/linux/blockdev"
+)
+
+// RootHash is the dm-verity root digest of a usr.
+type RootHash [32]byte
+
+// ParseRootHash reads 64 hexadecimal digits.
+func ParseRootHash(text string) (root RootHash, err error) {
+	if len(text) != 2*len(root) {
+		return root, fmt.Errorf("root hash %q: want %d hexadecimal digits", text, 2*len(root))
+	}
+	if _, err := hex.Decode(root[:], []byte(text)); err != nil {
+		return root, fmt.Errorf("root hash %q: want %d hexadecimal digits", text, 2*len(root))
+	}
+	return root, nil
+}
+
+// IDs are the unique GUIDs of the two partitions.
+func (r RootHash) IDs() (usr, hash gpt.GUID) {
+	return gpt.UUID([16]byte(r[:16])), gpt.UUID([16]byte(r[16:]))
+}
+
+// Slot is a pair of partitions on one disk.
+type Slot struct {
+	Disk              string // "vda"
+	Usr, Hash         string // device nodes
+	UsrSize, HashSize int64  // bytes
+	Booted            bool   // the boot loader came from this disk
+}
+
+// Wait looks for the slot until it is there or limit is over. esp is the unique
+// GUID of the partition that the boot loader came from, zero when unknown: its
+// disk is preferred, and waited for, because a copy of it carries the same
+// GUIDs. Only when the limit is over another disk will do.
+func Wait(root RootHash, esp gpt.GUID, limit time.Duration) (Slot, error) {
+	began := time.Now()
+	deadline := began.Add(limit)
+	var seen []blockdev.Disk
+	var found []Slot
+	var faults []error
+	for {
+		disks, err := blockdev.Disks()
+		if err != nil {
+			return Slot{}, err
+		}
+		// Tables are read again only when a disk or a partition has appeared.
+		if !same(disks, seen) {
+			found, faults = scan(disks, root, esp)
+			seen = disks
+		}
+		if slot, ok := choose(found, esp, time.Now().After(deadline)); ok {
+			return slot, nil
+		}
+		if time.Now().After(deadline) {
+			return Slot{}, missing(disks, root, faults, limit)
+		}
+		time.Sleep(pace.Pause(time.Since(began)))
+	}
+}
+
+// Disk looks for the disk that has a partition of a unique GUID until it is
+// there or limit is over.
+func Disk(partition gpt.GUID, limit time.Duration) (name string, err error) {
+	for began := time.Now(); ; time.Sleep(pace.Pause(time.Since(began))) {
+		disks, err := blockdev.Disks()
+		if err != nil {
+			return "", err
+		}
+		for _, disk := range disks {
+			if table, err := readTable(disk); err == nil && table.ByID(partition) != 0 {
+				return disk.Name, nil
+			}
+		}
+		if time.Since(began) > limit {
+			return "", fmt.Errorf("no disk has partition %s within %v", partition, limit)
+		}
+	}
+}
+
+// same compares what decides whether a slot can be found.
+func same(a, b []blockdev.Disk) bool {
+	return slices.EqualFunc(a, b, func(x, y blockdev.Disk) bool {
+		return x.Name == y.Name && x.Size == y.Size && len(x.Partitions) == len(y.Partitions)
+	})
+}
+
+// choose takes the booted disk's slot, or, where the boot loader does not say
+// which that is or the time is over, the first.
+func choose(found []Slot, esp gpt.GUID, over bool) (Slot, bool) {
+	for _, slot := range found {
+		if slot.Booted {
+			return slot, true
+		}
+	}
+	if len(found) > 0 && (esp.IsZero() || over) {
+		return found[0], true
+	}
+	return Slot{}, false
+}
+
+// scan looks at every disk. The faults of those that cannot be read are for the
+// error of a search that finds nothing.
+func scan(disks []blockdev.Disk, root RootHash, esp gpt.GUID) (found []Slot, faults []error) {
+	for _, disk := range disks {
+		table, err := readTable(disk)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", disk.Name, err))
+		} else if slot, ok := match(table, disk, root, esp); ok {
+			found = append(found, slot)
+		}
+	}
+	return found, faults
+}
+
+func readTable(disk blockdev.Disk) (*gpt.Table, error) {
+	f, err := os.Open(blockdev.Path(disk.Name))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return gpt.Read(f, disk.Size)
+}
+
+// Node returns the device of the partition of a disk that find gives the number
+// of, for partitions other than a slot's.
+func Node(name string, find func(*gpt.Table) int) (string, error) {
+	disks, err := blockdev.Disks()
+	if err != nil {
+		return "", err
+	}
+	for _, disk := range disks {
+		if disk.Name != name {
+			continue
+		}
+		table, err := readTable(disk)
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", name, err)
+		}
+		if node := disk.Partitions[find(table)]; node != "" {
+			return blockdev.Path(node), nil
+		}
+		return "", fmt.Errorf("%s has no such partition", name)
+	}
+	return "", fmt.Errorf("disk %s is gone", name)
+}
+
+// match finds the slot in one table. Both partitions must have their nodes, and
+// the types that go with their use: a root hash is no licence to read just
+// any partition.
+func match(table *gpt.Table, disk blockdev.Disk, root RootHash, esp gpt.GUID) (Slot, bool) {
+	usrID, hashID := root.IDs()
+	usr, hash := table.ByID(usrID), table.ByID(hashID)
+	if usr == 0 || hash == 0 || disk.Partitions[usr] == "" || disk.Partitions[hash] == "" {
+		return Slot{}, false
+	}
+	arch := native()
+	u, h := table.Partitions[usr-1], table.Partitions[hash-1]
+	if u.Type.String() != arch.Usr || h.Type.String() != arch.UsrVerity {
+		return Slot{}, false
+	}
+	return Slot{
+		Disk:     disk.Name,
+		Usr:      blockdev.Path(disk.Partitions[usr]),
+		Hash:     blockdev.Path(disk.Partitions[hash]),
+		UsrSize:  u.Size(table.SectorSize),
+		HashSize: h.Size(table.SectorSize),
+		Booted:   !esp.IsZero() && table.ByID(esp) != 0,
+	}, true
+}
+
+// native is the layout of the architecture this PID 1 was built for.
+func native() layout.Arch {
+	if runtime.GOARCH == layout.ARM64.Name {
+		return layout.ARM64
+	}
+	return layout.AMD64
+}
+
+// missing says what was looked for and where.
+func missing(disks []blockdev.Disk, root RootHash, faults []error, limit time.Duration) error {
+	var names []string
+	for _, disk := range disks {
+		names = append(names, disk.Name)
+	}
+	usr, hash := root.IDs()
+	return fmt.Errorf("no disk has partitions %s and %s within %v (disks: %v, faults: %v)", usr, hash, limit, names, faults)
+}

@@ -1,0 +1,96 @@
+package slot
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ketch-os/ketch/disk/gpt"
+	"github.com/ketch-os/ketch/layout"
+	"github.com/ketch-os/ketch/linux/blockdev"
+)
+
+func testRoot(t *testing.T) RootHash {
+	t.Helper()
+	root, err := ParseRootHash("000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return root
+}
+
+func TestParseRootHash(t *testing.T) {
+	root := testRoot(t)
+	usr, hash := root.IDs()
+	if usr.String() != "00010203-0405-0607-0809-0a0b0c0d0e0f" || hash.String() != "10111213-1415-1617-1819-1a1b1c1d1e1f" {
+		t.Errorf("IDs = %s, %s", usr, hash)
+	}
+	for _, bad := range []string{"", "00", strings.Repeat("0", 63), strings.Repeat("0", 65), strings.Repeat("x", 64)} {
+		if _, err := ParseRootHash(bad); err == nil {
+			t.Errorf("ParseRootHash(%q) = nil; want an error", bad)
+		}
+	}
+}
+
+func TestMatch(t *testing.T) {
+	root := testRoot(t)
+	usr, hash := root.IDs()
+	esp := gpt.MustParseGUID("11111111-2222-3333-4444-555555555555")
+	arch := native()
+	table := func(usrType, hashType string) *gpt.Table {
+		return &gpt.Table{SectorSize: 512, Partitions: []gpt.Partition{
+			{Type: gpt.MustParseGUID(layout.TypeESP), ID: esp, First: 2048, Last: 4095},
+			{},
+			{Type: gpt.MustParseGUID(usrType), ID: usr, First: 4096, Last: 6143},
+			{Type: gpt.MustParseGUID(hashType), ID: hash, First: 6144, Last: 8191},
+		}}
+	}
+	disk := blockdev.Disk{Name: "nvme0n1", Partitions: map[int]string{1: "nvme0n1p1", 3: "nvme0n1p3", 4: "nvme0n1p4"}}
+	want := Slot{"nvme0n1", "/dev/nvme0n1p3", "/dev/nvme0n1p4", 1 << 20, 1 << 20, true}
+	got, ok := match(table(arch.Usr, arch.UsrVerity), disk, root, esp)
+	if diff := cmp.Diff(want, got); diff != "" || !ok {
+		t.Errorf("match: %v (-want +got):\n%s", ok, diff)
+	}
+	if got, ok := match(table(arch.Usr, arch.UsrVerity), disk, root, gpt.GUID{}); !ok || got.Booted {
+		t.Errorf("match without an ESP = %+v, %v; want it, not booted", got, ok)
+	}
+	if got, ok := match(table(layout.TypeState, arch.UsrVerity), disk, root, esp); ok {
+		t.Errorf("match of another type = %+v; want none", got)
+	}
+	delete(disk.Partitions, 4)
+	if got, ok := match(table(arch.Usr, arch.UsrVerity), disk, root, esp); ok {
+		t.Errorf("match without a node = %+v; want none yet", got)
+	}
+}
+
+func TestChoose(t *testing.T) {
+	esp := gpt.MustParseGUID("11111111-2222-3333-4444-555555555555")
+	copied, booted := Slot{Disk: "sda"}, Slot{Disk: "sdb", Booted: true}
+	for _, test := range []struct {
+		name  string
+		found []Slot
+		esp   gpt.GUID
+		over  bool
+		want  string // "": none yet
+	}{
+		{"nothing there", nil, esp, true, ""},
+		{"booted disk among two", []Slot{copied, booted}, esp, false, "sdb"},
+		{"booted disk not there yet", []Slot{copied}, esp, false, ""},
+		{"booted disk never comes", []Slot{copied}, esp, true, "sda"},
+		{"booted disk unknown", []Slot{copied}, gpt.GUID{}, false, "sda"},
+	} {
+		got, ok := choose(test.found, test.esp, test.over)
+		if got.Disk != test.want || ok != (test.want != "") {
+			t.Errorf("choose(%s) = %q, %v; want %q", test.name, got.Disk, ok, test.want)
+		}
+	}
+}
+
+// TestWaitGivesUp runs against the disks of the machine: none has this slot.
+func TestWaitGivesUp(t *testing.T) {
+	_, err := Wait(testRoot(t), gpt.GUID{}, 0)
+	if err == nil || !strings.Contains(err.Error(), "00010203-0405-0607-0809-0a0b0c0d0e0f") {
+		t.Errorf("Wait = %v; want an error that names the partition", err)
+	}
+}
