@@ -88,7 +88,7 @@ func Run(ctx context.Context, console io.Writer) error {
 	background.Go(func() { n.network.Run(late) })
 	background.Go(func() { n.workloads.Logs.Keep(late, n.say) })
 	background.Go(func() { n.keepKernelLog(late) })
-	background.Go(func() { n.work(ctx); close(worked) })
+	background.Go(func() { n.work(ctx, layout.ComposeDir, n.importOnce); close(worked) })
 	select {
 	case err := <-served: // without its API ketchd ends, to be started anew; nothing is stopped
 		return err
@@ -127,10 +127,11 @@ func newNode(console io.Writer) (*Node, error) {
 	return n, nil
 }
 
-// work imports the images and runs the workloads until ctx ends. The Compose files
-// are read first: the health gate wants to know which workloads are essential.
-func (n *Node) work(ctx context.Context) {
-	services, err := workload.Load(layout.ComposeDir)
+// work imports the images and runs the workloads of the Compose files in dir until
+// ctx ends, also when there is none left to run. The Compose files are read first:
+// the health gate wants to know which workloads are essential.
+func (n *Node) work(ctx context.Context, dir string, importOnce func(context.Context) error) {
+	services, err := workload.Load(dir)
 	n.problem("read Compose files", err)
 	n.workloads.Take(services)
 	debug.FreeOSMemory() // what reading Compose files took is not needed again
@@ -138,7 +139,7 @@ func (n *Node) work(ctx context.Context) {
 	var importing sync.WaitGroup
 	defer importing.Wait()
 	tried := make(chan struct{})
-	importing.Go(func() { n.importImages(ctx, n.importOnce, sync.OnceFunc(func() { close(tried) })) })
+	importing.Go(func() { n.importImages(ctx, importOnce, sync.OnceFunc(func() { close(tried) })) })
 	select {
 	case <-tried:
 		n.workloads.Run(ctx)

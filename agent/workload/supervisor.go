@@ -77,7 +77,8 @@ func (s *Supervisor) Take(services []Service) {
 }
 
 // Run runs the services until ctx ends, then stops them all. It returns when
-// everything has ended.
+// everything has ended, and never before ctx has: services that have all ended
+// for good, or none at all, are a state of the machine like any other.
 func (s *Supervisor) Run(ctx context.Context) {
 	s.mu.Lock()
 	units := s.units
@@ -92,6 +93,7 @@ func (s *Supervisor) Run(ctx context.Context) {
 	for _, u := range units {
 		all.Go(func() { u.run(ctx) })
 	}
+	<-ctx.Done()
 	all.Wait()
 }
 
