@@ -106,7 +106,7 @@ func TestLogs(t *testing.T) {
 	for name, want := range map[string]string{"none": "there is no log of none", "../demo": "only letters and digits", "": "only letters"} {
 		err := client.Logs(t.Context(), io.Discard, name, -1, false)
 		var refused *node.Error
-		if !errors.As(err, &refused) || !strings.Contains(refused.Message, want) || refused.Hint != "there are logs of demo" {
+		if !errors.As(err, &refused) || !strings.Contains(refused.Message, want) || refused.Advice != "there are logs of demo" {
 			t.Errorf("Logs(%q) = %v; want %q and a hint", name, err, want)
 		}
 	}
@@ -204,7 +204,7 @@ func TestBadRequests(t *testing.T) {
 func TestUnreachable(t *testing.T) {
 	err := node.NewClient(filepath.Join(t.TempDir(), "none")).Health(t.Context())
 	var refused *node.Error
-	if !errors.As(err, &refused) || !strings.Contains(refused.Message, "no such file") || refused.Hint == "" {
+	if !errors.As(err, &refused) || !strings.Contains(refused.Message, "no such file") || refused.Advice == "" {
 		t.Errorf("Health without a socket = %#v; want the cause and a hint", err)
 	}
 }

@@ -198,7 +198,7 @@ func (a *answer) Write(data []byte) (int, error) {
 }
 
 func refuse(w http.ResponseWriter, status int, message, hint string) {
-	reply(w, status, &node.Error{Message: message, Hint: hint})
+	reply(w, status, &node.Error{Message: message, Advice: hint})
 }
 
 func reply(w http.ResponseWriter, status int, value any) {

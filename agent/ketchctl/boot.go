@@ -3,56 +3,64 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"io"
 	"os"
 	"strings"
 
+	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
 	"github.com/ketch-os/ketch/api/node"
 	"github.com/ketch-os/ketch/api/pid1"
+	"github.com/ketch-os/ketch/internal/cli"
 )
 
-// boot shows the timeline of this boot or the one before.
-func (c command) boot(ctx context.Context, args []string) error {
-	flags := flag.NewFlagSet("boot", flag.ContinueOnError)
-	asJSON := flags.Bool("json", false, "")
-	previous := flags.Bool("previous", false, "")
-	if _, err := c.parse(flags, args, 0); err != nil {
-		return c.misuse(err)
+func (m machine) bootCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "boot", Short: "Show how long each step of the boot took, as a chart",
+		Args: cli.None,
+		Long: `
+  ketchctl boot
+  ketchctl boot --previous     the same of the boot before this one`,
 	}
-	limited, cancel := context.WithTimeout(ctx, statusLimit)
-	defer cancel()
-	timeline := c.thisBoot
-	if *previous {
-		timeline = c.previousBoot
+	asJSON := cmd.Flags().Bool("json", false, "print the timeline as JSON; its times are microseconds")
+	previous := cmd.Flags().Bool("previous", false, "show the boot before this one")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		limited, cancel := context.WithTimeout(cmd.Context(), statusLimit)
+		defer cancel()
+		timeline := m.thisBoot
+		if *previous {
+			timeline = m.previousBoot
+		}
+		return print(cmd, *asJSON, draw)(timeline(limited))
 	}
-	draw := func(out io.Writer, boot *pid1.Boot) error {
-		_, err := io.WriteString(out, chart{boot: boot, width: width(out), ascii: !utf8Locale(os.Getenv), virtual: virtual()}.String())
-		return err
-	}
-	return print(c, *asJSON, draw)(timeline(limited))
+	return cmd
 }
 
-func (c command) thisBoot(ctx context.Context) (*pid1.Boot, error) {
-	s, err := c.client.Status(ctx)
+// draw prints a timeline for a person.
+func draw(out io.Writer, boot *pid1.Boot) error {
+	_, err := io.WriteString(out, chart{boot: boot, width: width(out), ascii: !utf8Locale(os.Getenv), virtual: virtual()}.String())
+	return err
+}
+
+func (m machine) thisBoot(ctx context.Context) (*pid1.Boot, error) {
+	s, err := m.client.Status(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if s.System == nil {
-		return nil, &node.Error{Message: "PID 1 does not answer", Hint: "its timeline is in /run/ketch/boot.json, too"}
+		return nil, &node.Error{Message: "PID 1 does not answer", Advice: "its timeline is in /run/ketch/boot.json, too"}
 	}
 	return &s.System.Boot, nil
 }
 
-func (c command) previousBoot(ctx context.Context) (*pid1.Boot, error) {
-	p, err := c.client.Previous(ctx)
+func (m machine) previousBoot(ctx context.Context) (*pid1.Boot, error) {
+	p, err := m.client.Previous(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if p.Run == nil {
-		return nil, &node.Error{Message: "the boot before this one left no timeline", Hint: "ketchctl status --previous tells what is known of it"}
+		return nil, &node.Error{Message: "the boot before this one left no timeline", Advice: "ketchctl status --previous tells what is known of it"}
 	}
 	return &p.Run.Boot, nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,10 +13,11 @@ import (
 	"github.com/ketch-os/ketch/agent/logfile"
 	"github.com/ketch-os/ketch/api/node"
 	"github.com/ketch-os/ketch/api/pid1"
+	"github.com/ketch-os/ketch/internal/cli"
 )
 
-// machine runs a ketchd's API over what is given, and returns a way to call ketchctl on it.
-func machine(t *testing.T, s *node.Status, logs map[string]string) func(args ...string) (string, error) {
+// serve runs a ketchd's API over what is given, and returns a way to call ketchctl on it.
+func serve(t *testing.T, s *node.Status, logs map[string]string) func(args ...string) (string, error) {
 	t.Helper()
 	dir := t.TempDir()
 	for name, text := range logs {
@@ -42,9 +44,12 @@ func machine(t *testing.T, s *node.Status, logs map[string]string) func(args ...
 	go func() { done <- server.Serve(ctx, listener) }()
 	t.Cleanup(func() { cancel(); <-done })
 	return func(args ...string) (string, error) {
-		var out strings.Builder
-		err := command{node.NewClient(socket), info, &out}.run(t.Context(), args)
-		return out.String(), err
+		var out, errs strings.Builder
+		status := cli.Run(t.Context(), program(machine{node.NewClient(socket), info}), args, cli.Streams{Out: &out, Err: &errs})
+		if status != 0 {
+			return out.String(), fmt.Errorf("exit status %d: %s", status, &errs)
+		}
+		return out.String(), nil
 	}
 }
 
@@ -97,7 +102,7 @@ docker.io/library/demo:latest  sha256:0123456789ab  5.0 MiB
 `
 
 func TestStatus(t *testing.T) {
-	ketchctl := machine(t, example(), nil)
+	ketchctl := serve(t, example(), nil)
 	if got, err := ketchctl("status"); got != shown || err != nil {
 		t.Errorf("status = %v\n%s\nwant\n%s", err, got, shown)
 	}
@@ -109,7 +114,7 @@ func TestStatus(t *testing.T) {
 }
 
 func TestStatusWithoutPID1(t *testing.T) {
-	ketchctl := machine(t, &node.Status{State: node.Degraded, Problems: []string{"ask PID 1: no such file"}}, nil)
+	ketchctl := serve(t, &node.Status{State: node.Degraded, Problems: []string{"ask PID 1: no such file"}}, nil)
 	got, err := ketchctl("status")
 	if err != nil || !strings.Contains(got, "ask PID 1") {
 		t.Errorf("status = %q, %v; want the problem in it", got, err)
@@ -117,7 +122,7 @@ func TestStatusWithoutPID1(t *testing.T) {
 }
 
 func TestLogs(t *testing.T) {
-	ketchctl := machine(t, nil, map[string]string{"demo-hello": "one\ntwo\nthree\n"})
+	ketchctl := serve(t, nil, map[string]string{"demo-hello": "one\ntwo\nthree\n"})
 	for _, test := range []struct {
 		args []string
 		want string
@@ -133,35 +138,47 @@ func TestLogs(t *testing.T) {
 }
 
 func TestErrors(t *testing.T) {
-	ketchctl := machine(t, &node.Status{}, map[string]string{"demo-hello": ""})
+	ketchctl := serve(t, &node.Status{}, map[string]string{"demo-hello": ""})
 	for _, test := range []struct {
 		args       []string
 		want, hint string
 	}{
-		{nil, "no command", "--help"},
-		{[]string{"frobnicate"}, `no command "frobnicate"`, "--help"},
-		{[]string{"status", "x"}, `what is "x" for`, "--help"},
+		{nil, "exit status 2: ketchctl shows", "ketchctl status "},
+		{[]string{"frobnicate"}, `exit status 2: error: unknown command "frobnicate"`, "see: ketchctl --help"},
+		{[]string{"statsu"}, `unknown command "statsu"`, "did you mean ketchctl status?"},
+		{[]string{"status", "x"}, `what is "x" for`, "see: ketchctl status --help"},
 		{[]string{"boot", "x"}, `what is "x" for`, "--help"},
-		{[]string{"memory", "-q"}, "-q", "--help"},
+		{[]string{"memory", "-q"}, "-q", "see: ketchctl memory --help"},
 		{[]string{"logs", "-f"}, "which one", "--help"},
-		{[]string{"logs", "a", "b"}, `what is "b" for`, "--help"},
+		{[]string{"logs", "a", "b"}, "want at most one name; got 2", "--help"},
 		{[]string{"logs", "--json", "demo-hello"}, "--json is for", "--help"},
-		{[]string{"boot"}, "PID 1 does not answer", "boot.json"},
+		{[]string{"boot"}, "exit status 1: error: boot: PID 1 does not answer", "boot.json"},
 		{[]string{"logs", "--frob", "x"}, "frob", "--help"},
+		{[]string{"logs", "--folow", "x"}, "--folow", "did you mean --follow?"},
 		{[]string{"logs", "demo"}, "no log of demo", "logs of demo-hello"},
 	} {
 		_, err := ketchctl(test.args...)
-		if err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(hint(err), test.hint) {
-			t.Errorf("%q = %v, hint %q; want %q, hint %q", test.args, err, hint(err), test.want, test.hint)
+		if err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), test.hint) {
+			t.Errorf("%q = %v; want %q and %q", test.args, err, test.want, test.hint)
 		}
 	}
 }
 
 func TestHelpAndVersion(t *testing.T) {
-	ketchctl := machine(t, nil, nil)
-	for _, args := range [][]string{{"--help"}, {"help"}, {"status", "-h"}, {"logs", "--help"}, {"boot", "-h"}, {"memory", "-h"}} {
-		if got, err := ketchctl(args...); got != usage || err != nil {
-			t.Errorf("%q = %q, %v; want the usage", args, got, err)
+	ketchctl := serve(t, nil, nil)
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--help"}, "  ketchctl logs [NAME]"},
+		{[]string{"help"}, "  ketchctl logs [NAME]"},
+		{[]string{"status", "-h"}, "usage: ketchctl status\n"},
+		{[]string{"help", "logs"}, "-n, --lines N "},
+		{[]string{"boot", "-h"}, "--previous"},
+		{[]string{"memory", "--help"}, "--json"},
+	} {
+		if got, err := ketchctl(test.args...); err != nil || !strings.Contains(got, test.want) {
+			t.Errorf("%q = %q, %v; want %q in it", test.args, got, err, test.want)
 		}
 	}
 	if got, err := ketchctl("version"); got != "1.2.3\n" || err != nil {

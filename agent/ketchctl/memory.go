@@ -2,29 +2,34 @@ package main
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"github.com/ketch-os/ketch/agent/memory"
 	"github.com/ketch-os/ketch/api/node"
+	"github.com/ketch-os/ketch/internal/cli"
 )
 
-// memory shows where memory goes. It asks the kernel, not ketchd.
-func (c command) memory(args []string) error {
-	flags := flag.NewFlagSet("memory", flag.ContinueOnError)
-	asJSON := flags.Bool("json", false, "")
-	if _, err := c.parse(flags, args, 0); err != nil {
-		return c.misuse(err)
+// memoryCommand asks the kernel, not ketchd.
+func memoryCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "memory", Short: "Show where the machine's memory goes (for root)",
+		Args: cli.None,
 	}
-	table, err := memory.Read(os.DirFS("/proc"))
-	if errors.Is(err, fs.ErrPermission) {
-		return &node.Error{Message: err.Error(), Hint: "be root: the kernel shows this to nobody else"}
+	asJSON := cmd.Flags().Bool("json", false, "print the table as JSON")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		table, err := memory.Read(os.DirFS("/proc"))
+		if errors.Is(err, fs.ErrPermission) {
+			return &node.Error{Message: err.Error(), Advice: "be root: the kernel shows this to nobody else"}
+		}
+		return print(cmd, *asJSON, showMemory)(table, err)
 	}
-	return print(c, *asJSON, showMemory)(table, err)
+	return cmd
 }
 
 func showMemory(out io.Writer, t *memory.Table) error {

@@ -26,7 +26,7 @@ func previousRun() *pid1.Run {
 }
 
 func TestPrevious(t *testing.T) {
-	ketchctl := machine(t, &node.Status{}, nil)
+	ketchctl := serve(t, &node.Status{}, nil)
 	const want = `ended      PID 1 gave up on it, and went down in order
 reason     health gate: not good in time: ketchd is ready: starting
 version    1.2.2
@@ -73,7 +73,7 @@ func TestLastWords(t *testing.T) {
 }
 
 func TestLogList(t *testing.T) {
-	ketchctl := machine(t, nil, map[string]string{"demo-hello": strings.Repeat("x", 1024), "kernel": ""})
+	ketchctl := serve(t, nil, map[string]string{"demo-hello": strings.Repeat("x", 1024), "kernel": ""})
 	got, err := ketchctl("logs")
 	for _, want := range []string{"LOG ", "demo-hello  1.0 KiB", "kernel ", "1.0 KiB of at most "} {
 		if err != nil || !strings.Contains(got, want) {

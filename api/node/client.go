@@ -147,7 +147,7 @@ func (c *Client) unreachable(err error) error {
 	case errors.Is(err, fs.ErrPermission):
 		hint = "be root, or in the group of the socket"
 	}
-	return &Error{Message: fmt.Sprintf("connect to ketchd at %s: %v", c.Socket, cause.Err), Hint: hint}
+	return &Error{Message: fmt.Sprintf("connect to ketchd at %s: %v", c.Socket, cause.Err), Advice: hint}
 }
 
 // Gate returns the checks of the health gate that ketchd looks after.

@@ -83,8 +83,11 @@ type Log struct {
 // Error is the answer to a request that could not be answered.
 type Error struct {
 	Message string `json:"error"`
-	Hint    string `json:"hint,omitempty"` // the cure, where it is known
+	Advice  string `json:"hint,omitempty"` // the cure, where it is known
 }
 
 // Error is the message.
 func (e *Error) Error() string { return e.Message }
+
+// Hint is the cure, or "".
+func (e *Error) Hint() string { return e.Advice }

@@ -2,18 +2,19 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"flag"
 	"fmt"
-	"io"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/ketch-os/ketch/builder/cache"
 	"github.com/ketch-os/ketch/builder/image"
 	"github.com/ketch-os/ketch/builder/oci"
 	"github.com/ketch-os/ketch/builder/progress"
+	"github.com/ketch-os/ketch/internal/cli"
 )
 
 // buildOptions are the flags of ketch build; ketch run has them too.
@@ -25,16 +26,17 @@ type buildOptions struct {
 	json     bool
 }
 
-func (o *buildOptions) flags(f *flag.FlagSet) {
-	f.StringVar(&o.output, "o", "", "write the image to `FILE` (default out/DEFINITION/disk.raw)")
+func (o *buildOptions) flags(f *pflag.FlagSet) {
+	f.StringVarP(&o.output, "output", "o", "", "write the image to `FILE` (default out/DEFINITION/disk.raw)")
 	o.signing.flags(f)
 	f.BoolVar(&o.update, "update", false, "move tags to the images they mean now, and record that in the .lock file")
 }
 
-func buildCommand() command {
-	return command{
-		name: "build", args: "DEFINITION", short: "Build a disk image from a definition",
-		long: `
+func buildCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "build DEFINITION", Short: "Build a disk image from a definition",
+		Args: cli.One("a definition"),
+		Long: `
 A definition is a YAML file that names container images, bottom up. Their
 layers are merged; usr/ becomes the read-only file system of slot A with its
 hash tree, boot/ becomes the signed kernel image on the ESP.
@@ -48,21 +50,17 @@ names a key in a PKCS #11 token, and --unsigned leaves the signing to ketch sign
 
   ketch build images/qemu.yaml -o disk.raw
   ketch build images/qemu.yaml -o disk.raw --sign-with 'ssh signer sign-db'`,
-		setup: func(f *flag.FlagSet) func(context.Context, *env, []string) error {
-			var o buildOptions
-			o.flags(f)
-			f.BoolVar(&o.json, "json", false, "print the result as JSON")
-			f.BoolVar(&o.unsigned, "unsigned", false, "do not sign: write what is to be signed to FILE.requests (see ketch sign)")
-			return func(ctx context.Context, e *env, args []string) error {
-				definition, err := oneArgument("build", "a definition", args)
-				if err != nil {
-					return err
-				}
-				_, err = o.build(ctx, e, definition)
-				return err
-			}
-		},
 	}
+	f := cmd.Flags()
+	var o buildOptions
+	o.flags(f)
+	f.BoolVar(&o.json, "json", false, "print the result as JSON")
+	f.BoolVar(&o.unsigned, "unsigned", false, "do not sign: write what is to be signed to FILE.requests (see ketch sign)")
+	cmd.RunE = do(func(ctx context.Context, e *env, args []string) error {
+		_, err := o.build(ctx, e, args[0])
+		return err
+	})
+	return cmd
 }
 
 // build builds a definition's image, unless it is there already, and returns its path.
@@ -70,17 +68,17 @@ func (o *buildOptions) build(ctx context.Context, e *env, path string) (string, 
 	start := time.Now()
 	options, err := o.options(e, path)
 	if err != nil {
-		return "", fmt.Errorf("build: %w", err)
+		return "", err
 	}
 	result, err := image.Build(ctx, options)
 	if err != nil {
-		return "", fmt.Errorf("build: %w", err)
+		return "", err
 	}
 	if err := options.Source.Client.Lock.Save(lockFile(path)); err != nil {
-		return "", fmt.Errorf("build: %w", err)
+		return "", err
 	}
 	if o.json {
-		return result.Path, printJSON(e.stdout, result)
+		return result.Path, cli.JSON(e.stdout, result)
 	}
 	for _, r := range result.Requests {
 		fmt.Fprintf(e.stderr, "build: to be signed: %s (%s): %s\n", r.Name, r.What, filepath.Join(image.RequestDir(result.Path), r.Message))
@@ -145,10 +143,4 @@ func openCache() (*oci.Cache, error) {
 		return nil, err
 	}
 	return oci.OpenCache(filepath.Join(dir, "layers"))
-}
-
-func printJSON(w io.Writer, v any) error {
-	encoder := json.NewEncoder(w)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(v)
 }

@@ -2,41 +2,36 @@ package main
 
 import (
 	"context"
-	"flag"
-	"fmt"
 	"io"
 
+	"github.com/spf13/cobra"
+
 	"github.com/ketch-os/ketch/builder/imagefs"
+	"github.com/ketch-os/ketch/internal/cli"
 )
 
-func catCommand() command {
-	return command{
-		name: "cat", args: "IMAGE PATH…", short: "Print files of an image",
-		long: treeHelp + `
+func catCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "cat IMAGE PATH…", Short: "Print files of an image",
+		Args: cli.AtLeast(2, "an image and the path of a file in it"),
+		Long: treeHelp + `
 
   ketch cat out/qemu/disk.raw /usr/lib/os-release
   ketch cat out/qemu/disk.raw /efi/loader/loader.conf`,
-		setup: func(f *flag.FlagSet) func(context.Context, *env, []string) error {
-			open := inTree(f)
-			return func(_ context.Context, e *env, args []string) error {
-				if len(args) < 2 {
-					return usagef("cat", "want an image and the path of a file in it")
-				}
-				err := open(args[0], func(t *imagefs.Tree) error {
-					for _, name := range args[1:] {
-						if err := catFile(e.stdout, t, name); err != nil {
-							return err
-						}
-					}
-					return nil
-				})
-				if err != nil {
-					return fmt.Errorf("cat: %w", err)
-				}
-				return nil
-			}
-		},
 	}
+	f := cmd.Flags()
+	open := inTree(f)
+	cmd.RunE = do(func(_ context.Context, e *env, args []string) error {
+		return open(args[0], func(t *imagefs.Tree) error {
+			for _, name := range args[1:] {
+				if err := catFile(e.stdout, t, name); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
+	return cmd
 }
 
 func catFile(out io.Writer, t *imagefs.Tree, name string) error {

@@ -4,18 +4,21 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
-	"flag"
 	"fmt"
 	"io/fs"
 
+	"github.com/spf13/cobra"
+
 	"github.com/ketch-os/ketch/builder/image"
 	"github.com/ketch-os/ketch/builder/platform"
+	"github.com/ketch-os/ketch/internal/cli"
 )
 
-func checkCommand() command {
-	return command{
-		name: "check", args: "IMAGE --platform P", short: "Check that a platform will take an image",
-		long: `
+func checkCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "check IMAGE --platform P", Short: "Check that a platform will take an image",
+		Args: cli.One("an image"),
+		Long: `
 Holds a file against everything that the platform asks of it: the container
 around the disk, the disk's size and partition table, the kernel parameters in
 the signed kernel image, and what has to stand beside the file. The image may
@@ -25,28 +28,21 @@ be raw or as ketch convert writes it. docs/platforms.md lists the rules.
 
 A line for each rule; exit status 1 when one of them is broken. Notes tell what
 a file cannot show.`,
-		setup: func(f *flag.FlagSet) func(context.Context, *env, []string) error {
-			var o checkOptions
-			f.StringVar(&o.platform, "platform", "", "the `PLATFORM`: qemu, ec2, gce, openstack, rackspace, onmetal or metal")
-			f.Var(&o.certs, "cert", "trust signatures beside the file by this certificate: PEM `FILE` (repeatable; default keys/db.crt)")
-			f.BoolVar(&o.json, "json", false, "print the result as JSON")
-			return func(_ context.Context, e *env, args []string) error {
-				path, err := oneArgument("check", "an image", args)
-				if err != nil {
-					return err
-				}
-				if err := o.check(e, path); err != nil {
-					return fmt.Errorf("check: %w", err)
-				}
-				return nil
-			}
-		},
 	}
+	f := cmd.Flags()
+	var o checkOptions
+	f.StringVar(&o.platform, "platform", "", "the `PLATFORM`: qemu, ec2, gce, openstack, rackspace, onmetal or metal")
+	f.StringArrayVar(&o.certs, "cert", nil, "trust signatures beside the file by this certificate: PEM `FILE` (repeatable; default keys/db.crt)")
+	f.BoolVar(&o.json, "json", false, "print the result as JSON")
+	cmd.RunE = do(func(_ context.Context, e *env, args []string) error {
+		return o.check(e, args[0])
+	})
+	return cmd
 }
 
 type checkOptions struct {
 	platform string
-	certs    files
+	certs    []string
 	json     bool
 }
 
@@ -62,7 +58,7 @@ type checkReport struct {
 func (o *checkOptions) check(e *env, path string) error {
 	p, err := platform.Find(o.platform)
 	if err != nil {
-		return usageError{err}
+		return cli.Usage(err)
 	}
 	a, err := platform.Open(path)
 	if err != nil {
@@ -74,7 +70,7 @@ func (o *checkOptions) check(e *env, path string) error {
 	}
 	report := checkReport{path, p.Name, a.Format, p.Check(a), p.Notes}
 	if o.json {
-		if err := printJSON(e.stdout, report); err != nil {
+		if err := cli.JSON(e.stdout, report); err != nil {
 			return err
 		}
 	} else {
@@ -88,7 +84,7 @@ func (o *checkOptions) check(e *env, path string) error {
 func (o *checkOptions) readCerts() (certs []*x509.Certificate, err error) {
 	names, byDefault := o.certs, len(o.certs) == 0
 	if byDefault {
-		names = files{"keys/db.crt"}
+		names = []string{"keys/db.crt"}
 	}
 	for _, name := range names {
 		cert, err := readCert(name)

@@ -2,25 +2,28 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/ketch-os/ketch/builder/convert"
 	"github.com/ketch-os/ketch/builder/progress"
+	"github.com/ketch-os/ketch/internal/cli"
 )
 
-func convertCommand() command {
+func convertCommand() *cobra.Command {
 	var formats strings.Builder
 	for _, f := range convert.Formats() {
 		fmt.Fprintf(&formats, "  %-11s %s\n", f.Name, f.About)
 	}
-	return command{
-		name: "convert", args: "IMAGE -o FILE", short: "Write an image in the format that a cloud takes",
-		long: `
+	cmd := &cobra.Command{
+		Use: "convert IMAGE -o FILE", Short: "Write an image in the format that a cloud takes",
+		Args: cli.One("an image"),
+		Long: `
 IMAGE is a raw disk, as ketch build writes it. The format is the one that the
 name of FILE ends in, or the one that --format names:
 
@@ -30,24 +33,17 @@ same bytes. FILE is replaced when the new one is complete.
 
   ketch convert out/qemu/disk.raw -o disk.qcow2
   ketch convert out/qemu/disk.raw -o disk.qcow2 --format qcow2-0.10`,
-		setup: func(f *flag.FlagSet) func(context.Context, *env, []string) error {
-			output := f.String("o", "", "write to `FILE`")
-			format := f.String("format", "", "write the format `NAME` whatever FILE is called")
-			return func(ctx context.Context, e *env, args []string) error {
-				input, err := oneArgument("convert", "an image", args)
-				if err != nil {
-					return err
-				}
-				if *output == "" {
-					return usagef("convert", "-o FILE is missing")
-				}
-				if err := convertImage(ctx, e, convert.Conversion{Input: input, Output: *output}, *format); err != nil {
-					return fmt.Errorf("convert: %w", err)
-				}
-				return nil
-			}
-		},
 	}
+	f := cmd.Flags()
+	output := f.StringP("output", "o", "", "write to `FILE`")
+	format := f.String("format", "", "write the format `NAME` whatever FILE is called")
+	cmd.RunE = do(func(ctx context.Context, e *env, args []string) error {
+		if *output == "" {
+			return cli.Usagef("-o FILE is missing")
+		}
+		return convertImage(ctx, e, convert.Conversion{Input: args[0], Output: *output}, *format)
+	})
+	return cmd
 }
 
 func convertImage(ctx context.Context, e *env, c convert.Conversion, format string) (err error) {

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"flag"
 	"fmt"
 	"io"
 	"path"
@@ -11,7 +10,10 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/spf13/cobra"
+
 	"github.com/ketch-os/ketch/builder/compare"
+	"github.com/ketch-os/ketch/internal/cli"
 )
 
 // diffOptions are the flags of ketch diff.
@@ -19,10 +21,11 @@ type diffOptions struct {
 	json, files, exitCode bool
 }
 
-func diffCommand() command {
-	return command{
-		name: "diff", args: "A B", short: "Show what differs between two images: packages, files, sizes",
-		long: `
+func diffCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "diff A B", Short: "Show what differs between two images: packages, files, sizes",
+		Args: cli.Between(2, 2, "two images"),
+		Long: `
 Compares the newest version of the OS on two disks: what it boots with, its
 packages (by the bill of materials in each, see ketch sbom), and every file by
 content, mode, owner, extended attributes and link target. Times of files and
@@ -33,33 +36,30 @@ signatures are left out.
 
 The exit status is 0 whether or not there are differences, unless --exit-code
 is given.`,
-		setup: func(f *flag.FlagSet) func(context.Context, *env, []string) error {
-			var o diffOptions
-			f.BoolVar(&o.json, "json", false, "print everything as JSON")
-			f.BoolVar(&o.files, "files", false, "list every file that differs")
-			f.BoolVar(&o.exitCode, "exit-code", false, "exit with status 1 when the images differ")
-			return func(_ context.Context, e *env, args []string) error {
-				if len(args) != 2 {
-					return usagef("diff", "want two images; got %d arguments", len(args))
-				}
-				return o.run(e, args[0], args[1])
-			}
-		},
 	}
+	f := cmd.Flags()
+	var o diffOptions
+	f.BoolVar(&o.json, "json", false, "print everything as JSON")
+	f.BoolVar(&o.files, "files", false, "list every file that differs")
+	f.BoolVar(&o.exitCode, "exit-code", false, "exit with status 1 when the images differ")
+	cmd.RunE = do(func(_ context.Context, e *env, args []string) error {
+		return o.run(e, args[0], args[1])
+	})
+	return cmd
 }
 
 func (o diffOptions) run(e *env, a, b string) error {
 	report, err := compare.Images(a, b)
 	if err != nil {
-		return fmt.Errorf("diff: %w", err)
+		return err
 	}
 	if o.json {
-		err = printJSON(e.stdout, report)
+		err = cli.JSON(e.stdout, report)
 	} else {
 		err = o.print(e.stdout, report)
 	}
 	if err == nil && o.exitCode && !report.Equal() {
-		return exitStatus(1)
+		return cli.Status(1)
 	}
 	return err
 }

@@ -2,17 +2,20 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"os"
 
+	"github.com/spf13/cobra"
+
 	"github.com/ketch-os/ketch/builder/imagefs"
+	"github.com/ketch-os/ketch/internal/cli"
 )
 
-func extractCommand() command {
-	return command{
-		name: "extract", args: "IMAGE [PATH…] -o DIR", short: "Copy files of an image into a directory",
-		long: treeHelp + `
+func extractCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "extract IMAGE [PATH…] -o DIR", Short: "Copy files of an image into a directory",
+		Args: cli.AtLeast(1, "an image and -o DIR"),
+		Long: treeHelp + `
 
 Each file lands in DIR at its whole path, and nothing outside of DIR, whatever
 links lie there; a file that is there already is never replaced. Modes, times
@@ -21,21 +24,17 @@ devices, too. What could not be kept is said on standard error.
 
   ketch extract out/qemu/disk.raw -o tree
   ketch extract out/qemu/disk.raw /usr/bin /efi/loader -o tree`,
-		setup: func(f *flag.FlagSet) func(context.Context, *env, []string) error {
-			dir := f.String("o", "", "put the files into `DIR`")
-			open := inTree(f)
-			return func(_ context.Context, e *env, args []string) error {
-				if len(args) == 0 || *dir == "" {
-					return usagef("extract", "want an image and -o DIR")
-				}
-				err := open(args[0], func(t *imagefs.Tree) error { return extract(e, t, *dir, args[1:]) })
-				if err != nil {
-					return fmt.Errorf("extract: %w", err)
-				}
-				return nil
-			}
-		},
 	}
+	f := cmd.Flags()
+	dir := f.StringP("output", "o", "", "put the files into `DIR`")
+	open := inTree(f)
+	cmd.RunE = do(func(_ context.Context, e *env, args []string) error {
+		if *dir == "" {
+			return cli.Usagef("want an image and -o DIR")
+		}
+		return open(args[0], func(t *imagefs.Tree) error { return extract(e, t, *dir, args[1:]) })
+	})
+	return cmd
 }
 
 func extract(e *env, t *imagefs.Tree, dir string, paths []string) error {

@@ -4,45 +4,45 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
 	"slices"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"github.com/ketch-os/ketch/builder/image"
 	"github.com/ketch-os/ketch/builder/oci"
 	"github.com/ketch-os/ketch/builder/progress"
 	"github.com/ketch-os/ketch/builder/tree"
+	"github.com/ketch-os/ketch/internal/cli"
 )
 
-func flattenCommand() command {
-	return command{
-		name: "flatten", args: "REF… -o TREE.tar", short: "Merge container images into one tar",
-		long: `
+func flattenCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "flatten REF… -o TREE.tar", Short: "Merge container images into one tar",
+		Args: cli.AtLeast(1, "at least one container image and -o FILE"),
+		Long: `
 Applies the layers of the images, the first image at the bottom, and writes the
 merged tree as a canonical tar: names sorted, the same tree gives the same
 bytes.
 
   ketch flatten docker.io/library/debian:12 oci:out/layers:base -o tree.tar`,
-		setup: func(f *flag.FlagSet) func(context.Context, *env, []string) error {
-			out := f.String("o", "", "write the tar to `FILE` (- for standard output)")
-			links := f.String("usr-merge", "error", "a directory over a link to a directory: `error`, follow or replace")
-			return func(ctx context.Context, e *env, args []string) error {
-				if len(args) == 0 || *out == "" {
-					return usagef("flatten", "want at least one container image and -o FILE")
-				}
-				if !slices.Contains([]string{"error", "follow", "replace"}, *links) {
-					return usagef("flatten", "--usr-merge %s: want error, follow or replace", *links)
-				}
-				if err := flatten(ctx, e, args, *out, tree.Policy{Links: tree.LinkPolicy(*links)}); err != nil {
-					return fmt.Errorf("flatten: %w", err)
-				}
-				return nil
-			}
-		},
 	}
+	f := cmd.Flags()
+	out := f.StringP("output", "o", "", "write the tar to `FILE` (- for standard output)")
+	links := f.String("usr-merge", "error", "a directory over a link to a directory: `error`, follow or replace")
+	cmd.RunE = do(func(ctx context.Context, e *env, args []string) error {
+		if *out == "" {
+			return cli.Usagef("want at least one container image and -o FILE")
+		}
+		if !slices.Contains([]string{"error", "follow", "replace"}, *links) {
+			return cli.Usagef("--usr-merge %s: want error, follow or replace", *links)
+		}
+		return flatten(ctx, e, args, *out, tree.Policy{Links: tree.LinkPolicy(*links)})
+	})
+	return cmd
 }
 
 func flatten(ctx context.Context, e *env, refs []string, out string, policy tree.Policy) (err error) {
@@ -79,27 +79,22 @@ func writeTar(t *tree.Tree, w io.Writer) error {
 	return errors.Join(t.WriteTar(buffered), buffered.Flush())
 }
 
-func whyCommand() command {
-	return command{
-		name: "why", args: "DEFINITION PATH", short: "Tell which image, layer and definition line gave a path",
-		long: `
+func whyCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "why DEFINITION PATH", Short: "Tell which image, layer and definition line gave a path",
+		Args: cli.Between(2, 2, "a definition and a path"),
+		Long: `
 Prints the history of a path in the merged tree, oldest first: who added it,
 who replaced or removed it, which rule moved it.
 
   ketch why images/qemu.yaml usr/bin/containerd`,
-		setup: func(f *flag.FlagSet) func(context.Context, *env, []string) error {
-			asJSON := f.Bool("json", false, "print the history as JSON")
-			return func(ctx context.Context, e *env, args []string) error {
-				if len(args) != 2 {
-					return usagef("why", "want a definition and a path")
-				}
-				if err := why(ctx, e, args[0], args[1], *asJSON); err != nil {
-					return fmt.Errorf("why: %w", err)
-				}
-				return nil
-			}
-		},
 	}
+	f := cmd.Flags()
+	asJSON := f.Bool("json", false, "print the history as JSON")
+	cmd.RunE = do(func(ctx context.Context, e *env, args []string) error {
+		return why(ctx, e, args[0], args[1], *asJSON)
+	})
+	return cmd
 }
 
 func why(ctx context.Context, e *env, path, name string, asJSON bool) (err error) {
@@ -121,7 +116,7 @@ func why(ctx context.Context, e *env, path, name string, asJSON bool) (err error
 		return fmt.Errorf("%s: no layer of %s has it", name, path)
 	}
 	if asJSON {
-		return printJSON(e.stdout, history)
+		return cli.JSON(e.stdout, history)
 	}
 	for _, step := range history {
 		fmt.Fprintf(e.stdout, "%-10s %s", step.Action, step.Other)

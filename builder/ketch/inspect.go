@@ -2,42 +2,41 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"io"
 	"text/tabwriter"
 
+	"github.com/spf13/cobra"
+
 	"github.com/ketch-os/ketch/builder/image"
 	"github.com/ketch-os/ketch/disk/bootrecord"
+	"github.com/ketch-os/ketch/internal/cli"
 )
 
-func inspectCommand() command {
-	return command{
-		name: "inspect", args: "IMAGE", short: "Show partitions, versions, root hashes and signatures of an image",
-		long: `
+func inspectCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "inspect IMAGE", Short: "Show partitions, versions, root hashes and signatures of an image",
+		Args: cli.One("an image"),
+		Long: `
 Reads an image or a machine's disk; nothing is checked beyond what reading
 needs (see ketch verify).
 
   ketch inspect out/qemu/disk.raw
   ketch inspect --json /dev/vda`,
-		setup: func(f *flag.FlagSet) func(context.Context, *env, []string) error {
-			asJSON := f.Bool("json", false, "print it as JSON")
-			return func(_ context.Context, e *env, args []string) error {
-				path, err := oneArgument("inspect", "an image", args)
-				if err != nil {
-					return err
-				}
-				report, err := image.Inspect(path)
-				if err != nil {
-					return fmt.Errorf("inspect: %w", err)
-				}
-				if *asJSON {
-					return printJSON(e.stdout, report)
-				}
-				return printReport(e.stdout, report)
-			}
-		},
 	}
+	f := cmd.Flags()
+	asJSON := f.Bool("json", false, "print it as JSON")
+	cmd.RunE = do(func(_ context.Context, e *env, args []string) error {
+		report, err := image.Inspect(args[0])
+		if err != nil {
+			return err
+		}
+		if *asJSON {
+			return cli.JSON(e.stdout, report)
+		}
+		return printReport(e.stdout, report)
+	})
+	return cmd
 }
 
 func printReport(out io.Writer, r *image.Report) error {

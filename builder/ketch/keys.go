@@ -2,50 +2,57 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/ketch-os/ketch/builder/keys"
+	"github.com/ketch-os/ketch/internal/cli"
 )
 
-func keysCommand() command {
-	return command{
-		name: "keys", args: "new|auth DIR", short: "Make the keys that images are signed with",
-		long: `
+func keysCommand() *cobra.Command {
+	return cli.Parent(&cobra.Command{Use: "keys", Short: "Make the keys that images are signed with"}, newKeysCommand(), authCommand())
+}
+
+func newKeysCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "new DIR", Short: "Make a set of keys",
+		Args: cli.One("a directory"),
+		Long: `
 Makes the three keys of Secure Boot, each with a certificate: PK, KEK, and db,
 which signs boot loader and kernel images. Keep DIR out of version control, and
 PK and KEK out of the build machine. Keys made with --development are marked:
 every machine whose image they signed says so on its console.
 
-ketch keys auth makes PK.auth, KEK.auth and db.auth in DIR: with them, an image
-that enrols its keys can be built where PK.key and KEK.key are not.
-
-  ketch keys new keys --development
-  ketch keys auth keys`,
-		setup: func(f *flag.FlagSet) func(context.Context, *env, []string) error {
-			development := f.Bool("development", false, "mark the keys as not secret")
-			return func(_ context.Context, e *env, args []string) error {
-				if len(args) != 2 || args[0] != "new" && args[0] != "auth" {
-					return usagef("keys", "want: new DIR, or: auth DIR")
-				}
-				if args[0] == "auth" {
-					return enrolmentFiles(e, args[1])
-				}
-				if err := keys.New(args[1], keys.Options{Start: time.Now(), Secret: !*development}); err != nil {
-					return fmt.Errorf("keys: %w", err)
-				}
-				fmt.Fprintf(e.stdout, "keys: PK, KEK and db are in %s\n", args[1])
-				return nil
-			}
-		},
+  ketch keys new keys --development`,
 	}
+	development := cmd.Flags().Bool("development", false, "mark the keys as not secret")
+	cmd.RunE = do(func(_ context.Context, e *env, args []string) error {
+		if err := keys.New(args[0], keys.Options{Start: time.Now(), Secret: !*development}); err != nil {
+			return err
+		}
+		fmt.Fprintf(e.stdout, "keys: PK, KEK and db are in %s\n", args[0])
+		return nil
+	})
+	return cmd
 }
 
-func enrolmentFiles(e *env, dir string) error {
-	if err := keys.WriteAuth(dir, time.Now()); err != nil {
-		return fmt.Errorf("keys: %w", err)
+func authCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "auth DIR", Short: "Make the files that enrol a set of keys",
+		Args: cli.One("a directory of keys"),
+		Long: `
+Makes PK.auth, KEK.auth and db.auth in DIR: with them, an image that enrols its
+keys can be built where PK.key and KEK.key are not.
+
+  ketch keys auth keys`,
+		RunE: do(func(_ context.Context, e *env, args []string) error {
+			if err := keys.WriteAuth(args[0], time.Now()); err != nil {
+				return err
+			}
+			fmt.Fprintf(e.stdout, "keys: PK.auth, KEK.auth and db.auth are in %s\n", args[0])
+			return nil
+		}),
 	}
-	fmt.Fprintf(e.stdout, "keys: PK.auth, KEK.auth and db.auth are in %s\n", dir)
-	return nil
 }

@@ -2,38 +2,34 @@ package main
 
 import (
 	"context"
-	"flag"
-	"fmt"
+
+	"github.com/spf13/cobra"
 
 	"github.com/ketch-os/ketch/builder/cache"
 	"github.com/ketch-os/ketch/builder/oslayers"
+	"github.com/ketch-os/ketch/internal/cli"
 )
 
-func layersCommand() command {
-	return command{
-		name: "layers", args: "build [NAME…]", short: "Build the OS's own layers",
-		long: `
+func layersCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "build [NAME…]", Short: "Build layers that are described in rootfs/",
+		Long: `
 Builds the layers described in rootfs/ (all of them, or those named) into one
 OCI layout with a tag for each. What other people's modules give is kept by
 content hash in the cache; a layer whose input has not changed is left alone.
 
   ketch layers build -o out/layers`,
-		setup: func(f *flag.FlagSet) func(context.Context, *env, []string) error {
-			out := f.String("o", "out/layers", "write the OCI layout to `DIR`")
-			source := f.String("rootfs", "rootfs", "read the layer definitions in `DIR`")
-			return func(ctx context.Context, e *env, args []string) error {
-				if len(args) == 0 || args[0] != "build" {
-					return usagef("layers", "want: build [NAME…]")
-				}
-				kept, err := cache.Dir()
-				if err != nil {
-					return fmt.Errorf("layers: %w", err)
-				}
-				if _, err := oslayers.Build(ctx, oslayers.Options{Source: *source, Out: *out, Cache: kept, Names: args[1:], Log: e.stderr}); err != nil {
-					return fmt.Errorf("layers: %w", err)
-				}
-				return nil
-			}
-		},
 	}
+	f := cmd.Flags()
+	out := f.StringP("output", "o", "out/layers", "write the OCI layout to `DIR`")
+	source := f.String("rootfs", "rootfs", "read the layer definitions in `DIR`")
+	cmd.RunE = do(func(ctx context.Context, e *env, args []string) error {
+		kept, err := cache.Dir()
+		if err != nil {
+			return err
+		}
+		_, err = oslayers.Build(ctx, oslayers.Options{Source: *source, Out: *out, Cache: kept, Names: args, Log: e.stderr})
+		return err
+	})
+	return cli.Parent(&cobra.Command{Use: "layers", Short: "Build the OS's own layers"}, cmd)
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"io"
 	"path"
@@ -12,7 +11,11 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
 	"github.com/ketch-os/ketch/builder/imagefs"
+	"github.com/ketch-os/ketch/internal/cli"
 )
 
 const treeHelp = `
@@ -21,7 +24,7 @@ EFI system partition. IMAGE may also be a bare EROFS file system.`
 
 // inTree declares the flags of a command that reads an image's files, and
 // returns what opens the tree, which do then works on.
-func inTree(f *flag.FlagSet) func(image string, do func(*imagefs.Tree) error) error {
+func inTree(f *pflag.FlagSet) func(image string, do func(*imagefs.Tree) error) error {
 	slot := f.String("slot", "", "read /usr from this slot: `A or B`")
 	return func(image string, do func(*imagefs.Tree) error) error {
 		t, err := imagefs.Open(image, *slot)
@@ -33,35 +36,30 @@ func inTree(f *flag.FlagSet) func(image string, do func(*imagefs.Tree) error) er
 	}
 }
 
-func lsCommand() command {
-	return command{
-		name: "ls", args: "IMAGE [PATH]", short: "List the files of an image",
-		long: treeHelp + `
+func lsCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "ls IMAGE [PATH]", Short: "List the files of an image",
+		Args: cli.Between(1, 2, "an image and at most one path"),
+		Long: treeHelp + `
 
   ketch ls out/qemu/disk.raw /usr/bin
   ketch ls -l -R out/qemu/disk.raw /efi
   ketch ls --json -R out/qemu/disk.raw`,
-		setup: func(f *flag.FlagSet) func(context.Context, *env, []string) error {
-			l := listing{}
-			f.BoolVar(&l.long, "l", false, "show mode, links, owner, size and time")
-			f.BoolVar(&l.recursive, "R", false, "show what lies in directories, with whole paths")
-			f.BoolVar(&l.json, "json", false, "print everything that is known of each file, as JSON")
-			open := inTree(f)
-			return func(_ context.Context, e *env, args []string) error {
-				if len(args) == 1 {
-					args = append(args, "/")
-				}
-				if len(args) != 2 {
-					return usagef("ls", "want an image and at most one path; got %d arguments", len(args))
-				}
-				err := open(args[0], func(t *imagefs.Tree) error { return l.print(e.stdout, t, args[1]) })
-				if err != nil {
-					return fmt.Errorf("ls: %w", err)
-				}
-				return nil
-			}
-		},
 	}
+	f := cmd.Flags()
+	l := listing{}
+	f.BoolVarP(&l.long, "long", "l", false, "show mode, links, owner, size and time")
+	f.BoolVarP(&l.recursive, "recursive", "R", false, "show what lies in directories, with whole paths")
+	f.BoolVar(&l.json, "json", false, "print everything that is known of each file, as JSON")
+	open := inTree(f)
+	cmd.RunE = do(func(_ context.Context, e *env, args []string) error {
+		path := "/"
+		if len(args) == 2 {
+			path = args[1]
+		}
+		return open(args[0], func(t *imagefs.Tree) error { return l.print(e.stdout, t, path) })
+	})
+	return cmd
 }
 
 // listing is how files are listed.
@@ -73,7 +71,7 @@ func (l listing) print(out io.Writer, t *imagefs.Tree, name string) error {
 		return err
 	}
 	if l.json {
-		return printJSON(out, list)
+		return cli.JSON(out, list)
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 1, ' ', 0)
 	for _, f := range list {

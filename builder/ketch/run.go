@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -12,10 +11,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
 	"github.com/ketch-os/ketch/builder/hint"
 	"github.com/ketch-os/ketch/builder/qemu"
+	"github.com/ketch-os/ketch/internal/cli"
 	"github.com/ketch-os/ketch/layout"
 	"github.com/ketch-os/ketch/layout/debugport"
 )
@@ -24,11 +25,11 @@ import (
 type runOptions struct {
 	test       string
 	timeout    time.Duration
-	memory     int
+	memory     cli.Size
 	cpus       int
 	ports      forwards
 	serial     string
-	disk       string
+	disk       cli.Size
 	fresh      bool
 	secureBoot bool
 	build      buildOptions
@@ -37,6 +38,9 @@ type runOptions struct {
 type forwards []qemu.Forward
 
 func (f *forwards) String() string { return "" }
+
+// Type names the flag's value in the help.
+func (f *forwards) Type() string { return "HOST:GUEST" }
 
 func (f *forwards) Set(s string) error {
 	forward, err := qemu.ParseForward(s)
@@ -47,10 +51,11 @@ func (f *forwards) Set(s string) error {
 // defaultDefinition is what `ketch run` runs when it is told nothing else.
 const defaultDefinition = "images/qemu.yaml"
 
-func runCommand() command {
-	return command{
-		name: "run", args: "[DEFINITION|IMAGE]", short: "Start a machine from an image, in QEMU",
-		long: `
+func runCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "run [DEFINITION|IMAGE]", Short: "Start a machine from an image, in QEMU",
+		Args: cli.Between(0, 1, "one definition or image"),
+		Long: `
 The machine gets a copy of the disk, which is kept beside the image with its
 firmware variables, so that /var lasts from one run to the next; a newer image
 or --fresh starts over. A definition is built first where that is needed.
@@ -65,46 +70,39 @@ was powered off, from inside or by Ctrl-A X.
   ketch run --test 'ketchctl status'
 
 Ctrl-A X ends the machine, Ctrl-A C leads to QEMU's monitor and back.`,
-		setup: func(f *flag.FlagSet) func(context.Context, *env, []string) error {
-			var o runOptions
-			f.StringVar(&o.test, "test", "", "run `CMD` on the machine and exit with its status")
-			f.DurationVar(&o.timeout, "timeout", 5*time.Minute, "with --test: give up after this `time`")
-			f.IntVar(&o.memory, "memory", 512, "memory of the machine, in `MiB`")
-			f.IntVar(&o.cpus, "cpus", 2, "processors of the machine")
-			f.Var(&o.ports, "port", "forward a port of this machine's loopback: `HOST:GUEST` (repeatable)")
-			f.StringVar(&o.serial, "serial", "", "with --test: write the console to `FILE`")
-			f.StringVar(&o.disk, "disk-size", "8G", "grow the machine's disk to `SIZE`: a number with M or G")
-			f.BoolVar(&o.fresh, "fresh", false, "start over: forget the disk and the firmware variables of earlier runs")
-			f.BoolVar(&o.secureBoot, "secure-boot", false, "use firmware that checks signatures (the image must enrol its keys)")
-			o.build.flags(f)
-			return func(ctx context.Context, e *env, args []string) error { return o.run(ctx, e, args) }
-		},
 	}
+	f := cmd.Flags()
+	o := runOptions{memory: cli.Size{Bytes: 512 * layout.MiB, Unit: layout.MiB}, disk: cli.Size{Bytes: 8 * layout.GiB}}
+	f.StringVar(&o.test, "test", "", "run `CMD` on the machine and exit with its status")
+	f.DurationVar(&o.timeout, "timeout", 5*time.Minute, "with --test: give up after this `time`")
+	f.Var(&o.memory, "memory", "memory of the machine: a `SIZE` as 512M or 1G; MiB without a letter")
+	f.IntVar(&o.cpus, "cpus", 2, "processors of the machine")
+	f.Var(&o.ports, "port", "forward a port of this machine's loopback: `HOST:GUEST` (repeatable)")
+	f.StringVar(&o.serial, "serial", "", "with --test: write the console to `FILE`")
+	f.Var(&o.disk, "disk-size", "grow the machine's disk to `SIZE`: a number with K, M, G or T")
+	f.BoolVar(&o.fresh, "fresh", false, "start over: forget the disk and the firmware variables of earlier runs")
+	f.BoolVar(&o.secureBoot, "secure-boot", false, "use firmware that checks signatures (the image must enrol its keys)")
+	o.build.flags(f)
+	cmd.RunE = do(func(ctx context.Context, e *env, args []string) error { return o.run(ctx, e, args) })
+	return cmd
 }
 
 func (o *runOptions) run(ctx context.Context, e *env, args []string) error {
 	what := defaultDefinition
 	if len(args) > 0 {
-		var err error
-		if what, err = oneArgument("run", "a definition or an image", args); err != nil {
-			return err
-		}
-	}
-	size, err := parseSize(o.disk)
-	if err != nil {
-		return usagef("run", "--disk-size: %v", err)
+		what = args[0]
 	}
 	if _, err := qemu.Find(); err != nil {
-		return fmt.Errorf("run: %w", err)
+		return err
 	}
 	path, err := o.imageOf(ctx, e, what)
 	if err != nil {
 		return err
 	}
 	if o.test != "" {
-		return o.runTest(ctx, e, path, size)
+		return o.runTest(ctx, e, path)
 	}
-	return o.runInteractive(ctx, e, path, size)
+	return o.runInteractive(ctx, e, path)
 }
 
 // imageOf builds a definition's image; an image stands for itself.
@@ -114,37 +112,37 @@ func (o *runOptions) imageOf(ctx context.Context, e *env, what string) (string, 
 		return o.build.build(ctx, &env{e.stdin, e.stderr, e.stderr}, what)
 	}
 	if _, err := os.Stat(what); err != nil {
-		return "", hint.Add(fmt.Errorf("run: %w", err), "build an image first: make qemu")
+		return "", hint.Add(err, "build an image first: make qemu")
 	}
 	return what, nil
 }
 
 func (o *runOptions) machine() qemu.Options {
-	return qemu.Options{Memory: o.memory, CPUs: o.cpus, Ports: o.ports, SecureBoot: o.secureBoot}
+	return qemu.Options{Memory: int(o.memory.Bytes / layout.MiB), CPUs: o.cpus, Ports: o.ports, SecureBoot: o.secureBoot}
 }
 
 // runInteractive gives the machine this process's terminal.
-func (o *runOptions) runInteractive(ctx context.Context, e *env, path string, size int64) error {
+func (o *runOptions) runInteractive(ctx context.Context, e *env, path string) error {
 	dir := filepath.Join(filepath.Dir(path), "run")
-	disk, err := machineDisk(dir, path, size, o.fresh)
+	disk, err := machineDisk(dir, path, o.disk.Bytes, o.fresh)
 	if err != nil {
-		return fmt.Errorf("run: %w", err)
+		return err
 	}
 	m := o.machine()
 	m.Image, m.Dir = disk, dir
 	m.Interactive = &announcer{out: e.stdout, after: layout.ConsolePrefix + layout.SayGood, text: o.reach()}
 	for _, f := range o.ports {
 		if err := portFree(f.Host); err != nil {
-			return hint.Add(fmt.Errorf("run: %w", err), "give another: --port %d:%d", f.Host+1, f.Guest)
+			return hint.Add(err, "give another: --port %d:%d", f.Host+1, f.Guest)
 		}
 	}
 	restore := rawTerminal()
 	defer restore()
 	vm, err := qemu.Start(ctx, m)
 	if err != nil {
-		return fmt.Errorf("run: %w", err)
+		return err
 	}
-	fmt.Fprintf(e.stderr, "ketch run: %s, %d MiB, %d processors (%s); Ctrl-A X ends it\r\n", path, o.memory, o.cpus, vm.Accel)
+	fmt.Fprintf(e.stderr, "ketch run: %s, %d MiB, %d processors (%s); Ctrl-A X ends it\r\n", path, o.memory.Bytes/layout.MiB, o.cpus, vm.Accel)
 	return vm.Wait(ctx)
 }
 
@@ -232,7 +230,7 @@ func machineDisk(dir, image string, size int64, fresh bool) (string, error) {
 }
 
 // runTest boots a machine for one command.
-func (o *runOptions) runTest(ctx context.Context, e *env, path string, size int64) (err error) {
+func (o *runOptions) runTest(ctx context.Context, e *env, path string) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
 	dir, err := os.MkdirTemp("", "ketch-run-")
@@ -242,13 +240,13 @@ func (o *runOptions) runTest(ctx context.Context, e *env, path string, size int6
 	defer os.RemoveAll(dir)
 	m := o.machine()
 	m.Image, m.Dir, m.ExitOnReboot = filepath.Join(dir, "disk.raw"), dir, true
-	if err := qemu.Copy(m.Image, path, size); err != nil {
-		return fmt.Errorf("run: %w", err)
+	if err := qemu.Copy(m.Image, path, o.disk.Bytes); err != nil {
+		return err
 	}
 	// A test wants an answer, not a fixed port: the ports asked for are forwarded all the same.
 	vm, err := qemu.Start(ctx, m)
 	if err != nil {
-		return fmt.Errorf("run: %w", err)
+		return err
 	}
 	defer vm.Stop()
 	if o.serial != "" {
@@ -259,10 +257,10 @@ func (o *runOptions) runTest(ctx context.Context, e *env, path string, size int6
 	status, err := o.execute(ctx, e, vm)
 	if err != nil {
 		fmt.Fprintf(e.stderr, "%s\n", tail(vm.Console.String(), 20))
-		return fmt.Errorf("run --test: %w", o.explain(err))
+		return fmt.Errorf("--test: %w", o.explain(err))
 	}
 	if status != 0 {
-		return exitStatus(status)
+		return cli.Status(status)
 	}
 	return nil
 }
@@ -307,18 +305,4 @@ func (o *runOptions) explain(err error) error {
 func tail(text string, n int) string {
 	lines := strings.Split(strings.TrimRight(text, "\r\n"), "\n")
 	return strings.Join(lines[max(0, len(lines)-n):], "\n")
-}
-
-// parseSize reads a number of bytes with an optional K, M or G (powers of 1024).
-func parseSize(s string) (int64, error) {
-	units := map[byte]int64{'K': layout.KiB, 'M': layout.MiB, 'G': layout.GiB}
-	number, unit := s, int64(1)
-	if n := len(s); n > 0 && units[s[n-1]] != 0 {
-		number, unit = s[:n-1], units[s[n-1]]
-	}
-	var size int64
-	if _, err := fmt.Sscanf(number, "%d", &size); err != nil || size < 0 || size > 1<<62/unit || fmt.Sprint(size) != number {
-		return 0, fmt.Errorf("%q is not a size: want a number with K, M or G", s)
-	}
-	return size * unit, nil
 }

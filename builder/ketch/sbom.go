@@ -3,49 +3,48 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"io/fs"
 	"text/tabwriter"
 
+	"github.com/spf13/cobra"
+
 	"github.com/ketch-os/ketch/builder/hint"
 	"github.com/ketch-os/ketch/builder/image"
 	"github.com/ketch-os/ketch/builder/sbom"
+	"github.com/ketch-os/ketch/internal/cli"
 )
 
-func sbomCommand() command {
-	return command{
-		name: "sbom", args: "IMAGE", short: "Show what an image is made of: packages, versions, licences",
-		long: `
+func sbomCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "sbom IMAGE", Short: "Show what an image is made of: packages, versions, licences",
+		Args: cli.One("an image"),
+		Long: `
 Reads the bill of materials out of the newest version of the OS on a disk. It
 lies under the root hash; ketch build puts a copy beside the image. --spdx
 prints it as it is: an SPDX 2.3 document in JSON.
 
   ketch sbom out/qemu/disk.raw
   ketch sbom --spdx out/qemu/disk.raw > disk.spdx.json`,
-		setup: func(f *flag.FlagSet) func(context.Context, *env, []string) error {
-			spdx := f.Bool("spdx", false, "print the SPDX document")
-			return func(_ context.Context, e *env, args []string) error {
-				path, err := oneArgument("sbom", "an image", args)
-				if err != nil {
-					return err
-				}
-				document, raw, err := image.ReadSBOM(path)
-				if errors.Is(err, fs.ErrNotExist) {
-					err = hint.Add(err, "only images that ketch build has made since it writes bills of materials have one")
-				}
-				if err != nil {
-					return fmt.Errorf("sbom: %w", err)
-				}
-				if *spdx {
-					_, err := e.stdout.Write(raw)
-					return err
-				}
-				return printSBOM(e.stdout, document)
-			}
-		},
 	}
+	f := cmd.Flags()
+	spdx := f.Bool("spdx", false, "print the SPDX document")
+	cmd.RunE = do(func(_ context.Context, e *env, args []string) error {
+		document, raw, err := image.ReadSBOM(args[0])
+		if errors.Is(err, fs.ErrNotExist) {
+			err = hint.Add(err, "only images that ketch build has made since it writes bills of materials have one")
+		}
+		if err != nil {
+			return err
+		}
+		if *spdx {
+			_, err := e.stdout.Write(raw)
+			return err
+		}
+		return printSBOM(e.stdout, document)
+	})
+	return cmd
 }
 
 func printSBOM(out io.Writer, d *sbom.Document) error {

@@ -3,7 +3,6 @@ package main
 import (
 	"archive/tar"
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -229,38 +228,6 @@ func blob(ts *testscript.TestScript, _ bool, args []string) {
 		return
 	}
 	ts.Fatalf("no image %s", args[1])
-}
-
-func TestReport(t *testing.T) {
-	for _, test := range []struct {
-		err    error
-		status int
-		want   string
-	}{
-		{nil, 0, ""},
-		{errors.New("build: layer 2"), 1, "error: build: layer 2\n"},
-		{usagef("build", "want one"), 2, "error: ketch build: want one\nhint: see: ketch build --help\n"},
-		{exitStatus(7), 7, ""},
-		{fmt.Errorf("run: %w", context.Canceled), 130, "error: interrupted\n"},
-	} {
-		var out bytes.Buffer
-		if got := report(test.err, &out); got != test.status || out.String() != test.want {
-			t.Errorf("report(%v) = %d, %q; want %d, %q", test.err, got, out.String(), test.status, test.want)
-		}
-	}
-}
-
-func TestParseSize(t *testing.T) {
-	for in, want := range map[string]int64{"0": 0, "512": 512, "3K": 3 << 10, "64M": 64 << 20, "8G": 8 << 30} {
-		if got, err := parseSize(in); err != nil || got != want {
-			t.Errorf("parseSize(%q) = %d, %v; want %d", in, got, err, want)
-		}
-	}
-	for _, in := range []string{"", "G", "-1G", "1.5G", "8T", "8 G", "99999999999999999999", "9999999999G"} {
-		if got, err := parseSize(in); err == nil {
-			t.Errorf("parseSize(%q) = %d; want an error", in, got)
-		}
-	}
 }
 
 // The announcement comes once, after the whole line, wherever writes are cut.

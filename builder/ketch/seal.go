@@ -2,16 +2,19 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
 
+	"github.com/spf13/cobra"
+
 	"github.com/ketch-os/ketch/builder/platform"
+	"github.com/ketch-os/ketch/internal/cli"
 )
 
-func sealCommand() command {
-	return command{
-		name: "seal", args: "FILE", short: "Write a checksum and a signature beside a file to download",
-		long: `
+func sealCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "seal FILE", Short: "Write a checksum and a signature beside a file to download",
+		Args: cli.One("a file"),
+		Long: `
 Writes FILE.sha256, for sha256sum -c, and FILE.sig, a signature over the file by
 the key that signs images: RSA PKCS #1 v1.5 with SHA-256, no encoding around
 it. Whoever downloads the three files checks them with common tools:
@@ -21,21 +24,14 @@ it. Whoever downloads the three files checks them with common tools:
   openssl dgst -sha256 -verify db.pub -signature disk.raw.zst.sig disk.raw.zst
 
 or with ketch check disk.raw.zst --platform metal --cert db.crt.`,
-		setup: func(f *flag.FlagSet) func(context.Context, *env, []string) error {
-			var s signing
-			s.flags(f)
-			return func(ctx context.Context, e *env, args []string) error {
-				path, err := oneArgument("seal", "a file", args)
-				if err != nil {
-					return err
-				}
-				if err := s.seal(ctx, e, path); err != nil {
-					return fmt.Errorf("seal: %w", err)
-				}
-				return nil
-			}
-		},
 	}
+	f := cmd.Flags()
+	var s signing
+	s.flags(f)
+	cmd.RunE = do(func(ctx context.Context, e *env, args []string) error {
+		return s.seal(ctx, e, args[0])
+	})
+	return cmd
 }
 
 func (s *signing) seal(ctx context.Context, e *env, path string) error {

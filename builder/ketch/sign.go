@@ -3,15 +3,18 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
 	"github.com/ketch-os/ketch/builder/hint"
 	"github.com/ketch-os/ketch/builder/image"
 	"github.com/ketch-os/ketch/builder/keys"
+	"github.com/ketch-os/ketch/internal/cli"
 )
 
 // signing are the flags that say who signs.
@@ -22,7 +25,7 @@ type signing struct {
 	command string
 }
 
-func (s *signing) flags(f *flag.FlagSet) {
+func (s *signing) flags(f *pflag.FlagSet) {
 	f.StringVar(&s.keys, "keys", "keys", "sign with the keys in `DIR` (see ketch keys)")
 	f.StringVar(&s.cert, "cert", "", "the certificate that belongs to the signing key: PEM `FILE` (default db.crt of --keys)")
 	f.StringVar(&s.key, "key", "", "sign with this private key: PEM file, or a `URI` pkcs11:… of a token (default db.key of --keys)")
@@ -82,10 +85,11 @@ type signOptions struct {
 	signatures string
 }
 
-func signCommand() command {
-	return command{
-		name: "sign", args: "IMAGE -o FILE", short: "Sign an image that was built with --unsigned",
-		long: `
+func signCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "sign IMAGE -o FILE", Short: "Sign an image that was built with --unsigned",
+		Args: cli.One("an unsigned image"),
+		Long: `
 First checks every byte of IMAGE but the signatures it lacks, then adds these.
 FILE is the same, byte for byte, as what ketch build writes with the key at hand.
 
@@ -97,37 +101,33 @@ FILE is the same, byte for byte, as what ketch build writes with the key at hand
 With --signatures, they have been made elsewhere: unsigned.raw.requests holds a
 file NAME.tbs for each, and DIR must hold NAME.sig, an RSA PKCS #1 v1.5 signature
 with SHA-256 over that file's bytes.`,
-		setup: func(f *flag.FlagSet) func(context.Context, *env, []string) error {
-			var o signOptions
-			o.flags(f)
-			f.StringVar(&o.output, "o", "", "write the signed image to `FILE`")
-			f.StringVar(&o.signatures, "signatures", "", "take the signatures from `DIR`")
-			return func(ctx context.Context, e *env, args []string) error {
-				unsigned, err := oneArgument("sign", "an unsigned image", args)
-				if err != nil {
-					return err
-				}
-				if o.output == "" {
-					return usagef("sign", "want -o FILE")
-				}
-				return o.sign(ctx, e, unsigned)
-			}
-		},
 	}
+	f := cmd.Flags()
+	var o signOptions
+	o.flags(f)
+	f.StringVarP(&o.output, "output", "o", "", "write the signed image to `FILE`")
+	f.StringVar(&o.signatures, "signatures", "", "take the signatures from `DIR`")
+	cmd.RunE = do(func(ctx context.Context, e *env, args []string) error {
+		if o.output == "" {
+			return cli.Usagef("want -o FILE")
+		}
+		return o.sign(ctx, e, args[0])
+	})
+	return cmd
 }
 
 func (o *signOptions) sign(ctx context.Context, e *env, unsigned string) error {
 	set, err := o.set(e.stderr)
 	if err != nil {
-		return fmt.Errorf("sign: %w", err)
+		return err
 	}
 	signer, err := o.signer(set)
 	if err != nil {
-		return fmt.Errorf("sign: %w", err)
+		return err
 	}
 	options := image.SignOptions{Unsigned: unsigned, Output: o.output, Keys: set, Signer: signer}
 	if err := image.Sign(ctx, options); err != nil {
-		return fmt.Errorf("sign: %w", err)
+		return err
 	}
 	fmt.Fprintf(e.stdout, "%s: signed by %s\n", o.output, set.DB.Certificate.Subject.CommonName)
 	return nil

@@ -5,18 +5,21 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 
+	"github.com/spf13/cobra"
+
 	"github.com/ketch-os/ketch/builder/hint"
 	"github.com/ketch-os/ketch/builder/image"
+	"github.com/ketch-os/ketch/internal/cli"
 )
 
-func verifyCommand() command {
-	return command{
-		name: "verify", args: "IMAGE", short: "Check every signature and every block of an image",
-		long: `
+func verifyCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "verify IMAGE", Short: "Check every signature and every block of an image",
+		Args: cli.One("an image"),
+		Long: `
 Checks both copies of the partition table, the ESP's file system, the
 signatures of boot loader and kernel images, and every block of usr and of its
 hash tree against the root hash in the signed command line. On an image that
@@ -29,45 +32,35 @@ anything differs.
 
 A file to download (make metal) has a checksum and a signature beside it:
 ketch seal --help tells how to check them before it is unpacked.`,
-		setup: func(f *flag.FlagSet) func(context.Context, *env, []string) error {
-			var certs files
-			f.Var(&certs, "cert", "trust signatures by this certificate: PEM `FILE` (repeatable; default keys/db.crt)")
-			asJSON := f.Bool("json", false, "print the checks as JSON")
-			return func(_ context.Context, e *env, args []string) error {
-				path, err := oneArgument("verify", "an image", args)
-				if err != nil {
-					return err
-				}
-				if len(certs) == 0 {
-					certs = files{"keys/db.crt"}
-				}
-				return verify(e, path, certs, *asJSON)
-			}
-		},
 	}
+	f := cmd.Flags()
+	var certs []string
+	f.StringArrayVar(&certs, "cert", nil, "trust signatures by this certificate: PEM `FILE` (repeatable; default keys/db.crt)")
+	asJSON := f.Bool("json", false, "print the checks as JSON")
+	cmd.RunE = do(func(_ context.Context, e *env, args []string) error {
+		if len(certs) == 0 {
+			certs = []string{"keys/db.crt"}
+		}
+		return verify(e, args[0], certs, *asJSON)
+	})
+	return cmd
 }
-
-// files is a flag that may be given several times.
-type files []string
-
-func (f *files) String() string     { return "" }
-func (f *files) Set(s string) error { *f = append(*f, s); return nil }
 
 func verify(e *env, path string, certFiles []string, asJSON bool) error {
 	var certs []*x509.Certificate
 	for _, name := range certFiles {
 		cert, err := readCert(name)
 		if err != nil {
-			return fmt.Errorf("verify: %w", err)
+			return err
 		}
 		certs = append(certs, cert)
 	}
 	checks, err := image.Verify(path, certs...)
 	if err != nil {
-		return fmt.Errorf("verify: %w", err)
+		return err
 	}
 	if asJSON {
-		if err := printJSON(e.stdout, checks); err != nil {
+		if err := cli.JSON(e.stdout, checks); err != nil {
 			return err
 		}
 	}
@@ -83,12 +76,12 @@ func verify(e *env, path string, certFiles []string, asJSON bool) error {
 	case 0:
 		return nil
 	case 1:
-		return fmt.Errorf("verify: %s: %w", path, wrong[0])
+		return fmt.Errorf("%s: %w", path, wrong[0])
 	}
 	for _, err := range wrong[1:] {
 		fmt.Fprintf(e.stdout, "bad %v\n", err)
 	}
-	return fmt.Errorf("verify: %s: %w (and %d more)", path, wrong[0], len(wrong)-1)
+	return fmt.Errorf("%s: %w (and %d more)", path, wrong[0], len(wrong)-1)
 }
 
 func readCert(name string) (*x509.Certificate, error) {

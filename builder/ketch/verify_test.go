@@ -17,6 +17,7 @@ import (
 	"github.com/ketch-os/ketch/builder/image"
 	"github.com/ketch-os/ketch/builder/keys"
 	"github.com/ketch-os/ketch/disk/verity"
+	"github.com/ketch-os/ketch/internal/cli"
 	"github.com/ketch-os/ketch/internal/testkit"
 	"github.com/ketch-os/ketch/layout"
 )
@@ -60,8 +61,9 @@ func smallImage(t *testing.T) (disk string, certificate *x509.Certificate) {
 		t.Fatal(err)
 	}
 	disk = filepath.Join(dir, "disk.raw")
-	if err := run(t.Context(), []string{"build", definition, "-o", disk, "--keys", filepath.Join(dir, "keys")}, strings.NewReader(""), io.Discard, io.Discard); err != nil {
-		t.Fatal(err)
+	build := []string{"build", definition, "-o", disk, "--keys", filepath.Join(dir, "keys")}
+	if status := cli.Run(t.Context(), program(), build, cli.Streams{In: strings.NewReader(""), Out: io.Discard, Err: t.Output()}); status != 0 {
+		t.Fatalf("ketch %q: status %d", build, status)
 	}
 	return disk, set.DB.Certificate
 }

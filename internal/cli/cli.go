@@ -1,0 +1,84 @@
+// Package cli is what Ketch's command lines have in common. Commands are
+// cobra's; this package gives them one voice: an overview in groups, help, error
+// and hint lines, exit statuses, sizes, JSON and colour.
+//
+// Exit status 0 is success, 1 a failure, 2 a command line that cannot be
+// understood, 130 an interruption; a command may have others (see Status).
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// Streams are what a command reads and writes.
+type Streams struct {
+	In       io.Reader
+	Out, Err io.Writer
+}
+
+// Standard returns the streams of this process.
+func Standard() Streams { return Streams{os.Stdin, os.Stdout, os.Stderr} }
+
+// Status is an error that only carries an exit status: everything has been said.
+type Status int
+
+func (s Status) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
+
+// Hinter is an error that knows its cure.
+type Hinter interface {
+	error
+	Hint() string
+}
+
+// Run executes a command line, tells a person what went wrong, and returns the
+// exit status.
+func Run(ctx context.Context, root *cobra.Command, args []string, s Streams) int {
+	root.SetIn(s.In)
+	root.SetOut(s.Out)
+	root.SetErr(s.Err)
+	root.SetArgs(append([]string{}, args...)) // nil would stand for this process's own
+	cmd, err := root.ExecuteContextC(ctx)
+	return report(cmd, err, s.Err)
+}
+
+// report prints the error of a command for a person and returns the exit status.
+func report(cmd *cobra.Command, err error, stderr io.Writer) int {
+	if err == nil {
+		return 0
+	}
+	if status, ok := errors.AsType[Status](err); ok {
+		return int(status)
+	}
+	if errors.Is(err, context.Canceled) {
+		fmt.Fprintln(stderr, "error: interrupted")
+		return 130
+	}
+	text, cure, status := err.Error(), "", 1
+	if path := subcommand(cmd); path != "" {
+		text = path + ": " + text
+	}
+	if misuse, ok := errors.AsType[*usageError](err); ok {
+		cure, status = misuse.cure(cmd), 2
+	}
+	if h, ok := errors.AsType[Hinter](err); ok {
+		cure = h.Hint()
+	}
+	fmt.Fprintf(stderr, "error: %s\n", text)
+	if cure != "" {
+		fmt.Fprintf(stderr, "hint: %s\n", cure)
+	}
+	return status
+}
+
+// subcommand is the path of a command without the program: "keys new".
+func subcommand(cmd *cobra.Command) string {
+	_, path, _ := strings.Cut(cmd.CommandPath(), " ")
+	return path
+}

@@ -1,0 +1,136 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/spf13/cobra"
+)
+
+// cured is an error that knows its cure.
+type cured struct{ error }
+
+func (cured) Hint() string { return "press it" }
+
+// example is a program with a command that does what the test says.
+func example(do func(*cobra.Command, []string) error) *cobra.Command {
+	build := &cobra.Command{Use: "build FILE", Short: "Build a thing", Args: One("a file"), RunE: do}
+	build.Flags().String("output", "", "write to `FILE`")
+	build.Flags().Bool("internal", false, "")
+	_ = build.Flags().MarkHidden("internal")
+	fresh := &cobra.Command{Use: "new", Short: "Make keys", Args: None, RunE: do}
+	return Program(&cobra.Command{Use: "ship", Long: "ship makes things."},
+		Group{"Make", []*cobra.Command{build, Parent(&cobra.Command{Use: "keys", Short: "Keys"}, fresh)}})
+}
+
+func TestErrors(t *testing.T) {
+	for _, test := range []struct {
+		args   []string
+		err    error
+		status int
+		want   string
+	}{
+		{[]string{"build", "x"}, nil, 0, ""},
+		{[]string{"build", "x"}, errors.New("layer 2"), 1, "error: build: layer 2\n"},
+		{[]string{"keys", "new"}, errors.New("no room"), 1, "error: keys new: no room\n"},
+		{[]string{"build", "x"}, fmt.Errorf("read: %w", cured{errors.New("stuck")}), 1, "error: build: read: stuck\nhint: press it\n"},
+		{[]string{"build", "x"}, Usagef("want %d", 1), 2, "error: build: want 1\nhint: see: ship build --help\n"},
+		{[]string{"build", "x"}, Usage(cured{errors.New("stuck")}), 2, "error: build: stuck\nhint: press it\n"},
+		{[]string{"build", "x"}, Usage(nil), 0, ""},
+		{[]string{"build", "x"}, Status(7), 7, ""},
+		{[]string{"build", "x"}, fmt.Errorf("run: %w", context.Canceled), 130, "error: interrupted\n"},
+		{[]string{"build"}, nil, 2, "error: build: want one argument, a file; got 0\nhint: see: ship build --help\n"},
+		{[]string{"build", "x", "y"}, nil, 2, "error: build: want one argument, a file; got 2\nhint: see: ship build --help\n"},
+		{[]string{"keys", "new", "y"}, nil, 2, "error: keys new: what is \"y\" for? There are no arguments\nhint: see: ship keys new --help\n"},
+		{[]string{"bulid", "x"}, nil, 2, "error: unknown command \"bulid\"\nhint: did you mean ship build?\n"},
+		{[]string{"keys", "newe"}, nil, 2, "error: keys: unknown command \"newe\"\nhint: did you mean ship keys new?\n"},
+		{[]string{"frobnicate"}, nil, 2, "error: unknown command \"frobnicate\"\nhint: see: ship --help\n"},
+		{[]string{"help", "bulid"}, nil, 2, "error: help: unknown command \"bulid\"\nhint: did you mean ship build?\n"},
+		{[]string{"build", "--ouput", "y", "x"}, nil, 2, "error: build: unknown flag: --ouput\nhint: did you mean --output?\n"},
+		{[]string{"build", "--interna", "x"}, nil, 2, "error: build: unknown flag: --interna\nhint: see: ship build --help\n"},
+		{[]string{"build", "-q", "x"}, nil, 2, "error: build: unknown shorthand flag: 'q' in -q\nhint: see: ship build --help\n"},
+	} {
+		var out, errs bytes.Buffer
+		root := example(func(*cobra.Command, []string) error { return test.err })
+		if got := Run(t.Context(), root, test.args, Streams{nil, &out, &errs}); got != test.status || errs.String() != test.want || out.Len() > 0 {
+			t.Errorf("%q (%v) = %d, %q, %q; want %d, %q", test.args, test.err, got, &errs, &out, test.status, test.want)
+		}
+	}
+}
+
+func TestHelp(t *testing.T) {
+	const overview = `ship makes things.
+
+Make:
+  ship build FILE  Build a thing
+  ship keys        Keys
+
+This program:
+  ship help [COMMAND]  Tell more of a command
+`
+	const build = `usage: ship build FILE
+
+Build a thing.
+
+Flags:
+      --output FILE   write to FILE
+`
+	for _, test := range []struct {
+		args      []string
+		status    int
+		out, errs string
+	}{
+		{nil, 2, "", overview},
+		{[]string{"help"}, 0, overview, ""},
+		{[]string{"--help"}, 0, overview, ""},
+		{[]string{"-h"}, 0, overview, ""},
+		{[]string{"build", "--help"}, 0, build, ""},
+		{[]string{"help", "build"}, 0, build, ""},
+		{[]string{"keys"}, 2, "", "usage: ship keys\n\nKeys.\n\n  ship keys new  Make keys\n"},
+	} {
+		var out, errs bytes.Buffer
+		got := Run(t.Context(), example(func(*cobra.Command, []string) error { return nil }), test.args, Streams{nil, &out, &errs})
+		if got != test.status || out.String() != test.out || errs.String() != test.errs {
+			t.Errorf("%q = %d\n%s\n%s\nwant %d\n%s\n%s", test.args, got, &out, &errs, test.status, test.out, test.errs)
+		}
+	}
+}
+
+func TestDistance(t *testing.T) {
+	for _, test := range []struct {
+		a, b string
+		want int
+	}{{"", "", 0}, {"", "abc", 3}, {"abc", "", 3}, {"output", "ouput", 1}, {"kitten", "sitting", 3}, {"json", "json", 0}} {
+		if got := distance(test.a, test.b); got != test.want {
+			t.Errorf("distance(%q, %q) = %d; want %d", test.a, test.b, got, test.want)
+		}
+	}
+}
+
+func TestSize(t *testing.T) {
+	for in, want := range map[string]int64{"0": 0, "512": 512, "3K": 3 << 10, "64M": 64 << 20, "8G": 8 << 30, "2T": 2 << 40} {
+		var s Size
+		if err := s.Set(in); err != nil || s.Bytes != want {
+			t.Errorf("Set(%q): %d, %v; want %d", in, s.Bytes, err, want)
+		}
+		if s.String() != in {
+			t.Errorf("String of %d = %q; want %q", want, &s, in)
+		}
+	}
+	for _, in := range []string{"", "G", "-1G", "1.5G", "8P", "8 G", "+1G", "99999999999999999999", "9999999999G", "9999999T"} {
+		var s Size
+		if err := s.Set(in); err == nil {
+			t.Errorf("Set(%q): %d; want an error", in, s.Bytes)
+		}
+	}
+	mib := Size{Unit: 1 << 20}
+	if err := mib.Set("512"); err != nil || mib.Bytes != 512<<20 {
+		t.Errorf("Set(512) of MiB: %d, %v; want 512 MiB", mib.Bytes, err)
+	}
+	if err := mib.Set("9999999999999"); err == nil {
+		t.Errorf("Set(9999999999999) of MiB: %d; want an error", mib.Bytes)
+	}
+}

@@ -1,0 +1,139 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// Group is a heading of the overview with the commands under it.
+type Group struct {
+	Title    string
+	Commands []*cobra.Command
+}
+
+// Program makes a program's root of its commands. The root's Long says what the
+// program is, its Example, without a heading, ends the overview.
+func Program(root *cobra.Command, groups ...Group) *cobra.Command {
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.CompletionOptions.DisableDefaultCmd = true
+	groups = append(groups, Group{"This program", []*cobra.Command{helpCommand()}})
+	for _, g := range groups {
+		root.AddGroup(&cobra.Group{ID: g.Title, Title: g.Title})
+		for _, cmd := range g.Commands {
+			cmd.GroupID = g.Title
+			root.AddCommand(cmd)
+		}
+	}
+	root.RunE = choose
+	root.Args = cobra.ArbitraryArgs
+	root.SetHelpCommand(&cobra.Command{Use: "no-help", Hidden: true})
+	root.SetFlagErrorFunc(flagError)
+	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { help(cmd.OutOrStdout(), cmd) })
+	root.SetUsageFunc(func(cmd *cobra.Command) error { help(cmd.ErrOrStderr(), cmd); return nil })
+	return root
+}
+
+// Parent makes a command of those under it.
+func Parent(cmd *cobra.Command, under ...*cobra.Command) *cobra.Command {
+	cmd.RunE, cmd.Args = choose, cobra.ArbitraryArgs
+	cmd.AddCommand(under...)
+	return cmd
+}
+
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "help [COMMAND]", Short: "Tell more of a command",
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			of, rest, err := cmd.Root().Find(args)
+			if err != nil {
+				return Usage(err)
+			}
+			if len(rest) > 0 && of.HasAvailableSubCommands() {
+				return choose(of, rest)
+			}
+			help(cmd.OutOrStdout(), of)
+			return nil
+		},
+	}
+}
+
+// help tells all of a command: what it is for, how it is called, its flags.
+func help(w io.Writer, cmd *cobra.Command) {
+	if cmd.HasAvailableSubCommands() {
+		overview(w, cmd)
+		return
+	}
+	fmt.Fprintf(w, "usage: %s\n\n%s.\n", usageLine(cmd), cmd.Short)
+	if cmd.Long != "" {
+		fmt.Fprintf(w, "\n%s\n", strings.TrimSpace(cmd.Long))
+	}
+	printExample(w, cmd)
+	printFlags(w, cmd)
+}
+
+// usageLine is how a command is called, in one line.
+func usageLine(cmd *cobra.Command) string {
+	line := cmd.UseLine()
+	return strings.TrimSuffix(line, " [flags]")
+}
+
+// overview lists the commands under a command, by group.
+func overview(w io.Writer, cmd *cobra.Command) {
+	if cmd.HasParent() {
+		fmt.Fprintf(w, "usage: %s\n\n%s.\n", usageLine(cmd), cmd.Short)
+	}
+	if cmd.Long != "" {
+		fmt.Fprintf(w, "%s\n", strings.TrimSpace(cmd.Long))
+	}
+	for _, g := range append(cmd.Groups(), &cobra.Group{}) {
+		commands := inGroup(cmd, g.ID)
+		if len(commands) == 0 {
+			continue
+		}
+		fmt.Fprintln(w)
+		if g.Title != "" {
+			fmt.Fprintf(w, "%s:\n", g.Title)
+		}
+		table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+		for _, c := range commands {
+			fmt.Fprintf(table, "  %s %s\t%s\n", cmd.CommandPath(), c.Use, c.Short)
+		}
+		table.Flush()
+	}
+	printExample(w, cmd)
+	printFlags(w, cmd)
+}
+
+// inGroup lists the commands of a group that are to be seen.
+func inGroup(cmd *cobra.Command, id string) (in []*cobra.Command) {
+	for _, c := range cmd.Commands() {
+		if c.GroupID == id && c.IsAvailableCommand() {
+			in = append(in, c)
+		}
+	}
+	return in
+}
+
+func printExample(w io.Writer, cmd *cobra.Command) {
+	if example := strings.Trim(cmd.Example, "\n"); example != "" {
+		fmt.Fprintf(w, "\n%s\n", example)
+	}
+}
+
+func printFlags(w io.Writer, cmd *cobra.Command) {
+	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
+		if f.Name != "help" {
+			flags.AddFlag(f)
+		}
+	})
+	if flags.HasAvailableFlags() {
+		fmt.Fprintf(w, "\nFlags:\n%s", flags.FlagUsagesWrapped(80))
+	}
+}
