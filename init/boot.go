@@ -12,7 +12,7 @@ import (
 // verified /usr. It returns only with an error.
 func initramfsStage(m *machine.Machine) error {
 	s := &initramfs.Stage{Machine: m}
-	err := step.Run(m, pid1.StageInitramfs, []step.Step{
+	err := step.RunFeeding(m, pid1.StageInitramfs, []step.Step{
 		{Name: "kernel file systems", Do: s.MountKernel},
 		{Name: "watchdog", Do: m.ArmWatchdog},
 		{Name: "boot loader", Do: s.ReadLoader},
@@ -30,9 +30,9 @@ func initramfsStage(m *machine.Machine) error {
 }
 
 // boot is stage two, up to the moment when services run: everything they find in
-// place. What they do not need comes after them.
+// place.
 func (s *running) boot() error {
-	return step.Run(s.m, pid1.StageSystem, []step.Step{
+	return step.RunFeeding(s.m, pid1.StageSystem, []step.Step{
 		{Name: "file systems", Do: s.mounts},
 		{Name: "power buttons", Do: s.power},
 		{Name: "kernel parameters", Do: s.parameters},
@@ -43,6 +43,13 @@ func (s *running) boot() error {
 		{Name: "directories", Do: s.directories},
 		{Name: "identity", Do: s.identity},
 		{Name: "services", Do: s.start},
+	})
+}
+
+// finish is the rest of stage two: what services do not need. The loop of the
+// running system has begun by then, and feeds the watchdog.
+func (s *running) finish() error {
+	return step.Run(s.m, pid1.StageSystem, []step.Step{
 		{Name: "loopback", Do: s.loopback},
 		{Name: "control socket", Do: s.control},
 		{Name: "previous boot", Do: s.previous},

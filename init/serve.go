@@ -9,6 +9,7 @@ import (
 	"github.com/ketch-os/ketch/api/pid1"
 	"github.com/ketch-os/ketch/init/bootlog"
 	"github.com/ketch-os/ketch/init/control"
+	"github.com/ketch-os/ketch/init/crash"
 	"github.com/ketch-os/ketch/init/gate"
 	"github.com/ketch-os/ketch/init/machine"
 	"github.com/ketch-os/ketch/init/service"
@@ -27,7 +28,7 @@ func (s *running) run(signals <-chan os.Signal) (shutdown.Order, error) {
 	if err := s.boot(); err != nil {
 		return shutdown.Order{}, err
 	}
-	s.m.Save()
+	crash.Go(s.m.Log, s.complete)
 	order := s.serve(signals)
 	why := order.String()
 	s.goingDown.Store(&why)
@@ -35,8 +36,18 @@ func (s *running) run(signals <-chan os.Signal) (shutdown.Order, error) {
 	return order, order.Fatal
 }
 
-// serve is the loop of the running system. The watchdog is fed here and nowhere
-// else, each time that all of PID 1's parts have been found alive.
+// complete ends the boot beside the loop.
+func (s *running) complete() {
+	if err := s.finish(); err != nil {
+		s.order(shutdown.Order{Action: power.Reboot, Fatal: err})
+		return
+	}
+	s.m.Save()
+}
+
+// serve is the loop of the running system. From the start of the services to the
+// way down the watchdog is fed here and nowhere else, each time that all of PID 1's
+// parts have been found alive.
 func (s *running) serve(signals <-chan os.Signal) shutdown.Order {
 	pulse := newPulse(s.m.Log, s.vitals())
 	beat := time.NewTicker(machine.FeedEvery)
@@ -124,14 +135,14 @@ const (
 
 // within does what the boot does not depend on: a disk that hangs is left behind.
 func (s *running) within(limit time.Duration, f func() error) {
-	if err := step.Bound(s.m, limit, f); err != nil {
+	if err := step.Within(s.m, limit, f); err != nil {
 		s.warn(err)
 	}
 }
 
 // good: the boot has passed; the boot loader is told.
 func (s *running) good() {
-	if err := step.Bound(s.m, blessLimit, func() error { return gate.Bless(s.m) }); err != nil {
+	if err := step.Within(s.m, blessLimit, func() error { return gate.Bless(s.m) }); err != nil {
 		s.m.Degrade("tell the boot loader that this version is good: %v", err)
 	}
 	now := timeline.Now()

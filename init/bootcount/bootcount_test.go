@@ -7,9 +7,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/ketch-os/ketch/disk/bootrecord"
 	"github.com/ketch-os/ketch/disk/gpt"
@@ -17,6 +19,7 @@ import (
 	"github.com/ketch-os/ketch/init/machine"
 	"github.com/ketch-os/ketch/layout"
 	"github.com/ketch-os/ketch/linux/cmdline"
+	"github.com/ketch-os/ketch/linux/watchdog"
 )
 
 func root(n byte) bootrecord.Key { return bootrecord.Key{0: n} }
@@ -250,6 +253,34 @@ func TestDamagedRecordStartsOver(t *testing.T) {
 	if got := read(t, m); got.Generation != 1 || len(got.Versions) != 1 || got.Versions[0].Name != "2.0" {
 		t.Errorf("after a damaged record: %+v", got)
 	}
+}
+
+// TestAHangingDiskIsNotFedFor: the loop of the running system is the one to feed the
+// watchdog, which looks at PID 1's liveness; a disk that hangs must not do it.
+func TestAHangingDiskIsNotFedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := onDisk(t, one)
+		dog, err := os.Create(filepath.Join(t.TempDir(), "watchdog"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer dog.Close()
+		fd, err := unix.Dup(int(dog.Fd()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Watchdog = watchdog.Inherit(uintptr(fd), machine.WatchdogTimeout)
+		armed, _ := dog.Stat()
+		release := make(chan struct{})
+		defer close(release)
+		_, err = update(m, func(*bootrecord.Record) error { <-release; return nil })
+		if err == nil || err.Error() != "not done within 10s" {
+			t.Errorf("update on a disk that hangs = %v; want it cut off", err)
+		}
+		if now, _ := dog.Stat(); now.Size() != armed.Size() {
+			t.Errorf("a disk that hangs has fed the watchdog %d times", now.Size()-armed.Size())
+		}
+	})
 }
 
 // Two at a time do not lose each other's change.

@@ -7,11 +7,11 @@ import (
 	"github.com/ketch-os/ketch/linux/watchdog"
 )
 
-// WatchdogTimeout is how long PID 1 may hang. It is fed much more often, but
-// only by loops that show that PID 1 is alive.
+// WatchdogTimeout is how long PID 1 may hang.
 const WatchdogTimeout = 60 * time.Second
 
-// FeedEvery is how often the watchdog is fed.
+// FeedEvery is how often the watchdog is fed, by package step before services run
+// and on the way down, and by the loop of the running system in between.
 const FeedEvery = 5 * time.Second
 
 // ArmWatchdog arms the first watchdog that works. A machine without one runs.

@@ -51,7 +51,7 @@ func Run(m *machine.Machine, services *service.Supervisor, order Order) {
 	note := func() error { return bootlog.Down(m, order.String(), order.Fatal) }
 	list := append([]step.Step{{Name: "record", Limit: 5 * time.Second, Do: note}}, steps(m, services)...)
 	ended := last(m, order.Action, list)
-	step.Each(m, "down", list)
+	step.EachFeeding(m, "down", list)
 	if order.Fatal != nil {
 		time.Sleep(time.Until(began.Add(readingTime)))
 	}

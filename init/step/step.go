@@ -1,5 +1,11 @@
 // Package step runs the boot and the way down: lists of named steps, each with a
 // limit, run by one loop that logs and records them.
+//
+// What feeds the watchdog has Feeding in its name. A feeding list shows no more
+// than that its present step is within its limit, so it is for the boot before
+// services run and for the way down, when nothing looks at PID 1's liveness. In
+// between the loop of the running system feeds, and nobody else: what runs beside
+// it uses Run and Within.
 package step
 
 import (
@@ -23,50 +29,63 @@ type Step struct {
 	Do    func() error
 }
 
-// Run runs the steps of a stage in order, and stops at the first that fails or
-// overruns its limit. The watchdog is fed while a step is within its limit.
+// RunFeeding runs the steps of a stage in order, and stops at the first that fails
+// or overruns its limit. It feeds the watchdog while a step is within its limit.
+func RunFeeding(m *machine.Machine, stage string, steps []Step) error {
+	return run(m, stage, steps, withinFeeding)
+}
+
+// Run is RunFeeding for the running system: it leaves the watchdog alone.
 func Run(m *machine.Machine, stage string, steps []Step) error {
+	return run(m, stage, steps, Within)
+}
+
+// EachFeeding runs all steps, whatever becomes of each, and logs the errors: the
+// way down does not stop half-way. It feeds the watchdog while a step is within
+// its limit.
+func EachFeeding(m *machine.Machine, stage string, steps []Step) {
 	for _, s := range steps {
-		if err := run(m, stage, s); err != nil {
+		if err := one(m, stage, s, withinFeeding); err != nil {
+			m.Log.Printf(kmsg.Warning, "%s: %v", s.Name, err)
+		}
+	}
+}
+
+// bounder runs f for at most limit.
+type bounder func(m *machine.Machine, limit time.Duration, f func() error) error
+
+func run(m *machine.Machine, stage string, steps []Step, within bounder) error {
+	for _, s := range steps {
+		if err := one(m, stage, s, within); err != nil {
 			return fmt.Errorf("%s: %w", s.Name, err)
 		}
 	}
 	return nil
 }
 
-// Each runs all steps, whatever becomes of each, and logs the errors: the way
-// down does not stop half-way.
-func Each(m *machine.Machine, stage string, steps []Step) {
-	for _, s := range steps {
-		if err := run(m, stage, s); err != nil {
-			m.Log.Printf(kmsg.Warning, "%s: %v", s.Name, err)
-		}
-	}
-}
-
-func run(m *machine.Machine, stage string, s Step) error {
+func one(m *machine.Machine, stage string, s Step, within bounder) error {
 	start := timeline.Now()
-	err := Within(m, s.Limit, s.Do)
+	err := within(m, s.Limit, s.Do)
 	m.Timeline.Add(stage, s.Name, start, err)
 	m.Log.Printf(kmsg.Info, "%s: %s %.1f ms", stage, s.Name, (timeline.Now()-start).Seconds()*1000)
-	m.Feed()
 	return err
 }
 
-// Within runs f for at most limit and feeds the watchdog meanwhile. When f
-// overruns, it is left behind: a system call that hangs cannot be ended.
+// Within runs f for at most limit. When f overruns, it is left behind: a system
+// call that hangs cannot be ended. The watchdog is left alone.
 func Within(m *machine.Machine, limit time.Duration, f func() error) error {
+	return within(m, limit, f, nil)
+}
+
+// withinFeeding is Within, and feeds the watchdog meanwhile and in the end.
+func withinFeeding(m *machine.Machine, limit time.Duration, f func() error) error {
 	feed := time.NewTicker(machine.FeedEvery)
 	defer feed.Stop()
-	return bound(m, limit, f, feed.C)
+	defer m.Feed()
+	return within(m, limit, f, feed.C)
 }
 
-// Bound is Within for the running system, where another loop feeds the watchdog.
-func Bound(m *machine.Machine, limit time.Duration, f func() error) error {
-	return bound(m, limit, f, nil)
-}
-
-func bound(m *machine.Machine, limit time.Duration, f func() error, feed <-chan time.Time) error {
+func within(m *machine.Machine, limit time.Duration, f func() error, feed <-chan time.Time) error {
 	limit = cmp.Or(limit, DefaultLimit)
 	done := make(chan error, 1)
 	crash.Go(m.Log, func() { done <- f() })

@@ -2,13 +2,16 @@ package step
 
 import (
 	"errors"
-	"strings"
+	"os"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/ketch-os/ketch/init/machine"
+	"github.com/ketch-os/ketch/linux/watchdog"
 )
 
 func TestRun(t *testing.T) {
@@ -18,11 +21,11 @@ func TestRun(t *testing.T) {
 		return Step{Name: name, Do: func() error { ran = append(ran, name); return nil }}
 	}
 	broken := Step{Name: "verity", Do: func() error { return errors.New("no superblock") }}
-	err := Run(m, "initramfs", []Step{ok("a"), broken, ok("b")})
+	err := RunFeeding(m, "initramfs", []Step{ok("a"), broken, ok("b")})
 	if err == nil || err.Error() != "verity: no superblock" {
 		t.Errorf("Run = %v; want verity: no superblock", err)
 	}
-	Each(m, "down", []Step{ok("c"), broken, ok("d")})
+	EachFeeding(m, "down", []Step{ok("c"), broken, ok("d")})
 	if diff := cmp.Diff([]string{"a", "c", "d"}, ran); diff != "" {
 		t.Errorf("steps that ran (-want +got):\n%s", diff)
 	}
@@ -37,17 +40,70 @@ func TestRun(t *testing.T) {
 }
 
 func TestLimit(t *testing.T) {
-	release := make(chan struct{})
-	defer close(release)
-	err := Run(machine.New(), "down", []Step{{Name: "sync", Limit: time.Millisecond, Do: func() error { <-release; return nil }}})
-	if err == nil || !strings.Contains(err.Error(), "sync: not done within 1ms") {
-		t.Errorf("Run of a step that hangs = %v; want it cut off", err)
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		defer close(release)
+		hangs := func() error { <-release; return nil }
+		for name, run := range map[string]func(*machine.Machine, string, []Step) error{"Run": Run, "RunFeeding": RunFeeding} {
+			began := time.Now()
+			err := run(machine.New(), "down", []Step{{Name: "sync", Limit: time.Minute, Do: hangs}})
+			if took := time.Since(began); err == nil || err.Error() != "sync: not done within 1m0s" || took != time.Minute {
+				t.Errorf("%s of a step that hangs = %v after %v; want it cut off", name, err, took)
+			}
+		}
+		if err := Within(machine.New(), time.Minute, hangs); err == nil || err.Error() != "not done within 1m0s" {
+			t.Errorf("Within of what hangs = %v; want it cut off", err)
+		}
+		if err := Within(machine.New(), 0, func() error { return errors.New("own") }); err == nil || err.Error() != "own" {
+			t.Errorf("Within = %v; want the function's own error", err)
+		}
+	})
+}
+
+// TestFeeding: the names say what feeds the watchdog.
+func TestFeeding(t *testing.T) {
+	for name, test := range map[string]struct {
+		run  func(*machine.Machine, []Step)
+		want int
+	}{
+		"RunFeeding":  {func(m *machine.Machine, s []Step) { RunFeeding(m, "x", s) }, 5},
+		"EachFeeding": {func(m *machine.Machine, s []Step) { EachFeeding(m, "x", s) }, 5},
+		"Run":         {func(m *machine.Machine, s []Step) { Run(m, "x", s) }, 0},
+		"Within":      {func(m *machine.Machine, s []Step) { Within(m, s[0].Limit, s[0].Do) }, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f, err := os.CreateTemp(t.TempDir(), "watchdog")
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer f.Close()
+				fd, err := unix.Dup(int(f.Fd()))
+				if err != nil {
+					t.Fatal(err)
+				}
+				m := machine.New()
+				m.Watchdog = watchdog.Inherit(uintptr(fd), machine.WatchdogTimeout)
+				before := size(t, f)
+				test.run(m, []Step{{Name: "slow", Limit: time.Minute, Do: func() error {
+					time.Sleep(4*machine.FeedEvery + time.Second)
+					return nil
+				}}})
+				if fed := size(t, f) - before; fed != test.want {
+					t.Errorf("%s fed the watchdog %d times; want %d", name, fed, test.want)
+				}
+			})
+		})
 	}
-	err = Bound(machine.New(), time.Millisecond, func() error { <-release; return nil })
-	if err == nil || err.Error() != "not done within 1ms" {
-		t.Errorf("Bound of what hangs = %v; want it cut off", err)
+}
+
+// size is how much has been written to a file: a byte each time that the watchdog
+// is fed.
+func size(t *testing.T, f *os.File) int {
+	t.Helper()
+	info, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
 	}
-	if err := Bound(machine.New(), 0, func() error { return errors.New("own") }); err == nil || err.Error() != "own" {
-		t.Errorf("Bound = %v; want the function's own error", err)
-	}
+	return int(info.Size())
 }
