@@ -15,7 +15,7 @@ const (
 	SayRuntimeReady = "runtime-ready in "
 	// SayGood tells that the health gate has passed: "boot is good after 3.2 s".
 	SayGood = "boot is good after "
-	// SayFatal is followed by the reason; a reboot follows within RebootDelay.
+	// SayFatal is followed by the reason. The way down and a reboot follow.
 	SayFatal = "FATAL: "
 	// SayDown is the first line of every way down: "going down: power-off (asked by …)".
 	SayDown = "going down: "

@@ -190,11 +190,21 @@ func noDebugShell(a *Artefact) (string, error) {
 		if err != nil {
 			return err
 		}
-		name := strings.TrimPrefix(layout.DebugDaemon, "/usr/")
-		if _, err := fs.Stat(usr, name); !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("slot %s: %s is there (%v); leave the debug layer out of the definition", slot.Name, layout.DebugDaemon, err)
+		if err := lacksDebugDaemon(usr); err != nil {
+			return fmt.Errorf("slot %s: %w", slot.Name, err)
 		}
 		return nil
 	})
 	return "no " + layout.DebugDaemon, err
+}
+
+func lacksDebugDaemon(usr fs.FS) error {
+	_, err := fs.Stat(usr, strings.TrimPrefix(layout.DebugDaemon, "/usr/"))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("look for %s: %w", layout.DebugDaemon, err)
+	}
+	return fmt.Errorf("%s is there; leave the debug layer out of the definition", layout.DebugDaemon)
 }

@@ -94,8 +94,12 @@ func (p *partition) find() error {
 	if p.table, err = gpt.Read(p.disk, size); err != nil {
 		return err
 	}
-	if sector, err := blockdev.SectorSize(p.disk); err != nil || sector != p.table.SectorSize {
-		return errors.Join(err, fmt.Errorf("the partition table is for sectors of %d bytes, the disk's have %d", p.table.SectorSize, sector))
+	sector, err := blockdev.SectorSize(p.disk)
+	if err != nil {
+		return err
+	}
+	if sector != p.table.SectorSize {
+		return fmt.Errorf("the partition table is for sectors of %d bytes, the disk's have %d", p.table.SectorSize, sector)
 	}
 	if p.number, err = find(p.table); err != nil {
 		return err
@@ -252,9 +256,17 @@ func (p *partition) growFileSystem(target string) error {
 }
 
 // getrandom waits until the kernel has randomness to give.
-func getrandom() (b [16]byte, err error) {
-	if n, err := unix.Getrandom(b[:], 0); err != nil || n != len(b) {
-		return b, fmt.Errorf("get random bytes: %d, %w", n, err)
+func getrandom() ([16]byte, error) {
+	return randomFrom(func(b []byte) (int, error) { return unix.Getrandom(b, 0) })
+}
+
+func randomFrom(read func([]byte) (int, error)) (b [16]byte, err error) {
+	n, err := read(b[:])
+	if err != nil {
+		return b, fmt.Errorf("get random bytes: %w", err)
+	}
+	if n != len(b) {
+		return b, fmt.Errorf("get random bytes: got %d of %d", n, len(b))
 	}
 	return b, nil
 }

@@ -112,6 +112,22 @@ func TestRenewIsVersion4(t *testing.T) {
 	}
 }
 
+func TestRandomFrom(t *testing.T) {
+	for _, test := range []struct {
+		n    int
+		err  error
+		want string
+	}{{16, nil, ""}, {7, nil, "get random bytes: got 7 of 16"}, {-1, unix.EFAULT, "get random bytes: bad address"}} {
+		got := ""
+		if _, err := randomFrom(func([]byte) (int, error) { return test.n, test.err }); err != nil {
+			got = err.Error()
+		}
+		if got != test.want {
+			t.Errorf("randomFrom with %d, %v = %q; want %q", test.n, test.err, got, test.want)
+		}
+	}
+}
+
 // ext4 makes a file system with the reference tool.
 func ext4(t *testing.T, args ...string) string {
 	t.Helper()

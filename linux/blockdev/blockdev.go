@@ -100,29 +100,8 @@ func SectorSize(f *os.File) (int64, error) {
 	return int64(n), nil
 }
 
-// Flush writes the device's dirty buffers and drops its clean ones, so that the
-// next read comes from the medium.
-func Flush(f *os.File) error {
-	if err := unix.IoctlSetInt(int(f.Fd()), unix.BLKFLSBUF, 0); err != nil {
-		return fmt.Errorf("ioctl(BLKFLSBUF) of %s: %w", f.Name(), err)
-	}
-	return nil
-}
-
-// Reread makes the kernel read the partition table anew. It works only while no
-// partition of the disk is in use; ResizePartition works always.
-func Reread(disk *os.File) error {
-	if err := unix.IoctlSetInt(int(disk.Fd()), unix.BLKRRPART, 0); err != nil {
-		return fmt.Errorf("ioctl(BLKRRPART) of %s: %w", disk.Name(), err)
-	}
-	return nil
-}
-
-// The operations of BLKPG.
-const (
-	opAddPartition    = 1
-	opResizePartition = 3
-)
+// opResizePartition is the operation of BLKPG for that.
+const opResizePartition = 3
 
 // blkpgPartition is struct blkpg_partition.
 type blkpgPartition struct {
@@ -143,22 +122,13 @@ type blkpgArg struct {
 	Data    unsafe.Pointer
 }
 
-// AddPartition tells the kernel of a partition, in bytes.
-func AddPartition(disk *os.File, number int, start, length int64) error {
-	return blkpg(disk, opAddPartition, "BLKPG_ADD_PARTITION", number, start, length)
-}
-
 // ResizePartition tells the kernel that a partition, which may be in use, has
 // another length, in bytes.
 func ResizePartition(disk *os.File, number int, start, length int64) error {
-	return blkpg(disk, opResizePartition, "BLKPG_RESIZE_PARTITION", number, start, length)
-}
-
-func blkpg(disk *os.File, op int32, name string, number int, start, length int64) error {
 	part := blkpgPartition{Start: start, Length: length, Number: int32(number)}
-	arg := blkpgArg{Op: op, DataLen: int32(unsafe.Sizeof(part)), Data: unsafe.Pointer(&part)}
+	arg := blkpgArg{Op: opResizePartition, DataLen: int32(unsafe.Sizeof(part)), Data: unsafe.Pointer(&part)}
 	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, disk.Fd(), unix.BLKPG, uintptr(unsafe.Pointer(&arg))); errno != 0 {
-		return fmt.Errorf("ioctl(%s) of partition %d of %s: %w", name, number, disk.Name(), errno)
+		return fmt.Errorf("ioctl(BLKPG_RESIZE_PARTITION) of partition %d of %s: %w", number, disk.Name(), errno)
 	}
 	return nil
 }

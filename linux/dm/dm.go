@@ -21,9 +21,6 @@ import (
 // control is the door to the driver; devtmpfs makes it when the driver starts.
 const control = "/dev/mapper/control"
 
-// sectorSize is the unit of Target.Start and Target.Length.
-const sectorSize = 512
-
 // Target is one line of a device-mapper table.
 type Target struct {
 	Start, Length uint64 // in sectors of 512 bytes
@@ -252,6 +249,3 @@ func decodeTargets(payload []byte, count int) ([]Target, error) {
 	}
 	return targets, nil
 }
-
-// Sectors converts a size in bytes to the unit of a Target.
-func Sectors(bytes int64) uint64 { return uint64(bytes) / sectorSize }
