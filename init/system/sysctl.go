@@ -2,13 +2,16 @@ package system
 
 import "github.com/ketch-os/ketch/linux/sysctl"
 
+// unlimited is a number that memory ends before.
+const unlimited = "2147483647"
+
 // sysctls are the kernel parameters that differ from the kernel's defaults.
 func sysctls() []sysctl.Setting {
 	return []sysctl.Setting{
 		// A fault ends in a reboot, not in a hang.
 		{Name: "kernel.panic", Value: "10", Why: "reboot 10 s after a panic: time to read the console"},
 		{Name: "kernel.panic_on_oops", Value: "1", Why: "a kernel that has faulted is not to be trusted"},
-		{Name: "kernel.core_pattern", Value: "|/bin/false", Why: "no core dumps on the disk, nor in a container's directory"},
+		{Name: "kernel.core_pattern", Value: "", Why: "no core dumps on the disk, nor in a container's directory; and none starts a program of the machine's"},
 
 		// What a process may learn of, or do to, the kernel and others.
 		{Name: "kernel.kptr_restrict", Value: "2", Why: "kernel addresses help exploits"},
@@ -36,9 +39,15 @@ func sysctls() []sysctl.Setting {
 		{Name: "net.bridge.bridge-nf-call-iptables", Value: "1", Why: "port mappings also from a neighbour on the bridge"},
 		{Name: "vm.overcommit_memory", Value: "1", Why: "programs in containers reserve freely; cgroups set the limits"},
 		{Name: "vm.max_map_count", Value: "262144", Why: "search engines and databases map many files"},
-		{Name: "fs.inotify.max_user_instances", Value: "1024", Why: "all containers share user 0's"},
-		{Name: "fs.inotify.max_user_watches", Value: "524288", Why: "all containers share user 0's"},
-		{Name: "kernel.pid_max", Value: "4194304", Why: "PIDs that come back late are hard to mistake"},
+		{Name: "kernel.pid_max", Value: "4194304", Why: "PIDs that come back late are hard to mistake; kernel.threads-max is what bounds"},
+
+		// All containers share user 0's share of these with containerd and ketchd. Each
+		// is charged to the memory of the control group that uses it: that decides.
+		{Name: "fs.epoll.max_user_watches", Value: unlimited, Why: "the memory group decides"},
+		{Name: "fs.inotify.max_user_instances", Value: unlimited, Why: "the memory group decides"},
+		{Name: "fs.inotify.max_user_watches", Value: unlimited, Why: "the memory group decides"},
+		{Name: "fs.file-max", Value: unlimited, Why: "the memory group decides"},
+		{Name: "fs.pipe-user-pages-soft", Value: "0", Why: "the memory group decides"},
 
 		// The network.
 		{Name: "net.ipv4.conf.all.rp_filter", Value: "2", Why: "drop spoofed sources; loose, for several links"},

@@ -17,7 +17,7 @@ const Root = "/proc/sys"
 // Setting is one parameter and why it is set.
 type Setting struct {
 	Name  string // with dots: "kernel.panic"
-	Value string
+	Value string // may be empty
 	Why   string
 }
 
@@ -38,13 +38,14 @@ func Set(root string, settings []Setting, missing func(name string)) error {
 	return errors.Join(errs...)
 }
 
-// write uses a single write(2), as these files need, and never creates one.
+// write uses a single write(2), as these files need, and never creates one. The
+// newline lets it write an empty value: a write of nothing changes nothing.
 func write(path, value string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	_, err = f.WriteString(value)
+	_, err = f.WriteString(value + "\n")
 	return err
 }

@@ -14,7 +14,10 @@ func TestSet(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(root, "net/ipv4"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{"net/ipv4/ip_forward"} {
+	if err := os.Mkdir(filepath.Join(root, "kernel"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"net/ipv4/ip_forward", "kernel/core_pattern"} {
 		if err := os.WriteFile(filepath.Join(root, path), nil, 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -25,6 +28,7 @@ func TestSet(t *testing.T) {
 	var missing []string
 	err := Set(root, []Setting{
 		{Name: "net.ipv4.ip_forward", Value: "1"},
+		{Name: "kernel.core_pattern", Value: ""},
 		{Name: "kernel.new", Value: "1"},
 		{Name: "unwritable", Value: "2"},
 	}, func(name string) { missing = append(missing, name) })
@@ -34,7 +38,9 @@ func TestSet(t *testing.T) {
 	if diff := cmp.Diff([]string{"kernel.new"}, missing); diff != "" {
 		t.Errorf("missing (-want +got):\n%s", diff)
 	}
-	if got, _ := os.ReadFile(filepath.Join(root, "net/ipv4/ip_forward")); string(got) != "1" {
-		t.Errorf("ip_forward = %q; want 1", got)
+	for path, want := range map[string]string{"net/ipv4/ip_forward": "1\n", "kernel/core_pattern": "\n"} {
+		if got, _ := os.ReadFile(filepath.Join(root, path)); string(got) != want {
+			t.Errorf("%s = %q; want %q", path, got, want)
+		}
 	}
 }
