@@ -33,16 +33,16 @@ func initramfsStage(m *machine.Machine) error {
 // place.
 func (s *running) boot() error {
 	return step.RunFeeding(s.m, pid1.StageSystem, []step.Step{
-		{Name: "file systems", Do: s.mounts},
-		{Name: "power buttons", Do: s.power},
-		{Name: "kernel parameters", Do: s.parameters},
-		{Name: "control groups", Do: s.groups},
-		{Name: "etc", Do: s.etc},
-		{Name: "clock", Do: s.clock},
-		{Name: "state", Limit: state.Limit, Do: s.state},
-		{Name: "directories", Do: s.directories},
-		{Name: "identity", Do: s.identity},
-		{Name: "services", Do: s.start},
+		{Name: "file systems", Do: s.mountFileSystems},
+		{Name: "power buttons", Do: s.listenToButtons},
+		{Name: "kernel parameters", Do: s.setParameters},
+		{Name: "control groups", Do: s.makeGroups},
+		{Name: "etc", Do: s.buildEtc},
+		{Name: "clock", Do: s.setClock},
+		{Name: "state", Limit: state.Limit, Do: s.mountState},
+		{Name: "directories", Do: s.makeDirectories},
+		{Name: "identity", Do: s.identify},
+		{Name: "services", Do: s.startServices},
 	})
 }
 
@@ -50,8 +50,8 @@ func (s *running) boot() error {
 // running system has begun by then, and feeds the watchdog.
 func (s *running) finish() error {
 	return step.Run(s.m, pid1.StageSystem, []step.Step{
-		{Name: "loopback", Do: s.loopback},
-		{Name: "control socket", Do: s.control},
-		{Name: "previous boot", Do: s.previous},
+		{Name: "loopback", Do: s.raiseLoopback},
+		{Name: "control socket", Do: s.openSocket},
+		{Name: "previous boot", Do: s.keepPrevious},
 	})
 }

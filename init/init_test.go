@@ -46,14 +46,14 @@ func TestSignals(t *testing.T) {
 	caught := catchSignals()
 	go storm(t)
 	got := map[string]power.Action{}
-	for quiet := time.After(20 * time.Second); len(got) < len(orders()); {
+	for quiet := time.After(20 * time.Second); len(got) < len(requests()); {
 		select {
 		case s := <-caught:
-			if order, ok := meaning(s); ok {
-				got[order.By] = order.Action
+			if request, ok := meaning(s); ok {
+				got[request.By] = request.Action
 			}
 		case <-quiet:
-			t.Fatalf("orders taken: %v; want all of %d", got, len(orders()))
+			t.Fatalf("requests taken: %v; want all of %d", got, len(requests()))
 		}
 	}
 	want := map[string]power.Action{
@@ -61,7 +61,7 @@ func TestSignals(t *testing.T) {
 		"SIGUSR2": power.Off, "SIGRTMIN+3": power.Halt, "SIGRTMIN+4": power.Off, "SIGRTMIN+5": power.Reboot,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("orders (-want +got):\n%s", diff)
+		t.Errorf("requests (-want +got):\n%s", diff)
 	}
 }
 
@@ -84,32 +84,32 @@ func storm(t *testing.T) {
 
 func TestSignalForIsTheInverse(t *testing.T) {
 	for _, action := range []power.Action{power.Off, power.Reboot, power.Halt} {
-		order, ok := meaning(signalFor(action))
-		if !ok || order.Action != action {
-			t.Errorf("meaning(signalFor(%v)) = %v, %v", action, order, ok)
+		request, ok := meaning(signalFor(action))
+		if !ok || request.Action != action {
+			t.Errorf("meaning(signalFor(%v)) = %v, %v", action, request, ok)
 		}
 	}
 	for _, s := range []unix.Signal{unix.SIGHUP, unix.SIGQUIT, unix.SIGSEGV, unix.SIGPIPE, 64} {
-		if order, ok := meaning(s); ok {
-			t.Errorf("meaning(%v) = %v; want none", s, order)
+		if request, ok := meaning(s); ok {
+			t.Errorf("meaning(%v) = %v; want none", s, request)
 		}
 	}
 }
 
-// TestEverySignalIsDefined: it is an order, or means nothing, and no order has two
+// TestEverySignalIsDefined: it is a request, or means nothing, and no request has two
 // meanings.
 func TestEverySignalIsDefined(t *testing.T) {
 	defined := map[os.Signal]string{}
-	for _, o := range orders() {
+	for _, o := range requests() {
 		if o.signal < 1 || o.signal > lastSignal || defined[o.signal] != "" {
 			t.Errorf("signal %d is there twice, or is none", o.signal)
 		}
 		defined[o.signal] = o.action.String()
 	}
 	for s := unix.Signal(1); s <= lastSignal; s++ {
-		order, ok := meaning(s)
-		if want := defined[s]; ok != (want != "") || ok && (order.Action.String() != want || order.By == "") {
-			t.Errorf("meaning(%d) = %+v, %v; want %q", s, order, ok, want)
+		request, ok := meaning(s)
+		if want := defined[s]; ok != (want != "") || ok && (request.Action.String() != want || request.By == "") {
+			t.Errorf("meaning(%d) = %+v, %v; want %q", s, request, ok, want)
 		}
 	}
 }

@@ -3,10 +3,13 @@ package main
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/ketch-os/ketch/disk/bootrecord"
 	"github.com/ketch-os/ketch/init/machine"
@@ -17,102 +20,169 @@ import (
 	"github.com/ketch-os/ketch/linux/watchdog"
 )
 
-// beats lets a pulse beat as the loop does, and returns how often the watchdog
+// lock is a mutex whose waiters synctest sees as such.
+type lock chan bool
+
+func newLock() lock     { return make(lock, 1) }
+func (l lock) hold()    { l <- true }
+func (l lock) release() { <-l }
+
+// take is a part's sign of life: the lock can be had.
+func (l lock) take() error {
+	l.hold()
+	l.release()
+	return nil
+}
+
+// rounds lets a prober run as the loop does, and returns how often the watchdog
 // would have been fed, and what PID 1 died of.
-func beats(p *pulse, n int) (fed int, died any) {
+func rounds(p *prober, n int) (fed int, died any) {
 	defer func() { died = recover() }()
 	for range n {
+		synctest.Wait() // the round under way ends, or hangs
 		select {
-		case err := <-p.taken:
+		case err := <-p.found:
 			if p.note(err) {
 				fed++
 			}
-		case <-time.After(50 * time.Millisecond):
+		default:
 		}
-		p.take()
+		p.startRound()
 	}
 	return fed, nil
 }
 
-func TestPulse(t *testing.T) {
-	var lock sync.Mutex
-	fault := errors.New("process 7 has ended and has not been collected")
-	var unwell error
-	p := newPulse(&kmsg.Log{}, []vital{
-		{"machine", func() error { return nil }},
-		{"supervisor", func() error { lock.Lock(); defer lock.Unlock(); return nil }},
-		{"reaper", func() error { lock.Lock(); defer lock.Unlock(); return unwell }},
+func TestProber(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		held := newLock()
+		fault := errors.New("process 7 has ended and has not been collected")
+		var unwell error
+		p := newProber(&kmsg.Log{}, []part{
+			{"machine", func() error { return nil }},
+			{"supervisor", held.take},
+			{"reaper", func() error { return unwell }},
+		})
+		if fed, died := rounds(p, 20); fed != 20 || died != nil {
+			t.Errorf("alive: fed %d times, died of %v; want 20, nil", fed, died)
+		}
+		synctest.Wait()
+		held.hold() // for a while
+		if fed, died := rounds(p, maxMissed); fed != 1 || died != nil {
+			t.Errorf("a lock held: fed %d times, died of %v; want the round before it alone", fed, died)
+		}
+		held.release()
+		if fed, died := rounds(p, 5); fed != 5 || died != nil {
+			t.Errorf("the lock let go: fed %d times, died of %v; want it alive again", fed, died)
+		}
+		synctest.Wait()
+		unwell = fault
+		fed, died := rounds(p, maxMissed+2)
+		if text, _ := died.(string); fed != 1 || !strings.HasPrefix(text, "deadlock: reaper has not been alive for 30s") {
+			t.Errorf("a part that is not alive: fed %d times, died of %v; want the reaper named", fed, died)
+		}
 	})
-	if fed, died := beats(p, 20); fed != 20 || died != nil {
-		t.Errorf("alive: fed %d times, died of %v; want 20, nil", fed, died)
-	}
-	lock.Lock() // for a while
-	if fed, died := beats(p, beatsToDeath-3); fed > 1 || died != nil {
-		t.Errorf("a lock held: fed %d times, died of %v; want the round under way at most", fed, died)
-	}
-	lock.Unlock()
-	if fed, died := beats(p, 5); fed < 4 || died != nil {
-		t.Errorf("the lock let go: fed %d times, died of %v; want it alive again", fed, died)
-	}
-	lock.Lock()
-	unwell = fault
-	lock.Unlock()
-	fed, died := beats(p, beatsToDeath+2)
-	if text, _ := died.(string); fed > 1 || !strings.HasPrefix(text, "deadlock: reaper has not been alive for 30s") {
-		t.Errorf("a part that is not alive: fed %d times, died of %v; want the reaper named", fed, died)
-	}
 }
 
 func TestDeadlockIsDeath(t *testing.T) {
-	var lock sync.Mutex
-	lock.Lock()
-	defer lock.Unlock()
-	p := newPulse(&kmsg.Log{}, []vital{{"supervisor", func() error { lock.Lock(); return nil }}})
-	fed, died := beats(p, beatsToDeath+1)
-	if text, _ := died.(string); fed > 0 || !strings.HasPrefix(text, "deadlock: supervisor") {
-		t.Errorf("a deadlock: fed %d times, died of %v; want the supervisor named", fed, died)
-	}
-	if !strings.Contains(stacks(), "TestDeadlockIsDeath") {
-		t.Error("the stacks do not show who waits")
-	}
-	if limit := beatsToDeath * machine.FeedEvery; limit >= machine.WatchdogTimeout {
+	synctest.Test(t, func(t *testing.T) {
+		held := newLock()
+		held.hold()
+		defer held.release()
+		p := newProber(&kmsg.Log{}, []part{{"supervisor", held.take}})
+		fed, died := rounds(p, maxMissed+1)
+		if text, _ := died.(string); fed > 0 || !strings.HasPrefix(text, "deadlock: supervisor") {
+			t.Errorf("a deadlock: fed %d times, died of %v; want the supervisor named", fed, died)
+		}
+		if !strings.Contains(stacks(), "TestDeadlockIsDeath") {
+			t.Error("the stacks do not show who waits")
+		}
+	})
+	if limit := maxMissed * machine.FeedEvery; limit >= machine.WatchdogTimeout {
 		t.Errorf("PID 1 gives up after %v: the watchdog would not let it speak", limit)
 	}
 }
 
-// TestServe: the loop feeds the watchdog while all is well, and ends with an order.
-func TestServe(t *testing.T) {
-	f, err := os.CreateTemp(t.TempDir(), "watchdog")
+// watched is a machine with a watchdog that is a file: it grows by a byte each time
+// that it is fed.
+func watched(t *testing.T) (m *machine.Machine, fed func() int64) {
+	t.Helper()
+	f, err := os.Create(filepath.Join(t.TempDir(), "watchdog"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := machine.New()
-	m.Watchdog = watchdog.Inherit(f.Fd(), machine.WatchdogTimeout)
-	before := size(t, f.Name())
-	s := newSystem(m)
-	s.reaper, s.services, s.gate = theReaper(), emptySupervisor(m), s.newGate()
-	go func() {
-		for size(t, f.Name()) == before {
-			time.Sleep(time.Millisecond)
-		}
-		s.order(shutdown.Order{Action: power.Off, By: "a test"})
-		close(s.ended)
-		s.order(shutdown.Order{Action: power.Reboot, By: "a late one"}) // waits for nobody
-	}()
-	order := s.serve(make(chan os.Signal))
-	if order.Action != power.Off || order.By != "a test" {
-		t.Errorf("serve = %+v; want the first order", order)
+	t.Cleanup(func() { f.Close() })
+	fd, err := unix.Dup(int(f.Fd()))
+	if err != nil {
+		t.Fatal(err)
 	}
-	<-s.ended
+	m = machine.New()
+	m.Watchdog = watchdog.Inherit(uintptr(fd), machine.WatchdogTimeout)
+	size := func() int64 {
+		info, err := f.Stat()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Size()
+	}
+	armed := size()
+	return m, func() int64 { return size() - armed }
 }
 
-func size(t *testing.T, path string) int64 {
-	info, err := os.Stat(path)
-	if err != nil {
-		t.Error(err)
-		return 0
-	}
-	return info.Size()
+// newRunning is a system without services.
+func newRunning(m *machine.Machine) *running {
+	s := newSystem(m)
+	s.reaper, s.services, s.gate = theReaper(), emptySupervisor(m), s.newGate()
+	return s
+}
+
+// TestServe: the loop feeds the watchdog while all is well, and ends with a request.
+func TestServe(t *testing.T) {
+	theReaper() // is of no one test
+	synctest.Test(t, func(t *testing.T) {
+		m, fed := watched(t)
+		s := newRunning(m)
+		go func() {
+			time.Sleep(4*machine.FeedEvery + time.Second)
+			s.request(shutdown.Request{Action: power.Off, By: "a test"})
+			close(s.ended)
+			s.request(shutdown.Request{Action: power.Reboot, By: "a late one"}) // waits for nobody
+		}()
+		request := s.serve(make(chan os.Signal), s.parts())
+		if request.Action != power.Off || request.By != "a test" {
+			t.Errorf("serve = %+v; want the first request", request)
+		}
+		if got := fed(); got != 5 {
+			t.Errorf("the watchdog was fed %d times in 21 s; want 5", got)
+		}
+		<-s.ended
+	})
+}
+
+// TestAStuckPartStarvesTheWatchdog: it is not fed while a part hangs, whatever else
+// is under way, as what follows a good boot is; and PID 1 does not wait for it.
+func TestAStuckPartStarvesTheWatchdog(t *testing.T) {
+	theReaper()
+	synctest.Test(t, func(t *testing.T) {
+		m, fed := watched(t)
+		s := newRunning(m)
+		release, held := make(chan struct{}), newLock()
+		held.hold()
+		defer held.release()
+		defer close(release)
+		go s.within(blessLimit, func() error { <-release; return nil })
+		began := time.Now()
+		died := func() (died any) {
+			defer func() { died = recover() }()
+			s.serve(make(chan os.Signal), []part{{"timeline", held.take}})
+			return nil
+		}()
+		if text, _ := died.(string); !strings.HasPrefix(text, "deadlock: timeline") {
+			t.Errorf("PID 1 died of %v; want the timeline named", died)
+		}
+		if got, took := fed(), time.Since(began); got != 0 || took != maxMissed*machine.FeedEvery {
+			t.Errorf("the watchdog was fed %d times in %v; want never in 30 s", got, took)
+		}
+	})
 }
 
 // TestBetter: only a version on trial goes back, and only to one that was good.

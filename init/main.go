@@ -9,8 +9,10 @@
 //	command.go   what this program does when it is not PID 1
 //	service/     the table of services, and their supervision
 //	gate/        when a boot is good
-//	record/      what is remembered of each version's boots, and the way back to the last good one
-//	down/        the way down
+//	bootcount/   how starts are counted, and the way back to the last good version
+//	bootlog/     what a boot tells the next one of itself
+//	shutdown/    the way down
+//	threads/     the threads that PID 1 has whatever others take
 package main
 
 import (
@@ -35,26 +37,26 @@ func main() {
 	}
 	defer crash.Report(m.Log)
 	s := newSystem(m)
-	order := shutdown.Order{}
+	request := shutdown.Request{}
 	switch {
 	case err != nil:
 	case os.Args[0] == layout.InitramfsInit:
 		err = initramfsStage(m)
 	default:
-		order, err = s.run(signals)
+		request, err = s.run(signals)
 	}
 	if err != nil {
-		order = fatal(m, err)
+		request = fatal(m, err)
 	}
-	shutdown.Run(m, s.services, order)
+	shutdown.Run(m, s.services, request)
 }
 
 // fatal decides what happens when a stage of the boot, or the health gate, fails:
 // PID 1 says why and reboots. The boot loader and the boot record have counted
 // this try; when the tries run out the last good version is booted. There is no
 // shell to fall into, and nothing waits for a person.
-func fatal(m *machine.Machine, err error) shutdown.Order {
+func fatal(m *machine.Machine, err error) shutdown.Request {
 	m.Log.Open() // it may have failed before there was one
 	bootcount.Fail(m, err)
-	return shutdown.Order{Action: power.Reboot, Fatal: err}
+	return shutdown.Request{Action: power.Reboot, Fatal: err}
 }

@@ -22,24 +22,24 @@ import (
 	"github.com/ketch-os/ketch/linux/power"
 )
 
-// run boots stage two and serves until something ends it: an order, or an error
+// run boots stage two and serves until something ends it: a request, or an error
 // that fatal decides on.
-func (s *running) run(signals <-chan os.Signal) (shutdown.Order, error) {
+func (s *running) run(signals <-chan os.Signal) (shutdown.Request, error) {
 	if err := s.boot(); err != nil {
-		return shutdown.Order{}, err
+		return shutdown.Request{}, err
 	}
 	crash.Go(s.m.Log, s.complete)
-	order := s.serve(signals)
-	why := order.String()
+	request := s.serve(signals, s.parts())
+	why := request.String()
 	s.goingDown.Store(&why)
 	close(s.ended)
-	return order, order.Fatal
+	return request, request.Fatal
 }
 
 // complete ends the boot beside the loop.
 func (s *running) complete() {
 	if err := s.finish(); err != nil {
-		s.order(shutdown.Order{Action: power.Reboot, Fatal: err})
+		s.request(shutdown.Request{Action: power.Reboot, Fatal: err})
 		return
 	}
 	s.m.Save()
@@ -48,31 +48,31 @@ func (s *running) complete() {
 // serve is the loop of the running system. From the start of the services to the
 // way down the watchdog is fed here and nowhere else, each time that all of PID 1's
 // parts have been found alive.
-func (s *running) serve(signals <-chan os.Signal) shutdown.Order {
-	pulse := newPulse(s.m.Log, s.vitals())
-	beat := time.NewTicker(machine.FeedEvery)
+func (s *running) serve(signals <-chan os.Signal, parts []part) shutdown.Request {
+	prober := newProber(s.m.Log, parts)
+	round := time.NewTicker(machine.FeedEvery)
 	for {
 		select {
-		case order := <-s.orders:
-			return order
+		case request := <-s.requests:
+			return request
 		case got := <-signals:
-			if order, ok := meaning(got); ok {
-				return order
+			if request, ok := meaning(got); ok {
+				return request
 			}
-		case <-beat.C:
-			pulse.take()
-		case err := <-pulse.taken:
-			if pulse.note(err) {
+		case <-round.C:
+			prober.startRound()
+		case err := <-prober.found:
+			if prober.note(err) {
 				s.m.Feed()
 			}
 		}
 	}
 }
 
-// order gives an order to go down. The first counts.
-func (s *running) order(o shutdown.Order) {
+// request asks for the way down. The first request counts.
+func (s *running) request(r shutdown.Request) {
 	select {
-	case s.orders <- o:
+	case s.requests <- r:
 	case <-s.ended:
 	}
 }
@@ -122,7 +122,7 @@ func (s *running) decided(fault error) {
 	s.within(keepLimit, func() error { return gate.Save(layout.GateReport, outcome) })
 	s.within(keepLimit, s.noteGate)
 	if fault != nil {
-		s.order(shutdown.Order{Action: power.Reboot, Fatal: fmt.Errorf("health gate: %w", fault)})
+		s.request(shutdown.Request{Action: power.Reboot, Fatal: fmt.Errorf("health gate: %w", fault)})
 	}
 }
 

@@ -16,11 +16,11 @@ const sigRTMin = unix.Signal(34)
 
 const lastSignal = 64
 
-// orders is what signals ask for. SIGTERM, SIGINT and SIGPWR come from the
+// requests is what signals ask for. SIGTERM, SIGINT and SIGPWR come from the
 // kernel and from managers of containers; SIGUSR1 and SIGUSR2 are sysvinit's and
 // BusyBox's; the real-time ones are systemd's.
-func orders() []signalOrder {
-	return []signalOrder{
+func requests() []signalRequest {
+	return []signalRequest{
 		{unix.SIGTERM, power.Off, "SIGTERM"},
 		{unix.SIGINT, power.Reboot, "Ctrl-Alt-Del"},
 		{unix.SIGPWR, power.Off, "SIGPWR"},
@@ -32,7 +32,7 @@ func orders() []signalOrder {
 	}
 }
 
-type signalOrder struct {
+type signalRequest struct {
 	signal unix.Signal
 	action power.Action
 	name   string
@@ -40,14 +40,14 @@ type signalOrder struct {
 
 // catchSignals takes every signal, so that none ends PID 1: Go's runtime, unlike
 // the kernel, has no exception for it. Left alone are SIGCHLD, which is the
-// reaper's, and SIGURG, with which the runtime interrupts itself. Orders come on
+// reaper's, and SIGURG, with which the runtime interrupts itself. Requests come on
 // the channel; a storm of the others, which nobody reads, cannot crowd them out.
 func catchSignals() <-chan os.Signal {
 	caught, ignored := make(chan os.Signal, lastSignal), make(chan os.Signal, 1)
 	for s := unix.Signal(1); s <= lastSignal; s++ {
-		switch _, order := meaning(s); {
+		switch _, request := meaning(s); {
 		case s == unix.SIGCHLD || s == unix.SIGURG || s == unix.SIGKILL || s == unix.SIGSTOP:
-		case order:
+		case request:
 			signal.Notify(caught, s)
 		default:
 			signal.Notify(ignored, s)
@@ -56,14 +56,14 @@ func catchSignals() <-chan os.Signal {
 	return caught
 }
 
-// meaning returns the order that a signal stands for; most stand for none.
-func meaning(got os.Signal) (shutdown.Order, bool) {
-	for _, o := range orders() {
+// meaning returns the request that a signal stands for; most stand for none.
+func meaning(got os.Signal) (shutdown.Request, bool) {
+	for _, o := range requests() {
 		if got == os.Signal(o.signal) {
-			return shutdown.Order{Action: o.action, By: o.name}, true
+			return shutdown.Request{Action: o.action, By: o.name}, true
 		}
 	}
-	return shutdown.Order{}, false
+	return shutdown.Request{}, false
 }
 
 // signalFor is the inverse of meaning, for the commands.

@@ -19,6 +19,7 @@ import (
 	"github.com/ketch-os/ketch/init/shutdown"
 	"github.com/ketch-os/ketch/init/state"
 	"github.com/ketch-os/ketch/init/system"
+	"github.com/ketch-os/ketch/init/threads"
 	"github.com/ketch-os/ketch/layout"
 	"github.com/ketch-os/ketch/layout/gatefile"
 	"github.com/ketch-os/ketch/linux/cgroup"
@@ -36,7 +37,7 @@ type running struct {
 	services *service.Supervisor // nil until they start
 	gate     *gate.Gate
 	noState  error // why /var is not the state partition
-	orders   chan shutdown.Order
+	requests chan shutdown.Request
 	ended    chan struct{} // closed when the machine begins to go down
 
 	goingDown atomic.Pointer[string]
@@ -44,12 +45,13 @@ type running struct {
 }
 
 func newSystem(m *machine.Machine) *running {
-	return &running{m: m, orders: make(chan shutdown.Order), ended: make(chan struct{})}
+	return &running{m: m, requests: make(chan shutdown.Request), ended: make(chan struct{})}
 }
 
 func (s *running) warn(err error) { s.m.Log.Printf(kmsg.Warning, "%v", err) }
 
-func (s *running) mounts() error {
+func (s *running) mountFileSystems() error {
+	threads.Reserve(s.m.Log, threads.Reserved)
 	s.reaper = reaper.New(s.m.Log)
 	if err := crash.Prepare(); err != nil {
 		s.warn(err)
@@ -60,8 +62,8 @@ func (s *running) mounts() error {
 	return system.Limits()
 }
 
-// power lets every power button, and Ctrl-Alt-Del, take the one way down.
-func (s *running) power() error {
+// listenToButtons lets every power button, and Ctrl-Alt-Del, take the one way down.
+func (s *running) listenToButtons() error {
 	if err := power.CatchCtrlAltDel(); err != nil {
 		return err
 	}
@@ -82,11 +84,11 @@ func (s *running) button(node string) {
 		s.warn(fmt.Errorf("power button: %w", err))
 		return
 	}
-	s.order(shutdown.Order{Action: power.Off, By: "the power button"})
+	s.request(shutdown.Request{Action: power.Off, By: "the power button"})
 }
 
-// parameters that do not take are a weakness, not an end.
-func (s *running) parameters() error {
+// setParameters: one that does not take is a weakness, not an end.
+func (s *running) setParameters() error {
 	err := system.Sysctls(func(name string) { s.m.Log.Printf(kmsg.Info, "this kernel has no %s", name) })
 	if err != nil {
 		s.m.Degrade("kernel parameters: %v", err)
@@ -94,8 +96,8 @@ func (s *running) parameters() error {
 	return nil
 }
 
-// groups gives PID 1 a control group and a score of its own, and tools theirs.
-func (s *running) groups() error {
+// makeGroups gives PID 1 a control group and a score of its own, and tools theirs.
+func (s *running) makeGroups() error {
 	if err := reaper.Protect(); err != nil {
 		s.warn(err)
 	}
@@ -106,11 +108,11 @@ func (s *running) groups() error {
 	return nil
 }
 
-func (s *running) etc() error { return system.Etc(layout.EtcSkeleton, "/etc") }
+func (s *running) buildEtc() error { return system.Etc(layout.EtcSkeleton, "/etc") }
 
-// clock is set before the state partition notes a time; its own stamp comes with
-// identity.
-func (s *running) clock() error {
+// setClock comes before the state partition notes a time. The machine's own stamp
+// counts once that is mounted.
+func (s *running) setClock() error {
 	released, err := system.Released(layout.ImageInfo)
 	if err != nil {
 		s.warn(err)
@@ -128,9 +130,9 @@ func (s *running) floor(floor time.Time, what string) error {
 	return err
 }
 
-// state mounts /var. A state partition that cannot be used is never formatted
+// mountState mounts /var. A state partition that cannot be used is never formatted
 // anew: the machine runs without it and says why.
-func (s *running) state() error {
+func (s *running) mountState() error {
 	err := state.Mount(s.m, s.reaper, "/var")
 	if err != nil {
 		return s.volatile(fmt.Errorf("state partition: %w", err))
@@ -162,9 +164,9 @@ func (s *running) stamped() time.Time {
 	return stamp
 }
 
-// directories: a /var that cannot hold them, read-only after an error or with a
+// makeDirectories: a /var that cannot hold them, read-only after an error or with a
 // file in their place, is no /var.
-func (s *running) directories() error {
+func (s *running) makeDirectories() error {
 	err := system.Directories("/")
 	if err == nil {
 		return nil
@@ -175,8 +177,8 @@ func (s *running) directories() error {
 	return system.Directories("/")
 }
 
-// identity: a machine that cannot keep an ID has one for this boot.
-func (s *running) identity() error {
+// identify: a machine that cannot keep an ID has one for this boot.
+func (s *running) identify() error {
 	id, err := system.MachineID(layout.StateDir)
 	if err != nil {
 		s.m.Degrade("%v", err)
@@ -188,8 +190,8 @@ func (s *running) identity() error {
 	return system.Identify("/etc", id)
 }
 
-// start starts the services and begins to watch the health gate.
-func (s *running) start() error {
+// startServices starts them and begins to watch the health gate.
+func (s *running) startServices() error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
@@ -249,16 +251,16 @@ func better(r *bootrecord.Record) string {
 	return last.Name
 }
 
-func (s *running) loopback() error { return link.Up("lo") }
+func (s *running) raiseLoopback() error { return link.Up("lo") }
 
-func (s *running) control() error {
-	server := &control.Server{Log: s.m.Log, Status: s.status, Order: s.order}
+func (s *running) openSocket() error {
+	server := &control.Server{Log: s.m.Log, Status: s.status, Request: s.request}
 	return server.Serve(layout.InitSocket)
 }
 
-// previous keeps what the last boot has left, and begins what this one leaves. A
+// keepPrevious keeps what the last boot has left, and begins what this one leaves. A
 // disk that takes neither has been told of before.
-func (s *running) previous() error {
+func (s *running) keepPrevious() error {
 	if err := bootlog.Start(s.m); err != nil {
 		s.warn(err)
 	}

@@ -162,7 +162,7 @@ func init() {
 // lock of the timeline and never gives it back.
 func faultyLock(t *testing.T) files {
 	t.Helper()
-	const place = "func (s *running) loopback() error {"
+	const place = "func (s *running) raiseLoopback() error {"
 	system, err := os.ReadFile("../init/system.go")
 	if err != nil {
 		t.Fatal(err)

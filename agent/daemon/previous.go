@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ketch-os/ketch/agent/kernlog"
+	"github.com/ketch-os/ketch/agent/lastrun"
 	"github.com/ketch-os/ketch/api/pid1"
 	"github.com/ketch-os/ketch/layout"
 )
@@ -30,7 +31,7 @@ func readPrevious(previous, current string) (*pid1.Previous, error) {
 	if err := errors.Join(err, errNext); err != nil {
 		return nil, fmt.Errorf("read record of the previous boot: %w", err)
 	}
-	p := pid1.Judge(run, next)
+	p := lastrun.Judge(run, next)
 	if n := len(p.Crashes); n > 0 && p.End == pid1.EndPanic {
 		text, err := os.ReadFile(p.Crashes[n-1].Path)
 		if err != nil {

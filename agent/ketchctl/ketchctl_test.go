@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/ketch-os/ketch/agent/api"
+	"github.com/ketch-os/ketch/agent/lastrun"
 	"github.com/ketch-os/ketch/agent/logfile"
 	"github.com/ketch-os/ketch/api/node"
 	"github.com/ketch-os/ketch/api/pid1"
@@ -38,7 +39,7 @@ func serve(t *testing.T, s *node.Status, logs map[string]string) func(args ...st
 	done := make(chan error, 1)
 	server := &api.Server{
 		Status:   func(context.Context) *node.Status { return s },
-		Previous: func() (*pid1.Previous, error) { return pid1.Judge(previousRun(), &pid1.Run{}), nil },
+		Previous: func() (*pid1.Previous, error) { return lastrun.Judge(previousRun(), &pid1.Run{}), nil },
 		Logs:     logfile.Dir(dir),
 	}
 	go func() { done <- server.Serve(ctx, listener) }()

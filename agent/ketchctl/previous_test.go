@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ketch-os/ketch/agent/lastrun"
 	"github.com/ketch-os/ketch/api/node"
 	"github.com/ketch-os/ketch/api/pid1"
 )
@@ -17,7 +18,7 @@ func previousRun() *pid1.Run {
 	ended := started.Add(302 * time.Second)
 	return &pid1.Run{
 		Version: "1.2.2", RootHash: "abcd", Started: started, Ended: &ended,
-		Order: "reboot (after a fatal error)", Fatal: "health gate: not good in time: ketchd is ready: starting",
+		Request: "reboot (after a fatal error)", Fatal: "health gate: not good in time: ketchd is ready: starting",
 		Gate: &pid1.GateReport{Outcome: pid1.GateFailed, Checks: []pid1.Check{
 			{Name: "containerd serves", Passed: true, After: 1.9}, {Name: "ketchd is ready", Reason: "starting"},
 		}},
@@ -56,7 +57,7 @@ ketchd is ready    no           starting
 func TestLastWords(t *testing.T) {
 	words := strings.Repeat("<4>[    1.0] before\n", 100) + "<0>[    2.0] ketch: PID 1 panic: lost at sea\n"
 	crash := pid1.Crash{Kind: "Panic", Time: started, Reason: "PID 1 panic: lost at sea", Path: "/var/lib/ketch/crash/x/dmesg.txt"}
-	p := pid1.Judge(nil, &pid1.Run{Crashes: []pid1.Crash{crash}})
+	p := lastrun.Judge(nil, &pid1.Run{Crashes: []pid1.Crash{crash}})
 	p.LastWords = words
 	var out strings.Builder
 	if err := showPrevious(&out, p); err != nil {

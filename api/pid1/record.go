@@ -1,7 +1,7 @@
 package pid1
 
 // Record is what PID 1 knows of this machine's boots: the boot record
-// (docs/boot.md), as it was last written.
+// (docs/boot-record.md), as it was last written.
 type Record struct {
 	Why        string            `json:"why"` // why the boot loader took the entry that was booted
 	Generation uint64            `json:"generation"`

@@ -1,10 +1,6 @@
 package pid1
 
-import (
-	"fmt"
-	"strings"
-	"time"
-)
+import "time"
 
 // Run is what one boot leaves to be told of it: the content of
 // layout.CurrentRun, which the next boot renames to layout.PreviousRun. It is
@@ -14,12 +10,12 @@ type Run struct {
 	BootID   string      `json:"bootID"` // /proc/sys/kernel/random/boot_id
 	Version  string      `json:"version"`
 	RootHash string      `json:"rootHash"`
-	Entry    string      `json:"entry,omitempty"` // boot entry as the boot loader named it
-	Started  time.Time   `json:"started"`         // when the kernel started
-	Order    string      `json:"order,omitempty"` // "reboot (asked by …)": the way down had begun
-	Fatal    string      `json:"fatal,omitempty"` // the failure that began it
-	Ended    *time.Time  `json:"ended,omitempty"` // the way down came as far as unmounting
-	Gate     *GateReport `json:"gate,omitempty"`  // nil: the gate had not decided
+	Entry    string      `json:"entry,omitempty"`   // boot entry as the boot loader named it
+	Started  time.Time   `json:"started"`           // when the kernel started
+	Request  string      `json:"request,omitempty"` // "reboot (asked by …)": the way down had begun
+	Fatal    string      `json:"fatal,omitempty"`   // the failure that began it
+	Ended    *time.Time  `json:"ended,omitempty"`   // the way down came as far as unmounting
+	Gate     *GateReport `json:"gate,omitempty"`    // nil: the gate had not decided
 	Boot     Boot        `json:"boot"`
 	// Crashes are the kernel's last words of the runs before this one, as found
 	// in pstore when this one started, oldest first.
@@ -48,7 +44,7 @@ type Failure struct {
 
 // The ways that a run can end.
 const (
-	EndClean = "clean" // Run.Order was carried out
+	EndClean = "clean" // Run.Request was carried out
 	EndFatal = "fatal" // PID 1 gave up on it, in order
 	EndPanic = "panic" // the kernel, or PID 1, crashed
 	EndCut   = "cut"   // no word: power loss, reset, or a hang that the watchdog ended
@@ -59,58 +55,8 @@ const (
 type Previous struct {
 	End     string  `json:"end"`           // EndClean, EndFatal, EndPanic, EndCut or EndNone
 	Reason  string  `json:"reason"`        // in words
-	Run     *Run    `json:"run,omitempty"` // nil: it left no record
+	Run     *Run    `json:"run,omitempty"` // nil: it left no account
 	Crashes []Crash `json:"crashes,omitempty"`
 	// LastWords is the end of the last dump, when End is EndPanic.
 	LastWords string `json:"lastWords,omitempty"`
-}
-
-// Judge tells how a run ended from its own record, which may be missing, and from
-// what the one after it found. A dump, or a failure in the boot record, is the last
-// word only when it is younger than the run's own: a run that came to its end
-// before it could write anything leaves it beside an older record.
-func Judge(run *Run, next *Run) *Previous {
-	if next == nil {
-		next = &Run{}
-	}
-	p := &Previous{Run: run, Crashes: next.Crashes}
-	p.End, p.Reason = judge(run, next)
-	return p
-}
-
-func judge(run, next *Run) (end, reason string) {
-	if n := len(next.Crashes); n > 0 && (run == nil || run.Ended == nil || next.Crashes[n-1].Time.After(*run.Ended)) {
-		return EndPanic, next.Crashes[n-1].Reason
-	}
-	if f := next.Failure; f != nil && (run == nil || f.Time.After(run.last()) && (run.Fatal == "" || run.Ended != nil)) {
-		return EndFatal, fmt.Sprintf("version %s, before /var was mounted: %s", f.Version, f.Words)
-	}
-	switch {
-	case run == nil:
-		return EndNone, "no run before this one has left a word"
-	case run.Fatal != "":
-		line, _, _ := strings.Cut(run.Fatal, "\n")
-		return EndFatal, line
-	case run.Ended != nil:
-		return EndClean, run.Order
-	}
-	var why []string
-	if run.Order != "" {
-		why = append(why, run.Order+" had begun")
-	}
-	if next.WatchdogReset {
-		return EndCut, strings.Join(append(why, "the watchdog has reset the machine"), "; ")
-	}
-	return EndCut, strings.Join(append(why, "no last word: power loss, a reset, or a hang that the watchdog ended"), "; ")
-}
-
-// last is the latest moment that a run tells of.
-func (r *Run) last() time.Time {
-	if r.Ended != nil {
-		return *r.Ended
-	}
-	if r.Gate != nil && r.Gate.Time.After(r.Started) {
-		return r.Gate.Time
-	}
-	return r.Started
 }

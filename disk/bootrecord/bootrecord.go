@@ -1,6 +1,6 @@
 // Package bootrecord reads and writes the boot record of a machine: what became
 // of each version of the OS that it has started. It fills the partition of type
-// f44126d9-b73c-4c33-bf76-93438cf48f9b, and docs/boot.md has its bytes.
+// f44126d9-b73c-4c33-bf76-93438cf48f9b, and docs/boot-record.md has its bytes.
 //
 // The partition holds the record twice: a copy of 4096 bytes at its start and
 // one at 512 KiB. The record of generation g lies in copy g modulo 2, so a write

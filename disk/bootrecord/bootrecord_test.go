@@ -73,7 +73,7 @@ func dump(data []byte) string {
 	return lines.String()
 }
 
-// The bytes that docs/boot.md describes.
+// The bytes that docs/boot-record.md describes.
 func TestGolden(t *testing.T) {
 	got, err := sample().Encode()
 	if err != nil {

@@ -24,7 +24,7 @@ import (
 	"github.com/ketch-os/ketch/linux/pstore"
 )
 
-// Start begins the record of this boot, which makes the last one's the previous,
+// Start begins the account of this boot, which makes the last one's the previous,
 // and takes over the last words that pstore holds. Where /var is in memory they
 // stay in pstore: the next boot may do better.
 func Start(m *machine.Machine) error {
@@ -59,9 +59,9 @@ func failure(m *machine.Machine) *pid1.Failure {
 }
 
 // Down notes that the way down has begun, why, and, with a fault, that PID 1 gave up.
-func Down(m *machine.Machine, order string, fault error) error {
+func Down(m *machine.Machine, request string, fault error) error {
 	return Note(m, func(r *pid1.Run) {
-		r.Order = order
+		r.Request = request
 		if fault != nil {
 			r.Fatal = fault.Error()
 		}
@@ -76,7 +76,7 @@ func Ended(m *machine.Machine) error {
 	})
 }
 
-// Note changes the record of this boot, and brings its timeline up to date.
+// Note changes the account of this boot, and brings its timeline up to date.
 func Note(m *machine.Machine, change func(*pid1.Run)) error {
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err == nil {
@@ -86,12 +86,12 @@ func Note(m *machine.Machine, change func(*pid1.Run)) error {
 		})
 	}
 	if err != nil {
-		return fmt.Errorf("record this boot for the next: %w", err)
+		return fmt.Errorf("note this boot for the next: %w", err)
 	}
 	return nil
 }
 
-// fresh is the record of a boot of which nothing has been noted yet.
+// fresh is the account of a boot of which nothing has been noted yet.
 func fresh(m *machine.Machine, bootID string) pid1.Run {
 	return pid1.Run{
 		BootID: bootID, Version: m.Version, RootHash: m.RootHash, Entry: m.Entry,
@@ -99,7 +99,7 @@ func fresh(m *machine.Machine, bootID string) pid1.Run {
 	}
 }
 
-// note changes the record in dir. A record of another boot becomes the previous
+// note changes the account in dir. That of another boot becomes the previous
 // one first, whatever the note: a boot may fail before its first.
 func note(dir string, run pid1.Run, change func(*pid1.Run)) error {
 	unlock, err := lock(dir)
@@ -127,7 +127,7 @@ func note(dir string, run pid1.Run, change func(*pid1.Run)) error {
 	return system.Replace(path, append(text, '\n'), 0o644)
 }
 
-// current and previous are the names of the files in a directory of records.
+// current and previous are the names of the files in dir.
 func current() string  { return filepath.Base(layout.CurrentRun) }
 func previous() string { return filepath.Base(layout.PreviousRun) }
 
@@ -136,7 +136,7 @@ func decode(text []byte) (run pid1.Run, err error) {
 	return run, err
 }
 
-// lock keeps two goroutines from changing the record at once: the way down may
+// lock keeps two goroutines from changing the account at once: the way down may
 // begin while the gate decides.
 func lock(dir string) (unlock func(), err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {

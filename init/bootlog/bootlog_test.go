@@ -33,23 +33,23 @@ func read(t *testing.T, path string) pid1.Run {
 func TestNote(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "boot")
 	for _, step := range []struct {
-		id, order string
+		id, request string
 	}{{"a", "begun"}, {"a", "reboot"}, {"b", "begun"}, {"c", "power-off"}} {
-		err := note(dir, pid1.Run{BootID: step.id}, func(r *pid1.Run) { r.Order += step.order })
+		err := note(dir, pid1.Run{BootID: step.id}, func(r *pid1.Run) { r.Request += step.request })
 		if err != nil {
 			t.Fatal(err)
 		}
 		if step.id == "b" {
-			if got := read(t, filepath.Join(dir, previous())); got.BootID != "a" || got.Order != "begunreboot" {
-				t.Errorf("b's previous record is %+v; want a's, with both notes", got)
+			if got := read(t, filepath.Join(dir, previous())); got.BootID != "a" || got.Request != "begunreboot" {
+				t.Errorf("b's previous account is %+v; want a's, with both notes", got)
 			}
 		}
 	}
-	if got := read(t, filepath.Join(dir, current())); got.BootID != "c" || got.Order != "power-off" {
-		t.Errorf("current record = %+v; want c's", got)
+	if got := read(t, filepath.Join(dir, current())); got.BootID != "c" || got.Request != "power-off" {
+		t.Errorf("current account = %+v; want c's", got)
 	}
 	if got := read(t, filepath.Join(dir, previous())); got.BootID != "b" {
-		t.Errorf("c's previous record is %+v; want b's", got)
+		t.Errorf("c's previous account is %+v; want b's", got)
 	}
 }
 
@@ -62,7 +62,7 @@ func TestNoteOverRubbish(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := read(t, filepath.Join(dir, current())); got.BootID != "a" {
-		t.Errorf("current record = %+v; want a fresh one", got)
+		t.Errorf("current account = %+v; want a fresh one", got)
 	}
 }
 
@@ -72,13 +72,13 @@ func TestNoteFromManySides(t *testing.T) {
 	var all sync.WaitGroup
 	for range 20 {
 		all.Go(func() {
-			if err := note(dir, pid1.Run{BootID: "a"}, func(r *pid1.Run) { r.Order += "x" }); err != nil {
+			if err := note(dir, pid1.Run{BootID: "a"}, func(r *pid1.Run) { r.Request += "x" }); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	all.Wait()
-	if got := read(t, filepath.Join(dir, current())).Order; len(got) != 20 {
+	if got := read(t, filepath.Join(dir, current())).Request; len(got) != 20 {
 		t.Errorf("%d notes of 20 are left", len(got))
 	}
 }

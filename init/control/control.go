@@ -31,9 +31,9 @@ const (
 
 // Server answers requests. All fields are needed.
 type Server struct {
-	Log    *kmsg.Log
-	Status func(lines int) *pid1.Status
-	Order  func(shutdown.Order) // may wait for the present one
+	Log     *kmsg.Log
+	Status  func(lines int) *pid1.Status
+	Request func(shutdown.Request) // may wait for the present one
 }
 
 // Serve listens at path and answers until the process ends.
@@ -109,7 +109,7 @@ func (s *Server) answer(ask pid1.Request, pid int) *pid1.Reply {
 			return &pid1.Reply{Error: err.Error()}
 		}
 		by := who(ask.By, pid)
-		crash.Go(s.Log, func() { s.Order(shutdown.Order{Action: action, By: by}) }) // the answer does not wait
+		crash.Go(s.Log, func() { s.Request(shutdown.Request{Action: action, By: by}) }) // the answer does not wait
 		return &pid1.Reply{}
 	}
 	return &pid1.Reply{Error: fmt.Sprintf("unknown request %q", ask.Do)}

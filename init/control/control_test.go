@@ -16,14 +16,14 @@ import (
 	"github.com/ketch-os/ketch/linux/power"
 )
 
-func serve(t *testing.T) (net.Conn, <-chan shutdown.Order) {
+func serve(t *testing.T) (net.Conn, <-chan shutdown.Request) {
 	t.Helper()
-	orders := make(chan shutdown.Order, 1)
+	requests := make(chan shutdown.Request, 1)
 	m := machine.New()
 	m.Version = "1.0"
 	server := &Server{
-		Log:   &kmsg.Log{},
-		Order: func(o shutdown.Order) { orders <- o },
+		Log:     &kmsg.Log{},
+		Request: func(o shutdown.Request) { requests <- o },
 		Status: func(lines int) *pid1.Status {
 			s := Report(m)
 			s.Services = []pid1.Service{{Name: "x", Lines: make([]string, lines)}}
@@ -39,7 +39,7 @@ func serve(t *testing.T) (net.Conn, <-chan shutdown.Order) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	return conn, orders
+	return conn, requests
 }
 
 func TestStatus(t *testing.T) {
@@ -69,17 +69,17 @@ func TestTooMuch(t *testing.T) {
 }
 
 func TestPower(t *testing.T) {
-	conn, orders := serve(t)
+	conn, requests := serve(t)
 	if _, err := pid1.Exchange(conn, pid1.Request{Do: pid1.DoPower, Power: pid1.PowerReboot, By: "ketchctl"}); err != nil {
 		t.Fatal(err)
 	}
 	select {
-	case got := <-orders:
+	case got := <-requests:
 		if got.Action != power.Reboot || !strings.HasPrefix(got.By, "ketchctl, process "+strconv.Itoa(os.Getpid())) {
-			t.Errorf("order = %+v; want a reboot asked by ketchctl, process %d", got, os.Getpid())
+			t.Errorf("request = %+v; want a reboot asked by ketchctl, process %d", got, os.Getpid())
 		}
 	case <-time.After(5 * time.Second):
-		t.Fatal("no order came")
+		t.Fatal("no request came")
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 // controlGroup makes a control group for PID 1 below this process's own, and
 // removes it with all that PID 1 has made in it. The group in between keeps
 // controllers away: a group that hands some down may hold no process.
-func controlGroup(t *testing.T) (fd int) {
+func controlGroup(t *testing.T) (fd int, path string) {
 	t.Helper()
 	own, err := ownGroup()
 	if err != nil {
@@ -36,7 +36,7 @@ func controlGroup(t *testing.T) (fd int) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.Close() })
-	return int(f.Fd())
+	return int(f.Fd()), outer
 }
 
 // ownGroup is the directory of this process's group of version 2.

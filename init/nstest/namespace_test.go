@@ -88,6 +88,7 @@ type instance struct {
 	t       *testing.T
 	cmd     *exec.Cmd
 	console *console
+	group   string        // its control group, and all that it makes
 	ended   chan struct{} // closed when it has ended
 }
 
@@ -107,13 +108,15 @@ func start(t *testing.T, more map[string]string) *instance {
 	for to, from := range more {
 		args = append(args, to+"="+from)
 	}
+	fd, group := controlGroup(t)
+	p.group = group
 	p.cmd = &exec.Cmd{Path: "/proc/self/exe", Args: args, Stdout: p.console, Stderr: p.console}
 	everybody := []syscall.SysProcIDMap{{ContainerID: 0, HostID: 0, Size: 1 << 16}}
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWUTS |
 			unix.CLONE_NEWIPC | unix.CLONE_NEWNET,
 		UidMappings: everybody, GidMappings: everybody, GidMappingsEnableSetgroups: true,
-		UseCgroupFD: true, CgroupFD: controlGroup(t),
+		UseCgroupFD: true, CgroupFD: fd,
 		Pdeathsig: unix.SIGKILL,
 	}
 	// The thread that starts it must outlive it: see prctl(2), PR_SET_PDEATHSIG.

@@ -15,15 +15,15 @@ const lastSignal = unix.Signal(64)
 // Real-time signals count from here in C libraries.
 const sigRTMin = unix.Signal(34)
 
-// order is what a signal makes of PID 1.
-type order struct {
+// request is what a signal makes of PID 1.
+type request struct {
 	say string      // on the console
 	end unix.Signal // as its parent sees its end: see instance.end
 }
 
-// orders are the signals that mean something. All others mean nothing.
-func orders() map[unix.Signal]order {
-	return map[unix.Signal]order{
+// requests are the signals that mean something. All others mean nothing.
+func requests() map[unix.Signal]request {
+	return map[unix.Signal]request{
 		unix.SIGTERM: {"power-off (asked by SIGTERM)", unix.SIGINT},
 		unix.SIGINT:  {"reboot (asked by Ctrl-Alt-Del)", unix.SIGHUP},
 		unix.SIGPWR:  {"power-off (asked by SIGPWR)", unix.SIGINT},
@@ -51,7 +51,7 @@ func TestBoots(t *testing.T) {
 func TestSurvivesSignals(t *testing.T) {
 	t.Parallel()
 	p := boot(t, nil)
-	means := orders()
+	means := requests()
 	for range 1000 {
 		for s := unix.Signal(1); s <= lastSignal; s++ {
 			if _, ok := means[s]; ok || s == unix.SIGKILL || s == unix.SIGSTOP {
@@ -70,7 +70,7 @@ func TestSurvivesSignals(t *testing.T) {
 
 // TestSignalsTakeItDown sends each signal that means something to a PID 1 of its own.
 func TestSignalsTakeItDown(t *testing.T) {
-	for s, want := range orders() {
+	for s, want := range requests() {
 		t.Run(want.say, func(t *testing.T) {
 			t.Parallel()
 			p := boot(t, nil)

@@ -74,16 +74,22 @@ func bestRate(lines []string) (best int) {
 func (p *instance) exit(name string, restarts, with int) {
 	p.t.Helper()
 	p.waitFor(name, func() bool { return p.service(name).State == pid1.StateReady })
+	p.exitWith(name, with)
+	p.waitFor(name, func() bool { return p.service(name).Restarts == restarts+1 })
+	if got, want := p.service(name).LastExit, fmt.Sprintf("exit status %d", with); got != want {
+		p.t.Errorf("PID 1 says that %s ended with %q; want %q", name, got, want)
+	}
+}
+
+// exitWith makes a service end with a status.
+func (p *instance) exitWith(name string, with int) {
+	p.t.Helper()
 	client := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", p.path(layout.KetchdSocket))
 	}}}
 	defer client.CloseIdleConnections()
 	if _, err := client.Get(fmt.Sprintf("http://ketchd/exit/%d", with)); err == nil {
 		p.t.Fatalf("%s answers instead of ending", name)
-	}
-	p.waitFor(name, func() bool { return p.service(name).Restarts == restarts+1 })
-	if got, want := p.service(name).LastExit, fmt.Sprintf("exit status %d", with); got != want {
-		p.t.Errorf("PID 1 says that %s ended with %q; want %q", name, got, want)
 	}
 }
 

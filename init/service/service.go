@@ -10,20 +10,22 @@ import (
 
 // Service is one entry of the table.
 type Service struct {
-	Name      string
-	Args      []string      // Args[0] is the path of the program
-	Env       []string      // beside Environment
-	If        []string      // files that must exist, or the image has no such service
-	After     string        // the service that must be ready first
-	Ready     func() error  // probe; nil: ready as soon as it runs
-	Alive     func() error  // probe of one that is ready; nil: only its end counts
-	Pace      Pace          // of Alive
-	Console   bool          // its standard output goes to the console too
-	TTY       string        // a terminal it runs on: its device; nothing is logged
-	OOMScore  int           // oom_score_adj(5): -1000 never … 1000 first
-	Limits    Limits        // of its control group
-	Leaves    bool          // what it has started lives on when it is restarted
-	StopLimit time.Duration // from SIGTERM to SIGKILL; 0: DefaultStopLimit
+	Name  string
+	Args  []string // Args[0] is the path of the program
+	Env   []string // beside Environment
+	After string   // the service that must be ready first
+	// RequiresFiles must all exist, or the image has no such service.
+	RequiresFiles []string
+	Ready         func() error // probe; nil: ready as soon as it runs
+	Alive         func() error // probe of one that is ready; nil: only its end counts
+	Pace          Pace         // of Alive
+	Console       bool         // its standard output goes to the console too
+	TTY           string       // a terminal it runs on: its device; nothing is logged
+	OOMScore      int          // oom_score_adj(5): -1000 never … 1000 first
+	Limits        Limits       // of its control group
+	// KeepChildren lets what it has started live on when it is started again.
+	KeepChildren bool
+	StopLimit    time.Duration // from SIGTERM to SIGKILL; 0: DefaultStopLimit
 }
 
 // Limits of a control group; 0 is none.

@@ -70,7 +70,7 @@ func TestOrderAndReadiness(t *testing.T) {
 	second := script("second", "echo second runs; exec sleep 60")
 	second.After = "first"
 	absent := script("absent", "exit 1")
-	absent.If = []string{"/no/such/file"}
+	absent.RequiresFiles = []string{"/no/such/file"}
 	s, dir := supervise(t, second, first, absent)
 
 	eventually(t, "first starts", func() bool { return s.Status(0)[1].State == pid1.StateStarting })
@@ -207,7 +207,7 @@ func TestDegraded(t *testing.T) {
 }
 
 // TestControlGroup: a service has its limits; what it leaves behind ends with it,
-// unless it Leaves it for its next process, which takes it over until the stop.
+// unless it keeps it for its next process, which takes it over until the stop.
 func TestControlGroup(t *testing.T) {
 	groups := filepath.Join(testkit.Cgroup2(t), "ketch-service-test")
 	if err := os.Mkdir(groups, 0o755); err != nil {
@@ -215,7 +215,7 @@ func TestControlGroup(t *testing.T) {
 	}
 	tidy := script("tidy", "sleep 600 & exec sleep 60")
 	leaves := script("leaves", "sleep 600 & exec sleep 60")
-	leaves.Leaves = true
+	leaves.KeepChildren = true
 	s := &Supervisor{m: machine.New(), reaper: theReaper(), logs: t.TempDir(), groups: groups}
 	s.take([]Service{tidy, leaves})
 	s.Start()
@@ -270,8 +270,8 @@ func TestTable(t *testing.T) {
 		if s.Name == "" || len(s.Args) == 0 || !bounded || (s.Ready == nil) != (s.Alive == nil) {
 			t.Errorf("service %+v: a name, a program, limits and both probes or none are needed", s)
 		}
-		if lives := s.Name == Containerd; s.Leaves != lives {
-			t.Errorf("service %s: Leaves = %v; only containerd's shims outlive it", s.Name, s.Leaves)
+		if lives := s.Name == Containerd; s.KeepChildren != lives {
+			t.Errorf("service %s: KeepChildren = %v; only containerd's shims outlive it", s.Name, s.KeepChildren)
 		}
 	}
 }

@@ -35,7 +35,7 @@ func New(m *machine.Machine, r *reaper.Reaper, table []Service) *Supervisor {
 
 func (s *Supervisor) take(table []Service) {
 	for _, service := range table {
-		if slices.ContainsFunc(service.If, missing) {
+		if slices.ContainsFunc(service.RequiresFiles, missing) {
 			continue
 		}
 		s.units = append(s.units, newUnit(s, service))
@@ -96,7 +96,17 @@ func (s *Supervisor) StopsWithin(name string) time.Duration {
 	return 0
 }
 
-// StopAll ends all services, the last of the table first.
+// StopAllWithin is how long StopAll may take when some have been stopped before.
+func (s *Supervisor) StopAllWithin(stopped ...string) (longest time.Duration) {
+	for _, u := range s.units {
+		if !slices.Contains(stopped, u.Name) {
+			longest = max(longest, u.endLimit())
+		}
+	}
+	return longest
+}
+
+// StopAll ends all services at once.
 func (s *Supervisor) StopAll() {
 	var all sync.WaitGroup
 	for _, u := range slices.Backward(s.units) {

@@ -32,13 +32,13 @@ const mib = 1 << 20
 func Table(terminal, self string) []Service {
 	table := []Service{
 		{
-			Name:     Containerd,
-			Args:     []string{"/usr/bin/containerd", "--config", layout.ContainerdConfig},
-			Ready:    func() error { return probe.HTTP2(layout.ContainerdSocket, probeLimit) },
-			Alive:    func() error { return probe.HTTP2(layout.ContainerdSocket, aliveLimit) },
-			OOMScore: -999,
-			Limits:   Limits{MemoryMin: 32 * mib},
-			Leaves:   true, // the shims, which hold the containers
+			Name:         Containerd,
+			Args:         []string{"/usr/bin/containerd", "--config", layout.ContainerdConfig},
+			Ready:        func() error { return probe.HTTP2(layout.ContainerdSocket, probeLimit) },
+			Alive:        func() error { return probe.HTTP2(layout.ContainerdSocket, aliveLimit) },
+			OOMScore:     -999,
+			Limits:       Limits{MemoryMin: 32 * mib},
+			KeepChildren: true, // the shims, which hold the containers
 		},
 		{
 			Name:  Ketchd,
@@ -49,23 +49,23 @@ func Table(terminal, self string) []Service {
 			Alive:     func() error { return probe.Answers(layout.KetchdSocket, health, aliveLimit) },
 			Console:   true,
 			OOMScore:  -900,
-			Limits:    Limits{MemoryMax: 256 * mib, PIDsMax: 512},
+			Limits:    Limits{MemoryMin: 16 * mib, MemoryMax: 256 * mib, PIDsMax: 512},
 			StopLimit: KetchdStop,
 		},
 		{
-			Name:   "debugd",
-			Args:   []string{layout.DebugDaemon},
-			If:     []string{layout.DebugDaemon},
-			Limits: Limits{PIDsMax: 4096},
+			Name:          "debugd",
+			Args:          []string{layout.DebugDaemon},
+			RequiresFiles: []string{layout.DebugDaemon},
+			Limits:        Limits{PIDsMax: 4096},
 		},
 	}
 	if terminal != "" {
 		table = append(table, Service{
-			Name:   "console",
-			Args:   []string{self, "console"},
-			If:     []string{layout.DebugDaemon, Shell},
-			TTY:    terminal,
-			Limits: Limits{PIDsMax: 4096},
+			Name:          "console",
+			Args:          []string{self, "console"},
+			RequiresFiles: []string{layout.DebugDaemon, Shell},
+			TTY:           terminal,
+			Limits:        Limits{PIDsMax: 4096},
 		})
 	}
 	return table

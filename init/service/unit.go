@@ -27,6 +27,7 @@ type unit struct {
 	ready  chan struct{} // closed at first readiness
 	stop   chan struct{} // closed by end
 	ended  chan struct{} // closed when run has returned
+	late   chan struct{} // closed when it should have
 
 	mu    sync.Mutex
 	state pid1.Service
@@ -39,7 +40,7 @@ func newUnit(s *Supervisor, service Service) *unit {
 	u := &unit{
 		Service: service, Supervisor: s,
 		log:   &Log{Path: filepath.Join(s.logs, service.Name+".log")},
-		ready: make(chan struct{}), stop: make(chan struct{}), ended: make(chan struct{}),
+		ready: make(chan struct{}), stop: make(chan struct{}), ended: make(chan struct{}), late: make(chan struct{}),
 		state: pid1.Service{Name: service.Name, State: pid1.StateWaiting},
 	}
 	u.StopLimit = cmp.Or(u.StopLimit, DefaultStopLimit)
@@ -227,10 +228,10 @@ func (u *unit) kill(child *reaper.Child) {
 }
 
 // sweep kills what a process has left behind in its control group, and removes
-// that. What a service that Leaves has left waits there for its next process,
+// that. What a service with KeepChildren has left waits there for its next process,
 // until it is to stop.
 func (u *unit) sweep() {
-	if u.group == "" || u.Leaves && !u.stopping() {
+	if u.group == "" || u.KeepChildren && !u.stopping() {
 		return
 	}
 	err := u.group.Clear(killLimit)
@@ -244,17 +245,22 @@ func (u *unit) sweep() {
 	u.group = ""
 }
 
-// endLimit is how long end may take.
+// endLimit is how long end may take: run may be in the midst of a probe, then it
+// terminates the process, kills it, and sweeps its group.
 func (s *Service) endLimit() time.Duration {
-	return s.StopLimit + 2*killLimit + time.Second // terminate, kill, sweep
+	return probeLimit + s.StopLimit + killLimit + killLimit
 }
 
-// end asks run to stop and waits until it has, as long as that may take.
+// end asks run to stop and waits until it has, as long as that may take. That time
+// runs from the first asking: one that did not end then is not waited for again.
 func (u *unit) end() {
-	u.once.stop.Do(func() { close(u.stop) })
+	u.once.stop.Do(func() {
+		close(u.stop)
+		time.AfterFunc(u.endLimit(), func() { close(u.late) })
+	})
 	select {
 	case <-u.ended:
-	case <-time.After(u.endLimit()):
+	case <-u.late:
 	}
 }
 

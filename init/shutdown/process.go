@@ -3,28 +3,25 @@ package shutdown
 import (
 	"fmt"
 	"io/fs"
-	"os"
 	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 // endProcesses ends every process but PID 1: SIGTERM, then SIGKILL.
-func endProcesses() error {
-	proc := os.DirFS("/proc")
+func endProcesses(proc fs.FS, signal func(unix.Signal)) error {
 	none := func() bool { return len(processes(proc)) == 0 }
 	if none() {
 		return nil
 	}
-	unix.Kill(-1, unix.SIGTERM)
-	unix.Kill(-1, unix.SIGCONT) // a stopped process could not end
-	if waitFor(5*time.Second, none) {
+	signal(unix.SIGTERM)
+	signal(unix.SIGCONT) // a stopped process could not end
+	if waitFor(termWait, none) {
 		return nil
 	}
-	unix.Kill(-1, unix.SIGKILL)
-	if waitFor(5*time.Second, none) {
+	signal(unix.SIGKILL)
+	if waitFor(killWait, none) {
 		return nil
 	}
 	return fmt.Errorf("processes do not die: %v", processes(proc))

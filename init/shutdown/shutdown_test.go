@@ -6,63 +6,23 @@ import (
 	"path/filepath"
 	"testing"
 	"testing/fstest"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
-	"github.com/ketch-os/ketch/init/machine"
-	"github.com/ketch-os/ketch/init/service"
 	"github.com/ketch-os/ketch/linux/power"
 )
 
-func TestOrder(t *testing.T) {
+func TestRequest(t *testing.T) {
 	for _, test := range []struct {
-		order Order
-		want  string
+		request Request
+		want    string
 	}{
-		{Order{Action: power.Off, By: "SIGTERM"}, "power-off (asked by SIGTERM)"},
-		{Order{Action: power.Reboot, Fatal: errors.New("verity")}, "reboot (after a fatal error)"},
+		{Request{Action: power.Off, By: "SIGTERM"}, "power-off (asked by SIGTERM)"},
+		{Request{Action: power.Reboot, Fatal: errors.New("verity")}, "reboot (after a fatal error)"},
 	} {
-		if got := test.order.String(); got != test.want {
-			t.Errorf("String of %+v = %q; want %q", test.order, got, test.want)
-		}
-	}
-}
-
-// TestStepsAreBounded: no step may wait without a limit of its own, nor the whole
-// longer than a person would.
-func TestStepsAreBounded(t *testing.T) {
-	m := machine.New()
-	services := service.New(m, nil, service.Table("", ""))
-	for name, test := range map[string]struct {
-		services *service.Supervisor
-		whole    time.Duration
-	}{"boot": {nil, 3 * time.Minute}, "running": {services, 5 * time.Minute}} {
-		var whole time.Duration
-		for _, s := range steps(m, test.services) {
-			if s.Limit <= 0 || s.Limit > time.Minute || s.Do == nil {
-				t.Errorf("%s: step %q has the limit %v", name, s.Name, s.Limit)
-			}
-			whole += s.Limit
-		}
-		if whole > test.whole {
-			t.Errorf("%s: the way down may take %v", name, whole)
-		}
-	}
-}
-
-// TestStopsAreWaitedFor: a step that stops a service waits longer than that may take.
-func TestStopsAreWaitedFor(t *testing.T) {
-	m := machine.New()
-	services := service.New(m, nil, service.Table("", ""))
-	limits := map[string]time.Duration{}
-	for _, s := range steps(m, services) {
-		limits[s.Name] = s.Limit
-	}
-	for step, name := range map[string]string{"ketchd, which stops the workloads": service.Ketchd, "containerd": service.Containerd} {
-		if stop := services.StopsWithin(name); limits[step] <= stop {
-			t.Errorf("step %q has %v for what may take %v", step, limits[step], stop)
+		if got := test.request.String(); got != test.want {
+			t.Errorf("String of %+v = %q; want %q", test.request, got, test.want)
 		}
 	}
 }

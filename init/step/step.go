@@ -1,5 +1,5 @@
 // Package step runs the boot and the way down: lists of named steps, each with a
-// limit, run by one loop that logs and records them.
+// limit, run by one loop that logs and times them.
 //
 // What feeds the watchdog has Feeding in its name. A feeding list shows no more
 // than that its present step is within its limit, so it is for the boot before

@@ -1,5 +1,6 @@
-// Package timeline records when each step of the boot began and how long it
-// took, in the form of status.Boot.
+// Package timeline notes when each step of the boot began and how long it took, in
+// the form of pid1.Boot. Package step, which runs the steps, cannot hold it: the
+// machine that step is given has the timeline.
 package timeline
 
 import (
@@ -22,7 +23,7 @@ type Timeline struct {
 	boot pid1.Boot
 }
 
-// New continues the record of an earlier stage; its zero value starts one.
+// New continues the timeline of an earlier stage; its zero value starts one.
 func New(boot pid1.Boot) *Timeline { return &Timeline{boot: boot} }
 
 // Now returns the time since the kernel started, suspended time included.
@@ -34,7 +35,7 @@ func Now() time.Duration {
 	return time.Duration(now.Nano())
 }
 
-// Add records a step that has just ended.
+// Add notes a step that has just ended.
 func (t *Timeline) Add(stage, name string, start time.Duration, err error) {
 	step := pid1.Step{Stage: stage, Name: name, StartUsec: start.Microseconds(), TookUsec: (Now() - start).Microseconds()}
 	if err != nil {
@@ -43,14 +44,14 @@ func (t *Timeline) Add(stage, name string, start time.Duration, err error) {
 	t.Change(func(b *pid1.Boot) { b.Steps = append(b.Steps, step) })
 }
 
-// Change lets f change the record.
+// Change lets f change the timeline.
 func (t *Timeline) Change(f func(*pid1.Boot)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	f(&t.boot)
 }
 
-// Boot returns a copy of the record, its steps in the order they began.
+// Boot returns a copy of the timeline, its steps in the order they began.
 func (t *Timeline) Boot() pid1.Boot {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -60,7 +61,7 @@ func (t *Timeline) Boot() pid1.Boot {
 	return boot
 }
 
-// Save replaces the file at path by the record. It is not synced: the file
+// Save replaces the file at path by the timeline. It is not synced: the file
 // lives in memory.
 func (t *Timeline) Save(path string) error {
 	text, err := json.MarshalIndent(t.Boot(), "", "\t")
