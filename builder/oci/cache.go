@@ -24,16 +24,20 @@ const DefaultMaxSize = 16 << 30
 // Cache keeps uncompressed layers under the digest of their content:
 //
 //	sha256/HEX     a layer, whole: it gets its name when it has been verified
-//	verified/HEX   which local file, seen when, was found to be that layer
+//	verified/HEX   the stamp of the file that was found to be that layer
 //	tmp/           what is being written; leftovers are removed after a day
 //
 // Layers that a local file has uncompressed are not copied. Any number of
 // processes may share a cache.
+//
+// No file is believed for its name. It is read again, and held against its
+// digest, unless it still has the stamp of the file that was; so a build with
+// everything cached reads nothing twice, and a file that was changed, cut short
+// or put there by others never becomes part of an image.
 type Cache struct {
 	MaxSize int64 // 0: DefaultMaxSize
-	// Verify hashes everything again instead of trusting names and notes.
-	Verify bool
-	dir    string
+	dir     string
+	now     func() time.Time // time.Now, but for tests
 }
 
 // OpenCache opens the cache in a directory, and makes it if there is none.
@@ -42,7 +46,7 @@ func OpenCache(dir string) (*Cache, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cache{dir: dir}
+	c := &Cache{dir: dir, now: time.Now}
 	for _, sub := range []string{"sha256", "verified", "tmp"} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
 			return nil, fmt.Errorf("open layer cache: %w", err)
@@ -188,8 +192,8 @@ func (c *Cache) fetch(ctx context.Context, l Layer, report func(int64)) (Blob, e
 	return c.store(ctx, l, report)
 }
 
-// cached returns a layer that the cache has. When it is to be verified and is
-// not what its name says, it is removed.
+// cached returns a layer that the cache has. A file that is not what its name
+// says is removed, and the layer is fetched anew.
 func (c *Cache) cached(ctx context.Context, l Layer) (Blob, bool, error) {
 	path := c.path(l.DiffID)
 	info, err := os.Stat(path)
@@ -199,46 +203,55 @@ func (c *Cache) cached(ctx context.Context, l Layer) (Blob, bool, error) {
 	if err != nil {
 		return Blob{}, false, err
 	}
-	b := Blob{path, 0, info.Size(), l.DiffID}
-	if !c.Verify {
-		return b, true, nil
+	check := func(sum v1.Hash) error {
+		if sum != l.DiffID {
+			return &DigestError{"diffID", sum, l.DiffID}
+		}
+		return nil
 	}
-	sum, err := hashSection(ctx, section{path, 0, b.Size}, func(int64) {})
-	if err == nil && sum != l.DiffID {
+	err = c.prove(ctx, l.DiffID, section{path, 0, info.Size()}, check, func(int64) {})
+	if damaged := (*DigestError)(nil); errors.As(err, &damaged) {
 		return Blob{}, false, os.Remove(path)
 	}
-	return b, err == nil, err
+	return Blob{path, 0, info.Size(), l.DiffID}, err == nil, err
 }
 
-// inPlace verifies a layer that a local file has uncompressed. A note in the
-// cache saves that the next time, for as long as the file does not change.
+// inPlace verifies a layer that a local file has uncompressed.
 func (c *Cache) inPlace(ctx context.Context, l Layer, s section, report func(int64)) (Blob, error) {
-	b := Blob{s.path, s.offset, s.size, l.DiffID}
-	before, err := s.stamp()
-	if err != nil {
-		return Blob{}, err
-	}
-	if noted, err := os.ReadFile(c.proof(l.DiffID)); err == nil && string(noted) == before && !c.Verify && l.checkPlain(l.DiffID) == nil {
-		return b, nil
-	}
 	if s.size != l.Descriptor.Size {
 		return Blob{}, &SizeError{s.size, l.Descriptor.Size}
 	}
+	return Blob{s.path, s.offset, s.size, l.DiffID}, c.prove(ctx, l.DiffID, s, l.checkPlain, report)
+}
+
+// prove reads a range of a local file and checks its digest, unless that was
+// done before and the file has not changed since.
+func (c *Cache) prove(ctx context.Context, diffID v1.Hash, s section, check func(sum v1.Hash) error, report func(int64)) error {
+	before, _, err := s.stamp()
+	if err != nil {
+		return err
+	}
+	if noted, err := os.ReadFile(c.proof(diffID)); err == nil && string(noted) == before {
+		return check(diffID)
+	}
 	sum, err := hashSection(ctx, s, report)
 	if err == nil {
-		err = l.checkPlain(sum)
+		err = check(sum)
 	}
 	if err != nil {
-		return Blob{}, err
+		return err
 	}
-	after, err := s.stamp()
+	after, of, err := s.stamp()
 	if err != nil {
-		return Blob{}, err
+		return err
 	}
 	if before != after {
-		return Blob{}, fmt.Errorf("%s changed while it was read", s.path)
+		return fmt.Errorf("%s changed while it was read", s.path)
 	}
-	return b, c.note(l.DiffID, s, after)
+	if !of.Settled(c.now()) {
+		return nil // it is read again the next time
+	}
+	return replaceFile(c.proof(diffID), c.tmp(), []byte(after))
 }
 
 // checkPlain compares the digest of a layer that is stored uncompressed with
@@ -251,16 +264,6 @@ func (l Layer) checkPlain(sum v1.Hash) error {
 		return &DigestError{"diffID", sum, l.DiffID}
 	}
 	return nil
-}
-
-// note writes down that a file was found to be a layer. A file that changed a
-// moment ago could change again without a trace in its times.
-func (c *Cache) note(diffID v1.Hash, s section, stamp string) error {
-	changed, err := s.changed()
-	if err != nil || time.Since(changed) < 2*time.Second {
-		return err
-	}
-	return replaceFile(c.proof(diffID), c.tmp(), []byte(stamp))
 }
 
 // store copies a layer into the cache, uncompressed and verified.

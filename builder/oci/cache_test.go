@@ -121,19 +121,13 @@ func TestCacheHit(t *testing.T) {
 	if _, seen, err := fetch(t, c, img); err != nil || len(seen) < 3 {
 		t.Fatalf("first: %v, %d reports of progress; want some for each layer", err, len(seen))
 	}
-	time.Sleep(2100 * time.Millisecond) // files this new are not noted
+	c.now = later // files that are new are not noted
 	if _, _, err := fetch(t, c, img); err != nil {
 		t.Fatal(err)
 	}
 	if _, seen, err := fetch(t, c, img); err != nil || len(seen) != 0 {
 		t.Errorf("third: %v, %d reports of progress; want none", err, len(seen))
 	}
-	c.Verify = true
-	if _, seen, err := fetch(t, c, img); err != nil || len(seen) == 0 {
-		t.Errorf("to be verified: %v, no progress; want some for the plain layer", err)
-	}
-	c.Verify = false
-
 	// A change with the old size and the old time is seen: ctime tells.
 	path := filepath.Join(dir, "blobs", "sha256", img.Layers[0].DiffID.Hex)
 	info, err := os.Stat(path)
@@ -168,23 +162,77 @@ func age(t testing.TB, dir string) {
 	}
 }
 
-// TestCacheVerify damages a cached layer: it is trusted by name, and replaced
-// when it is to be verified.
-func TestCacheVerify(t *testing.T) {
-	layers := threeLayers(t)[1:2]
-	img := imageOf(t, t.TempDir(), layers)
+// later is a clock by which nothing has changed a moment ago.
+func later() time.Time { return time.Now().Add(time.Minute) }
+
+// TestCacheFileChanged changes what lies in the cache under a layer's name. The
+// layer comes from where it came from, whole, and the file is what its name says again.
+func TestCacheFileChanged(t *testing.T) {
+	stored := threeLayers(t)[1]
+	same := bytes.Clone(stored.Plain)
+	same[600] ^= 1
+	for name, content := range map[string][]byte{
+		"emptied": nil, "changed": same, "cut short": stored.Plain[:1000], "longer": append(bytes.Clone(stored.Plain), 0), "something else": []byte("x"),
+	} {
+		for noted, now := range map[string]func() time.Time{"noted": later, "not noted": time.Now} {
+			img := imageOf(t, t.TempDir(), threeLayers(t)[1:2])
+			c := newCache(t)
+			c.now = now
+			blobs, _, err := fetch(t, c, img)
+			if err == nil {
+				blobs, _, err = fetch(t, c, img) // notes it, if anything does
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			path := blobs[0].Path
+			info, err := os.Stat(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			put(t, path, content)
+			if err := os.Chtimes(path, info.ModTime(), info.ModTime()); err != nil {
+				t.Fatal(err)
+			}
+			if blobs, _, err = fetch(t, c, img); err != nil {
+				t.Errorf("%s, %s: %v", name, noted, err)
+				continue
+			}
+			if got, err := os.ReadFile(blobs[0].Path); err != nil || !bytes.Equal(got, stored.Plain) {
+				t.Errorf("%s, %s: the layer has %d bytes, %v; want its own %d", name, noted, len(got), err, len(stored.Plain))
+			}
+		}
+	}
+}
+
+// TestCacheNotesWhatItHas reads a file of the cache once more, and not again
+// until it changes: then a note that is damaged costs a reading, and no more.
+func TestCacheNotesWhatItHas(t *testing.T) {
+	img := imageOf(t, t.TempDir(), threeLayers(t)[1:2])
 	c := newCache(t)
-	blobs, _, err := fetch(t, c, img)
+	c.now = later
+	for range 2 {
+		if _, _, err := fetch(t, c, img); err != nil {
+			t.Fatal(err)
+		}
+	}
+	proof := c.proof(img.Layers[0].DiffID)
+	noted, err := os.Stat(proof)
 	if err != nil {
+		t.Fatalf("after the second fetch: %v", err)
+	}
+	if _, _, err := fetch(t, c, img); err != nil {
 		t.Fatal(err)
 	}
-	put(t, blobs[0].Path, []byte("damaged"))
-	if blobs, _, err = fetch(t, c, img); err != nil || blobs[0].Size != 7 {
-		t.Errorf("trusted by name: %+v, %v", blobs, err)
+	if again, err := os.Stat(proof); err != nil || !os.SameFile(noted, again) {
+		t.Errorf("after the third fetch the note is another (%v): the layer was read again", err)
 	}
-	c.Verify = true
-	if blobs, _, err = fetch(t, c, img); err != nil || blobs[0].Size != int64(len(layers[0].Plain)) {
-		t.Errorf("verified: %+v, %v; want the layer's %d bytes", blobs, err, len(layers[0].Plain))
+	put(t, proof, nil)
+	if _, _, err := fetch(t, c, img); err != nil {
+		t.Errorf("with an empty note: %v", err)
+	}
+	if again, err := os.ReadFile(proof); err != nil || len(again) == 0 {
+		t.Errorf("the empty note is still %q, %v", again, err)
 	}
 }
 
