@@ -19,6 +19,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/ketch-os/ketch/builder/cache"
 	"github.com/ketch-os/ketch/builder/hint"
 )
 
@@ -58,10 +59,10 @@ func (a Apt) Resolve(ctx context.Context, packages []string) ([]File, error) {
 		return nil, err
 	}
 	memo := filepath.Join(a.Cache, "resolved", state)
-	output, err := os.ReadFile(memo)
-	if errors.Is(err, os.ErrNotExist) {
+	output, ok := cache.ReadMemo(memo)
+	if !ok {
 		if output, err = printURIs(ctx, packages); err == nil {
-			err = writeFile(memo, output)
+			err = cache.WriteMemo(memo, output)
 		}
 	}
 	if err != nil {
@@ -228,23 +229,4 @@ func stamp(w io.Writer, root string) error {
 		_, err = fmt.Fprintf(w, "%q %d %d\n", path, info.Size(), info.ModTime().UnixNano())
 		return err
 	})
-}
-
-func writeFile(path string, data []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	temp, err := os.CreateTemp(filepath.Dir(path), ".new-")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(temp.Name())
-	if _, err := temp.Write(data); err != nil {
-		temp.Close()
-		return err
-	}
-	if err := temp.Close(); err != nil {
-		return err
-	}
-	return os.Rename(temp.Name(), path)
 }

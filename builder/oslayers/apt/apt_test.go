@@ -124,6 +124,35 @@ func TestResolveAndFetch(t *testing.T) {
 	}
 }
 
+// What apt said is kept; a kept answer that is damaged is asked for again, rather
+// than to stand in the way until somebody finds and removes it.
+func TestResolveAgain(t *testing.T) {
+	repository(t)
+	a := Apt{Cache: t.TempDir()}
+	want, err := a.Resolve(t.Context(), []string{"probe"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	memos, err := filepath.Glob(filepath.Join(a.Cache, "resolved", "*"))
+	if err != nil || len(memos) != 1 {
+		t.Fatalf("answers kept: %q, %v; want one", memos, err)
+	}
+	kept, err := os.ReadFile(memos[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string]string{
+		"emptied": "", "cut short": string(kept[:len(kept)/2]),
+		"another package": strings.ReplaceAll(string(kept), want[0].SHA256, strings.Repeat("0", 64)),
+	} {
+		write(t, memos[0], content)
+		got, err := a.Resolve(t.Context(), []string{"probe"})
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("the kept answer %s: %v (-want +got):\n%s", name, err, diff)
+		}
+	}
+}
+
 func TestResolveUnknown(t *testing.T) {
 	repository(t)
 	a := Apt{Cache: t.TempDir()}

@@ -12,7 +12,10 @@ package gocmd
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"os/exec"
@@ -136,16 +139,44 @@ func (p Program) name() string { return filepath.Base(p.Package) }
 // cached is where the program is kept, if it is one to keep.
 func (c *Compiler) cached(p Program) string { return filepath.Join(c.Cache, p.Key, p.name()) }
 
-// Cached tells whether Build has nothing to do.
+// sumSuffix names the file beside a kept program that holds its SHA-256: the key
+// names what the program is made of, not its bytes.
+const sumSuffix = ".sha256"
+
+// Cached tells whether the cache has the program. Build looks at its bytes, too.
 func (c *Compiler) Cached(p Program) bool {
 	_, err := os.Stat(c.cached(p))
 	return err == nil && p.kept()
 }
 
+// whole tells whether the cache has the program as it was kept.
+func (c *Compiler) whole(p Program) bool {
+	noted, err := os.ReadFile(c.cached(p) + sumSuffix)
+	if err != nil || !p.kept() {
+		return false
+	}
+	sum, err := sumOf(c.cached(p))
+	return err == nil && sum == string(noted)
+}
+
+// sumOf is the SHA-256 of a file, as sha256sum would write it, without the name.
+func sumOf(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%x\n", h.Sum(nil)), nil
+}
+
 // Build makes the program and returns its path: in the cache, or under work,
 // which belongs to the caller.
 func (c *Compiler) Build(ctx context.Context, p Program, work string) (string, error) {
-	if c.Cached(p) {
+	if c.whole(p) {
 		return c.cached(p), nil
 	}
 	dir, err := os.MkdirTemp(work, "go-")
@@ -169,13 +200,21 @@ func (c *Compiler) Build(ctx context.Context, p Program, work string) (string, e
 	return c.keep(p, output)
 }
 
-// keep moves a program into the cache in one step.
+// keep moves a program into the cache, and notes its digest. Cut short between
+// the two, or between a program and another's digest, it is compiled again.
 func (c *Compiler) keep(p Program, output string) (string, error) {
+	sum, err := sumOf(output)
+	if err != nil {
+		return "", err
+	}
+	if err := os.WriteFile(output+sumSuffix, []byte(sum), 0o644); err != nil {
+		return "", err
+	}
 	kept := c.cached(p)
 	if err := os.MkdirAll(filepath.Dir(kept), 0o755); err != nil {
 		return "", err
 	}
-	return kept, os.Rename(output, kept)
+	return kept, errors.Join(os.Rename(output, kept), os.Rename(output+sumSuffix, kept+sumSuffix))
 }
 
 // compile runs go build in a module's directory and checks that the result needs no library.

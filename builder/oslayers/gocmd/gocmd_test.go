@@ -291,6 +291,13 @@ func TestResolveRemembers(t *testing.T) {
 	if first[0].Key == first[1].Key {
 		t.Error("two commands have one key")
 	}
+	// An answer that is not as it was is no answer: the tool is asked, and is not there.
+	if err := os.Truncate(filepath.Join(c.Cache, "lists", memos[0].Name()), 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Resolve(t.Context(), commands); !errors.Is(err, exec.ErrNotFound) {
+		t.Errorf("Resolve with an empty answer = %v; want %v", err, exec.ErrNotFound)
+	}
 }
 
 func TestKeep(t *testing.T) {
@@ -302,6 +309,39 @@ func TestKeep(t *testing.T) {
 	p.Keep = false
 	if c.Cached(p) {
 		t.Error("a command of the main module is said to be in the cache")
+	}
+}
+
+// A program that is not the one that was kept, or has lost its digest, is made again.
+func TestKeptProgramChanged(t *testing.T) {
+	c := module(t, hello)
+	p, path := build(t, c, Command{Package: "./cmd", Keep: true})
+	want := read(t, path)
+	put := func(name, content string) {
+		t.Helper()
+		if err := os.WriteFile(name, []byte(content), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, damage := range map[string]func(){
+		"emptied":        func() { put(path, "") },
+		"another":        func() { put(path, strings.Replace(want, "hello, ", "HELLO, ", 1)) },
+		"without digest": func() { put(path, "x"); os.Remove(path + sumSuffix) },
+		"empty digest":   func() { put(path, "x"); put(path+sumSuffix, "") },
+	} {
+		damage()
+		again, err := c.Build(t.Context(), p, t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := read(t, again); again != path || got != want {
+			t.Errorf("%s: Build = %s of %d bytes; want %s of %d", name, again, len(got), path, len(want))
+		}
+	}
+	// What is whole is not made again.
+	t.Setenv("PATH", t.TempDir())
+	if again, err := c.Build(t.Context(), p, t.TempDir()); err != nil || again != path {
+		t.Errorf("Build of what is there = %q, %v; want %s", again, err, path)
 	}
 }
 

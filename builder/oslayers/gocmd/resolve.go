@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ketch-os/ketch/builder/cache"
 	"github.com/ketch-os/ketch/builder/hint"
 )
 
@@ -182,8 +183,8 @@ func (c *Compiler) list(ctx context.Context, command Command, packages []string)
 	if err != nil {
 		return nil, err
 	}
-	if listed, err := readListing(memo); err == nil {
-		return listed, nil
+	if answer, ok := cache.ReadMemo(memo); ok {
+		return decodeListing(answer)
 	}
 	args := []string{"list", "-deps", "-json=" + listingFields, "-tags=" + strings.Join(command.Tags, ",")}
 	cmd := exec.CommandContext(ctx, "go", append(args, packages...)...)
@@ -209,14 +210,6 @@ func (c *Compiler) memo(command Command, packages []string) (string, error) {
 	h := sha256.New()
 	fmt.Fprintf(h, "%s\n%s\n%s\n%q\n%v\n%q\n", keyVersion, c.goVersion, gomod, command.Tags, command.cgo(), packages)
 	return filepath.Join(c.Cache, "lists", hex.EncodeToString(h.Sum(nil))+".json"), nil
-}
-
-func readListing(memo string) ([]listing, error) {
-	content, err := os.ReadFile(memo)
-	if err != nil {
-		return nil, err
-	}
-	return decodeListing(content)
 }
 
 // decodeListing reads JSON objects one after the other.
@@ -246,19 +239,7 @@ func writeListing(memo string, listed []listing) error {
 			return err
 		}
 	}
-	if err := os.MkdirAll(filepath.Dir(memo), 0o755); err != nil {
-		return err
-	}
-	temp, err := os.CreateTemp(filepath.Dir(memo), ".new-")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(temp.Name())
-	_, err = temp.Write(content.Bytes())
-	if err := errors.Join(err, temp.Close()); err != nil {
-		return err
-	}
-	return os.Rename(temp.Name(), memo)
+	return cache.WriteMemo(memo, content.Bytes())
 }
 
 func digest(parts ...string) string {
