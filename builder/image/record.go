@@ -6,17 +6,17 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"time"
+
+	"github.com/ketch-os/ketch/builder/cache"
 )
 
 // record stands beside an image, in FILE.json: what it was built from, and how
-// the file looked when it was finished. An image whose inputs are the same is
-// not built again.
+// the file looked when it was finished. An image whose inputs are the same, and
+// which nobody has touched since, is not built again.
 type record struct {
-	Inputs   string    `json:"inputs"`   // SHA-256 of everything that decides the image's bytes
-	Size     int64     `json:"size"`     // bytes
-	Modified time.Time `json:"modified"` // of the image
-	Result   Result    `json:"result"`
+	Inputs string `json:"inputs"` // SHA-256 of everything that decides the image's bytes
+	File   string `json:"file"`   // the stamp of the image: see cache.Stamp
+	Result Result `json:"result"`
 }
 
 func recordPath(image string) string { return image + ".json" }
@@ -66,8 +66,8 @@ func upToDate(path, inputs string) (*Result, bool) {
 	if json.Unmarshal(data, &r) != nil || r.Inputs != inputs {
 		return nil, false
 	}
-	info, err := os.Stat(path)
-	if err != nil || info.Size() != r.Size || !info.ModTime().Equal(r.Modified) {
+	stamp, err := cache.StampOf(path)
+	if err != nil || stamp.String() != r.File {
 		return nil, false
 	}
 	r.Result.UpToDate = true
@@ -77,11 +77,11 @@ func upToDate(path, inputs string) (*Result, bool) {
 // writeRecord notes what the image was built from. An image that is newer than
 // its record is built again, so a crash in between costs time and nothing else.
 func writeRecord(path, inputs string, result Result) error {
-	info, err := os.Stat(path)
+	stamp, err := cache.StampOf(path)
 	if err != nil {
 		return err
 	}
-	data, err := json.MarshalIndent(record{inputs, info.Size(), info.ModTime(), result}, "", "  ")
+	data, err := json.MarshalIndent(record{inputs, stamp.String(), result}, "", "  ")
 	if err != nil {
 		return err
 	}

@@ -86,7 +86,8 @@ func (l *Layout) read() error {
 	return nil
 }
 
-// Image returns the image with a tag, and its layer, if all of it is there.
+// Image returns the image with a tag, and its layer, if all of it is there and
+// every blob is what its name says.
 func (l *Layout) Image(tag string) (image, layer v1.Descriptor, ok bool) {
 	i := l.find(tag)
 	if i < 0 {
@@ -96,7 +97,8 @@ func (l *Layout) Image(tag string) (image, layer v1.Descriptor, ok bool) {
 	if err != nil || len(manifest.Layers) != 1 {
 		return image, layer, false
 	}
-	return l.images[i], manifest.Layers[0], l.has(manifest.Config) && l.has(manifest.Layers[0])
+	whole := l.has(l.images[i]) && l.has(manifest.Config) && l.has(manifest.Layers[0])
+	return l.images[i], manifest.Layers[0], whole
 }
 
 func (l *Layout) find(tag string) int {
@@ -115,9 +117,15 @@ func (l *Layout) manifest(image v1.Descriptor) (*v1.Manifest, error) {
 	return &manifest, nil
 }
 
+// has reads a blob: a layer of another content, or of none, is to be made anew.
 func (l *Layout) has(blob v1.Descriptor) bool {
-	info, err := os.Stat(l.path(blob.Digest))
-	return err == nil && info.Size() == blob.Size
+	f, err := os.Open(l.path(blob.Digest))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	digest, size, err := v1.SHA256(f)
+	return err == nil && size == blob.Size && digest == blob.Digest
 }
 
 func (l *Layout) path(digest v1.Hash) string {

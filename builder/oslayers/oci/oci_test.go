@@ -107,11 +107,31 @@ func TestLayout(t *testing.T) {
 	if _, _, ok := l.Image("three"); ok {
 		t.Error("Image(three) is there")
 	}
-	if err := os.Truncate(l.path(layer.Digest), 10); err != nil {
+	manifest, err := l.manifest(got)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, ok := l.Image("two"); ok {
-		t.Error("Image(two) is said to be whole with a truncated layer")
+	for _, blob := range []v1.Descriptor{layer, manifest.Config, got} {
+		content, err := os.ReadFile(l.path(blob.Digest))
+		if err != nil {
+			t.Fatal(err)
+		}
+		space := bytes.LastIndexAny(content, " \x00\n:") // one byte that is JSON's or the tar's all the same
+		changed := append(append(bytes.Clone(content[:space]), '\t'), content[space+1:]...)
+		for name, damaged := range map[string][]byte{"truncated": content[:10], "changed": changed, "empty": nil} {
+			if err := os.WriteFile(l.path(blob.Digest), damaged, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if _, _, ok := l.Image("two"); ok {
+				t.Errorf("Image(two) is said to be whole with a %s that was %s", blob.MediaType, name)
+			}
+		}
+		if err := os.WriteFile(l.path(blob.Digest), content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, _, ok := l.Image("two"); !ok {
+		t.Error("Image(two) with every blob put back is not there")
 	}
 }
 
