@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"os"
 
 	"github.com/ketch-os/ketch/builder/sparse"
 )
@@ -34,10 +33,10 @@ type span struct{ start, end int64 }
 // firstDifference compares the disk with what it should be, except in the
 // spans to skip, and returns the offset of the first byte that differs, or -1.
 // Both sides are sparse: only what either of them holds is read.
-func firstDifference(disk *os.File, size int64, want pages, skip []span) (int64, error) {
+func firstDifference(disk *Disk, want pages, skip []span) (int64, error) {
 	var zero, got [pageSize]byte
 	compare := func(number int64) (int64, error) {
-		n, err := disk.ReadAt(got[:], number*pageSize)
+		n, err := disk.from.ReadAt(got[:min(pageSize, disk.Size-number*pageSize)], number*pageSize)
 		if err != nil && !(errors.Is(err, io.EOF) && n > 0) {
 			return -1, err
 		}
@@ -68,13 +67,22 @@ func firstDifference(disk *os.File, size int64, want pages, skip []span) (int64,
 		}
 		note(at)
 	}
-	err := eachData(disk, size, func(number int64) error {
-		if want[number] != nil || covered(number, skip) {
-			return nil
+	err := disk.eachData(func(start, end int64) error {
+		for number := start / pageSize; number*pageSize < end; number++ {
+			if next := covered(number, skip); next > number {
+				number = next - 1
+				continue
+			}
+			if want[number] != nil {
+				continue
+			}
+			at, err := compare(number)
+			if err != nil {
+				return err
+			}
+			note(at)
 		}
-		at, err := compare(number)
-		note(at)
-		return err
+		return nil
 	})
 	return first, err
 }
@@ -88,24 +96,21 @@ func within(at int64, spans []span) bool {
 	return false
 }
 
-// covered tells whether a whole page lies in one of the spans.
-func covered(number int64, spans []span) bool {
+// covered returns the first page behind the span that a whole page lies in, or
+// the page itself.
+func covered(number int64, spans []span) int64 {
 	for _, s := range spans {
 		if number*pageSize >= s.start && (number+1)*pageSize <= s.end {
-			return true
+			return s.end / pageSize
 		}
 	}
-	return false
+	return number
 }
 
-// eachData calls do for every page that is not in a hole of the file.
-func eachData(f *os.File, size int64, do func(number int64) error) error {
-	return sparse.Each(f, size, func(start, end int64) error {
-		for number := start / pageSize; number*pageSize < end; number++ {
-			if err := do(number); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+// eachData calls do for every range of the disk that is not a hole of its file.
+func (d *Disk) eachData(do func(start, end int64) error) error {
+	if d.file == nil {
+		return do(0, d.Size)
+	}
+	return sparse.Each(d.file, d.Size, func(start, end int64) error { return do(start, min(end, d.Size)) })
 }

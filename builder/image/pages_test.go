@@ -30,7 +30,7 @@ func TestFirstDifference(t *testing.T) {
 	skip := []span{{200_000, 210_000}}
 	check := func(want2 int64) {
 		t.Helper()
-		if got, err := firstDifference(f, size, want, skip); err != nil || got != want2 {
+		if got, err := firstDifference(&Disk{Size: size, from: f, file: f}, want, skip); err != nil || got != want2 {
 			t.Errorf("firstDifference = %d, %v; want %d", got, err, want2)
 		}
 	}

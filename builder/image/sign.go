@@ -144,15 +144,12 @@ type unsigned struct {
 }
 
 func readUnsigned(d *Disk) (*unsigned, error) {
-	v := &verification{disk: d, program: isUnsigned}
+	v := &verification{disk: d, program: isUnsigned, fresh: true}
 	v.all()
 	for _, c := range v.checks {
 		if c.Err != nil {
 			return nil, fmt.Errorf("%s: %w", c.Name, c.Err)
 		}
-	}
-	if !d.Pristine() || len(v.entries) != 1 {
-		return nil, errors.New("a machine has booted from it: only what ketch build --unsigned wrote can be signed")
 	}
 	s, err := d.Slot(v.entries[0].RootHash)
 	if err != nil {
@@ -162,7 +159,7 @@ func readUnsigned(d *Disk) (*unsigned, error) {
 	if u.info, _, err = s.Info(); err != nil {
 		return nil, err
 	}
-	u.files, u.programs, err = d.readESPFiles(u.info)
+	u.files, u.programs, err = d.readESPFiles(u.info, u.entry.Path)
 	return u, err
 }
 
@@ -238,8 +235,9 @@ func (d *Disk) copyAround(w io.WriterAt, skip span) error {
 }
 
 // readESPFiles reads the files of an ESP as the builder writes it, those without
-// a signature and the programs. The digests of the former stand in info.
-func (d *Disk) readESPFiles(info *Info) (files, programFiles map[string][]byte, err error) {
+// a signature and the programs. The digests of the former stand in info. The
+// kernel image, whose name a boot changes, is at entry.
+func (d *Disk) readESPFiles(info *Info, entry string) (files, programFiles map[string][]byte, err error) {
 	files, programFiles = map[string][]byte{}, map[string][]byte{}
 	for _, name := range sortedESP(info.ESP) {
 		if files[name], err = d.readESP(name); err != nil {
@@ -250,8 +248,12 @@ func (d *Disk) readESPFiles(info *Info) (files, programFiles map[string][]byte, 
 		}
 	}
 	for _, p := range programs(info.Version) {
-		if programFiles[p.name], err = d.readESP(p.name); err != nil {
-			return nil, nil, fmt.Errorf("ESP %s: %w", p.name, err)
+		path := p.name
+		if path == entryPath(info.Version) {
+			path = entry
+		}
+		if programFiles[p.name], err = d.readESP(path); err != nil {
+			return nil, nil, fmt.Errorf("ESP %s: %w", path, err)
 		}
 	}
 	return files, programFiles, nil

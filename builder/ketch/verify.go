@@ -26,6 +26,10 @@ hash tree against the root hash in the signed command line. On an image that
 has not been booted, every other byte must be as ketch build writes it.
 
   ketch verify out/qemu/disk.raw --cert keys/db.crt
+  ketch verify /dev/sdb --written --cert keys/db.crt    before its first boot
+
+On a machine's disk, only what a machine changes may differ, and only as it
+changes it. What was not looked at is listed as left out, with the reason.
 
 Exit status 1, and a line that names the partition, block or file, when
 anything differs.
@@ -37,16 +41,17 @@ ketch seal --help tells how to check them before it is unpacked.`,
 	var certs []string
 	f.StringArrayVar(&certs, "cert", nil, "trust signatures by this certificate: PEM `FILE` (repeatable; default keys/db.crt)")
 	asJSON := f.Bool("json", false, "print the checks as JSON")
+	written := f.Bool("written", false, "no machine may have booted from it: a disk that an image was just written to")
 	cmd.RunE = do(func(_ context.Context, e *env, args []string) error {
 		if len(certs) == 0 {
 			certs = []string{"keys/db.crt"}
 		}
-		return verify(e, args[0], certs, *asJSON)
+		return verify(e, args[0], certs, *written, *asJSON)
 	})
 	return cmd
 }
 
-func verify(e *env, path string, certFiles []string, asJSON bool) error {
+func verify(e *env, path string, certFiles []string, written, asJSON bool) error {
 	var certs []*x509.Certificate
 	for _, name := range certFiles {
 		cert, err := readCert(name)
@@ -55,7 +60,11 @@ func verify(e *env, path string, certFiles []string, asJSON bool) error {
 		}
 		certs = append(certs, cert)
 	}
-	checks, err := image.Verify(path, certs...)
+	examine := image.Verify
+	if written {
+		examine = image.VerifyWritten
+	}
+	checks, err := examine(path, certs...)
 	if err != nil {
 		return err
 	}
@@ -69,7 +78,7 @@ func verify(e *env, path string, certFiles []string, asJSON bool) error {
 		if c.Err != nil {
 			wrong = append(wrong, fmt.Errorf("%s: %w", c.Name, c.Err))
 		} else if !asJSON {
-			fmt.Fprintf(e.stdout, "ok  %s: %s\n", c.Name, c.Detail)
+			fmt.Fprintln(e.stdout, c.Line())
 		}
 	}
 	switch len(wrong) {

@@ -2,8 +2,12 @@ package sparse
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
+
+	"github.com/ketch-os/ketch/internal/testkit"
 )
 
 func TestEach(t *testing.T) {
@@ -37,5 +41,36 @@ func TestEach(t *testing.T) {
 	})
 	if err != nil || found != len(written) {
 		t.Errorf("Each found %d of %d bytes, %v", found, len(written), err)
+	}
+}
+
+// A block device knows no holes, and says so in a way of its own (lseek: EINVAL).
+func TestEachOfABlockDevice(t *testing.T) {
+	losetup := testkit.Tool(t, "losetup")
+	if os.Geteuid() != 0 {
+		t.Skip("a loop device takes root")
+	}
+	file := filepath.Join(t.TempDir(), "disk")
+	if err := os.WriteFile(file, make([]byte, 1<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command(losetup, "--find", "--show", file).Output()
+	if err != nil {
+		t.Skipf("this machine gives no loop device: %v", err)
+	}
+	device := strings.TrimSpace(string(out))
+	defer exec.Command(losetup, "--detach", device).Run()
+	f, err := os.Open(device)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var got [][2]int64
+	err = Each(f, 1<<20, func(start, end int64) error {
+		got = append(got, [2]int64{start, end})
+		return nil
+	})
+	if err != nil || len(got) != 1 || got[0] != [2]int64{0, 1 << 20} {
+		t.Errorf("Each = %v, %v; want the whole device", got, err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Check looks for what Open, which follows one FAT from the root, does not need:
@@ -150,4 +151,46 @@ func (n *node) walk(visit func(dir, parent *node) error) error {
 		}
 	}
 	return nil
+}
+
+// Renamed returns the bytes of the volume that drivers may change when they give
+// files of one directory other names, as long as they need no new cluster for
+// it: all of the directory, the times in every other directory's entries, and
+// FSInfo's counts, which Check looks at.
+func (f *FS) Renamed(directory string) ([]Extent, error) {
+	renamed, err := f.find("renamed", directory)
+	if err != nil {
+		return nil, err
+	}
+	counts := int64(f.boot.FSInfo)*f.sector + infoCounts
+	spans := append(slices.Clone(renamed.extents), Extent{counts, 8})
+	each := func(dir, _ *node) error {
+		if dir == renamed {
+			return nil
+		}
+		times, err := f.times(dir)
+		spans = append(spans, times...)
+		return err
+	}
+	return spans, errors.Join(each(f.root, nil), f.root.walk(each))
+}
+
+// infoCounts is where FreeCount and NxtFree stand in the FSInfo sector.
+const infoCounts = 488
+
+// times are where the entries of a directory hold times (fatgen103, "FAT 32 Byte
+// Directory Entry Structure"): CrtTimeTenth to LstAccDate, WrtTime and WrtDate.
+func (f *FS) times(dir *node) (spans []Extent, err error) {
+	for _, x := range dir.extents {
+		raw := make([]byte, x.Length)
+		if err := readAt(f.r, raw, x.Offset); err != nil {
+			return nil, fmt.Errorf("%s: %w", dir, err)
+		}
+		for at := int64(0); at < x.Length && raw[at] != entryEnd; at += entrySize {
+			if raw[at] != entryFree && raw[at+11]&attrLongMask != attrLong {
+				spans = append(spans, Extent{x.Offset + at + 13, 7}, Extent{x.Offset + at + 22, 4})
+			}
+		}
+	}
+	return spans, nil
 }
