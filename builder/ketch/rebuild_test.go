@@ -2,11 +2,12 @@ package main
 
 import (
 	"bytes"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/ketch-os/ketch/internal/cli"
 )
 
 // An image that somebody has written to is built again, though its size, its
@@ -18,8 +19,8 @@ func TestBuildReplacesAChangedImage(t *testing.T) {
 		t.Helper()
 		var out bytes.Buffer
 		args := []string{"build", filepath.Join(dir, "image.yaml"), "-o", disk, "--keys", filepath.Join(dir, "keys")}
-		if err := run(t.Context(), args, strings.NewReader(""), &out, io.Discard); err != nil {
-			t.Fatal(err)
+		if status := cli.Run(t.Context(), program(), args, cli.Streams{In: strings.NewReader(""), Out: &out, Err: t.Output()}); status != 0 {
+			t.Fatalf("ketch %q: status %d", args, status)
 		}
 		return out.String()
 	}
