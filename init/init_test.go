@@ -7,7 +7,6 @@ import (
 	"os/signal"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -17,6 +16,7 @@ import (
 	"github.com/ketch-os/ketch/init/machine"
 	"github.com/ketch-os/ketch/init/reaper"
 	"github.com/ketch-os/ketch/init/service"
+	"github.com/ketch-os/ketch/internal/testkit"
 	"github.com/ketch-os/ketch/linux/kmsg"
 	"github.com/ketch-os/ketch/linux/power"
 )
@@ -24,20 +24,7 @@ import (
 // TestSignals runs itself as PID 1 of a new PID namespace and sends it all 64
 // signals: it lives, and takes those that ask it to go down for what they are.
 func TestSignals(t *testing.T) {
-	if os.Getenv("INIT_TEST_INSIDE") == "" {
-		cmd := exec.Command(os.Args[0], "-test.run=^TestSignals$", "-test.v")
-		cmd.Env = append(os.Environ(), "INIT_TEST_INSIDE=1")
-		cmd.SysProcAttr = &syscall.SysProcAttr{
-			Cloneflags:  unix.CLONE_NEWPID | unix.CLONE_NEWUSER,
-			UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
-		}
-		out, err := cmd.CombinedOutput()
-		if _, ran := err.(*exec.ExitError); err != nil && !ran {
-			t.Skipf("no PID namespace to be had: %v", err)
-		}
-		if err != nil {
-			t.Errorf("as PID 1: %v\n%s", err, out)
-		}
+	if !testkit.InNamespaces(t, unix.CLONE_NEWPID) {
 		return
 	}
 	if os.Getpid() != 1 {

@@ -110,9 +110,7 @@ const (
 // restore hard links and extended attributes, and loses the set-ID bits because
 // it changes the owner last.
 func extractsAlike(t *testing.T, image string, want []manifest.Entry) {
-	if os.Getuid() != 0 {
-		t.Skip("extracting owners and devices needs root")
-	}
+	testkit.Root(t, "to extract owners and devices")
 	dir := filepath.Join(t.TempDir(), "tree")
 	runTool(t, "fsck.erofs", "--extract="+dir, "--preserve", image)
 	got, err := manifest.OfDirectory(dir)

@@ -100,9 +100,7 @@ func TestReferenceToolsAgree(t *testing.T) {
 }
 
 func TestSystemdDissectAgrees(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("systemd-dissect attaches a loop device, which only root may")
-	}
+	testkit.Root(t, "to attach a loop device, as systemd-dissect does")
 	for _, want := range []string{"IMAGE_ID=ketch", "usr ", "usr-verity", "esp ", "var "} {
 		if out := runTool(t, "systemd-dissect", "--no-pager", imagePath(t)); !strings.Contains(out, want) {
 			t.Errorf("systemd-dissect finds no %q:\n%s", want, out)

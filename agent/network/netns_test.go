@@ -2,49 +2,21 @@ package network
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/insomniacslk/dhcp/dhcpv4/server4"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/ketch-os/ketch/internal/testkit"
 )
-
-// insideVariable marks the run of a test inside a network namespace of its own.
-const insideVariable = "KETCH_TEST_NETNS"
-
-// inNamespace runs the calling test again in a new network namespace, as root
-// there; it tells whether this is that run.
-func inNamespace(t *testing.T) bool {
-	t.Helper()
-	if os.Getenv(insideVariable) != "" {
-		return true
-	}
-	again := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v")
-	again.Env = append(os.Environ(), insideVariable+"=1")
-	again.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
-	if os.Getuid() != 0 {
-		again.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
-		again.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
-		again.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
-	}
-	out, err := again.CombinedOutput()
-	if errors.Is(err, syscall.EPERM) && os.Getenv("CI") != "true" {
-		t.Skip("this machine allows no network namespaces:", err)
-	}
-	if err != nil {
-		t.Fatalf("in a network namespace: %v\n%s", err, out)
-	}
-	return false
-}
 
 // dhcpServer is a DHCP server on a link; address is what it gives to everybody.
 type dhcpServer struct {
@@ -142,7 +114,7 @@ func addresses(t *testing.T, name string) string {
 
 // TestNetwork runs a Network against a real kernel and a DHCP server.
 func TestNetwork(t *testing.T) {
-	if !inNamespace(t) {
+	if !testkit.InNamespaces(t, unix.CLONE_NEWNET) {
 		return
 	}
 	server := &dhcpServer{address: net.IPv4(192, 0, 2, 10)}

@@ -17,6 +17,7 @@ import (
 	"github.com/ketch-os/ketch/disk/erofs"
 	"github.com/ketch-os/ketch/disk/erofs/manifest"
 	"github.com/ketch-os/ketch/disk/erofs/sample"
+	"github.com/ketch-os/ketch/internal/testkit"
 )
 
 // bareImage writes a tree as a bare file system.
@@ -107,9 +108,7 @@ func makeRemovable(dir string) {
 
 // TestExtractAsRoot compares the files of this machine with the image's.
 func TestExtractAsRoot(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("extracting owners and devices needs root")
-	}
+	testkit.Root(t, "to extract owners and devices")
 	image := bareImage(t, sample.Tree())
 	dir, lost, leftOut := extract(t, image, true, "/")
 	if leftOut {
@@ -160,9 +159,7 @@ func TestExtractWithoutRoot(t *testing.T) {
 	}
 	devices := func(e manifest.Entry) bool { return e.Device != 0 }
 	entries := slices.DeleteFunc(change(listed(t, image), leave), devices)
-	if os.Getuid() != 0 {
-		t.Skip("files of mode 0 cannot be read again without root")
-	}
+	testkit.Root(t, "to read files of mode 0 again")
 	got, err := manifest.OfDirectory(dir)
 	if err != nil {
 		t.Fatal(err)

@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -61,19 +60,19 @@ func TestScripts(t *testing.T) {
 // theTest is where a script's Values hold its testscript.T.
 type theTest struct{}
 
-// needs is package oracle's rule for a script: without a program or file it is
-// skipped, or fails where CI=true: oracle NAME|/PATH.
+// needs is testkit's rule for a script: without a program or file it is skipped, or
+// fails where CI=true: oracle NAME|/PATH.
 func needs(ts *testscript.TestScript, _ bool, args []string) {
-	_, err := exec.LookPath(args[0])
+	_, err := testkit.Find(args[0])
 	if filepath.IsAbs(args[0]) {
 		_, err = os.Stat(args[0])
 	}
 	switch {
 	case err == nil:
-	case os.Getenv("CI") == "true":
-		ts.Fatalf("%s is not installed: run scripts/setup", args[0])
+	case testkit.OnCI():
+		ts.Fatalf("needs %s: %v", args[0], err)
 	default:
-		ts.Value(theTest{}).(testscript.T).Skip(args[0], "is not installed: run scripts/setup")
+		ts.Value(theTest{}).(testscript.T).Skip("needs ", args[0], ": ", err)
 	}
 }
 

@@ -30,9 +30,7 @@ import (
 // the one in KETCH_SEED.
 func TestDifferential(t *testing.T) {
 	tool := testkit.Tool(t, "umoci")
-	if os.Getuid() != 0 {
-		t.Skip("umoci needs root for owners and devices")
-	}
+	testkit.Root(t, "for umoci to restore owners and devices")
 	seed := uint64(1)
 	if text := os.Getenv("KETCH_SEED"); text != "" {
 		fmt.Sscan(text, &seed)

@@ -58,9 +58,7 @@ func written(t *testing.T, tree *Tree) []byte {
 // TestWriteTarOracle lets GNU tar unpack what WriteTar writes.
 func TestWriteTarOracle(t *testing.T) {
 	tool := testkit.Tool(t, "tar")
-	if os.Getuid() != 0 {
-		t.Skip("tar needs root for owners and devices")
-	}
+	testkit.Root(t, "for tar to restore owners and devices")
 	tree, err := build(t, Policy{}, lists(everything...)...)
 	if err != nil {
 		t.Fatal(err)

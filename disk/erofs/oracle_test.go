@@ -124,9 +124,7 @@ func TestFsck(t *testing.T) {
 // 1.5 does not restore hard links and extended attributes, and loses the set-ID
 // bits because it changes the owner last; TestMount looks at all of them.
 func TestExtract(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("extracting owners and devices needs root")
-	}
+	testkit.Root(t, "to extract owners and devices")
 	root := everything()
 	target := filepath.Join(t.TempDir(), "tree")
 	run(t, "fsck.erofs", "--extract="+target, "--preserve", writeImage(t, root))
@@ -194,15 +192,17 @@ func TestMount(t *testing.T) {
 func mount(t *testing.T, image string) string {
 	t.Helper()
 	runtime.LockOSThread()
-	if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
-		t.Skipf("no mount namespace: %v", err)
+	testkit.Root(t, "to mount")
+	testkit.Need(t, "a mount namespace", unix.Unshare(unix.CLONE_FS|unix.CLONE_NEWNS))
+	testkit.Need(t, "private mounts", unix.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""))
+	file, err := os.ReadFile("/proc/filesystems")
+	if err == nil && !strings.Contains(string(file), "\terofs\n") {
+		err = exec.Command(testkit.Tool(t, "modprobe"), "erofs").Run()
 	}
-	if err := unix.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""); err != nil {
-		t.Skipf("no private mounts: %v", err)
-	}
+	testkit.Need(t, "a kernel with EROFS", err)
 	target := t.TempDir()
 	if out, err := exec.Command("mount", "-t", "erofs", "-o", "ro,loop", image, target).CombinedOutput(); err != nil {
-		t.Skipf("no mount of EROFS: %v: %s", err, out)
+		t.Fatalf("mount: %v: %s", err, out)
 	}
 	t.Cleanup(func() {
 		if err := unix.Unmount(target, 0); err != nil {
@@ -214,9 +214,7 @@ func mount(t *testing.T, image string) string {
 
 // TestReadMkfs reads images that mkfs.erofs has made of an extracted image.
 func TestReadMkfs(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("extracting owners and devices needs root")
-	}
+	testkit.Root(t, "to extract owners and devices")
 	dir := t.TempDir()
 	source, made := filepath.Join(dir, "tree"), filepath.Join(dir, "image")
 	root := everything()
@@ -228,7 +226,7 @@ func TestReadMkfs(t *testing.T) {
 		path := filepath.Join(source, name)
 		for attr, value := range map[string]string{"user.same": "shared by all", "trusted.each": fmt.Sprint(i)} {
 			if err := unix.Lsetxattr(path, attr, []byte(value), 0); err != nil {
-				t.Skipf("no extended attributes in %s: %v", source, err)
+				testkit.Need(t, "extended attributes in "+source, err)
 			}
 		}
 	}

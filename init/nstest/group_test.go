@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ketch-os/ketch/internal/testkit"
 	"github.com/ketch-os/ketch/linux/mount"
 )
 
@@ -19,9 +20,7 @@ import (
 func controlGroup(t *testing.T) (fd int, path string) {
 	t.Helper()
 	own, err := ownGroup()
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Need(t, "a control group of version 2", err)
 	outer, err := os.MkdirTemp(own, "ketch-nstest-")
 	if err != nil {
 		t.Fatal(err)

@@ -95,9 +95,7 @@ type instance struct {
 // start starts PID 1 among the usual programs and more: files, by their path.
 func start(t *testing.T, more map[string]string) *instance {
 	t.Helper()
-	if os.Getuid() != 0 {
-		t.Skip("only root can map the users and make the control groups that PID 1 wants")
-	}
+	testkit.Root(t, "to map the users and make the control groups that PID 1 wants")
 	dir := t.TempDir()
 	p := &instance{t: t, console: openConsole(t, filepath.Join(dir, "kmsg")), ended: make(chan struct{})}
 	program, err := builtInit()

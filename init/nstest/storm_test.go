@@ -7,10 +7,8 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"strconv"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -19,6 +17,7 @@ import (
 	"github.com/ketch-os/ketch/api/pid1"
 	"github.com/ketch-os/ketch/init/reaper"
 	"github.com/ketch-os/ketch/init/service"
+	"github.com/ketch-os/ketch/internal/testkit"
 	"github.com/ketch-os/ketch/layout"
 	"github.com/ketch-os/ketch/linux/kmsg"
 )
@@ -101,15 +100,22 @@ const (
 	raceLimit = 2 * time.Minute
 )
 
+// stormVariable tells a test that runs inside of namespaces where testdata/storm.c
+// has been built to.
+const stormVariable = "NSTEST_STORM"
+
 // TestStatusRaces supervises ten thousand children, each of which leaves an orphan
 // that ends at the same time with another status. No status is lost, none is
 // another's, and no zombie remains.
 func TestStatusRaces(t *testing.T) {
 	t.Parallel()
-	if !inside(t) {
+	storm := os.Getenv(stormVariable)
+	if storm == "" {
+		storm = buildStorm(t)
+	}
+	if !testkit.InNamespaces(t, unix.CLONE_NEWPID|unix.CLONE_NEWNS, stormVariable+"="+storm) {
 		return
 	}
-	storm := os.Getenv("NSTEST_STORM")
 	r := reaper.New(&kmsg.Log{})
 	began := time.Now()
 	each(t, children, func(i int) error {
@@ -131,7 +137,7 @@ func TestStatusRaces(t *testing.T) {
 // are each tool's own.
 func TestToolRaces(t *testing.T) {
 	t.Parallel()
-	if !inside(t) {
+	if !testkit.InNamespaces(t, unix.CLONE_NEWPID|unix.CLONE_NEWNS) {
 		return
 	}
 	r := reaper.New(&kmsg.Log{})
@@ -177,34 +183,6 @@ func exitStatus(err error) int {
 		return exit.Status.ExitStatus()
 	}
 	return -1
-}
-
-// inside runs the calling test again as PID 1 of namespaces of its own, which any
-// user may make, and returns true there.
-func inside(t *testing.T) bool {
-	t.Helper()
-	if os.Getenv("NSTEST_STORM") != "" {
-		if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
-			t.Fatal(err)
-		}
-		return true
-	}
-	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout="+raceLimit.String())
-	cmd.Env = append(os.Environ(), "NSTEST_STORM="+buildStorm(t))
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWUSER,
-		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
-	}
-	out, err := cmd.CombinedOutput()
-	if _, ran := err.(*exec.ExitError); err != nil && !ran {
-		t.Skipf("no PID namespace to be had: %v", err)
-	}
-	if err != nil {
-		t.Errorf("as PID 1: %v", err)
-	}
-	t.Logf("%s", out)
-	return false
 }
 
 // alone waits until PID 1 has no company in its namespace, not even a zombie.

@@ -6,11 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -25,27 +22,7 @@ import (
 // It returns true inside.
 func asPID1(t *testing.T) bool {
 	t.Helper()
-	if os.Getenv("REAPER_TEST_INSIDE") != "" {
-		if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
-			t.Fatal(err)
-		}
-		return true
-	}
-	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
-	cmd.Env = append(os.Environ(), "REAPER_TEST_INSIDE=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWUSER,
-		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
-	}
-	out, err := cmd.CombinedOutput()
-	if _, ran := err.(*exec.ExitError); err != nil && !ran {
-		t.Skipf("no PID namespace to be had: %v", err)
-	}
-	if err != nil {
-		t.Errorf("as PID 1: %v\n%s", err, out)
-	}
-	return false
+	return testkit.InNamespaces(t, unix.CLONE_NEWPID|unix.CLONE_NEWNS)
 }
 
 func TestSiginfoSize(t *testing.T) {
@@ -170,16 +147,12 @@ func TestRunIsBounded(t *testing.T) {
 
 // TestRunClears: what a tool starts in its control group ends with the tool.
 func TestRunClears(t *testing.T) {
-	groups := cgroup.Group(filepath.Join(testkit.Cgroup2(t), "ketch-reaper-test"))
-	if err := os.Mkdir(string(groups), 0o755); err != nil {
-		t.Skipf("no cgroup2 to write to: %v", err)
-	}
-	defer os.Remove(string(groups))
+	groups := cgroup.Group(testkit.Cgroup(t))
 	r := theReaper()
 	r.Confine(groups)
 	defer r.Confine("")
 	out, err := r.Run(time.Minute, "/bin/sh", "-c", "sleep 60 >/dev/null 2>&1 & echo $!; cat /proc/self/cgroup")
-	if err != nil || !strings.Contains(out, "ketch-reaper-test/1") {
+	if err != nil || !strings.Contains(out, groups.Name()+"/1") {
 		t.Fatalf("Run = %q, %v; want it in a group of its own", out, err)
 	}
 	left, _, _ := strings.Cut(out, "\n")

@@ -209,10 +209,7 @@ func TestDegraded(t *testing.T) {
 // TestControlGroup: a service has its limits; what it leaves behind ends with it,
 // unless it keeps it for its next process, which takes it over until the stop.
 func TestControlGroup(t *testing.T) {
-	groups := filepath.Join(testkit.Cgroup2(t), "ketch-service-test")
-	if err := os.Mkdir(groups, 0o755); err != nil {
-		t.Skipf("no cgroup2 to write to: %v", err)
-	}
+	groups := testkit.Cgroup(t)
 	tidy := script("tidy", "sleep 600 & exec sleep 60")
 	leaves := script("leaves", "sleep 600 & exec sleep 60")
 	leaves.KeepChildren = true

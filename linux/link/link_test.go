@@ -2,28 +2,16 @@ package link
 
 import (
 	"net"
-	"os"
-	"os/exec"
-	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ketch-os/ketch/internal/testkit"
 )
 
 // TestUp runs itself in a new network namespace, where lo starts down.
 func TestUp(t *testing.T) {
-	if os.Getenv("LINK_TEST_INSIDE") == "" {
-		cmd := exec.Command(os.Args[0], "-test.run=^TestUp$", "-test.v")
-		cmd.Env = append(os.Environ(), "LINK_TEST_INSIDE=1")
-		cmd.SysProcAttr = &syscall.SysProcAttr{
-			Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET,
-			UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
-		}
-		out, err := cmd.CombinedOutput()
-		if _, ran := err.(*exec.ExitError); err != nil && !ran {
-			t.Skipf("no network namespace to be had: %v", err)
-		}
-		if err != nil {
-			t.Errorf("inside the namespace: %v\n%s", err, out)
-		}
+	if !testkit.InNamespaces(t, unix.CLONE_NEWNET) {
 		return
 	}
 	if err := Up("lo"); err != nil {
