@@ -17,11 +17,12 @@ import (
 
 	"github.com/ketch-os/ketch/agent/logfile"
 	"github.com/ketch-os/ketch/api/node"
+	"github.com/ketch-os/ketch/api/node/client"
 	"github.com/ketch-os/ketch/api/pid1"
 )
 
 // serve runs a Server over a Unix socket.
-func serve(t *testing.T, s *Server) *node.Client {
+func serve(t *testing.T, s *Server) *client.Client {
 	t.Helper()
 	socket := filepath.Join(t.TempDir(), "run", "ketchd.sock")
 	listener, err := Listen(socket)
@@ -37,7 +38,7 @@ func serve(t *testing.T, s *Server) *node.Client {
 			t.Errorf("Serve = %v", err)
 		}
 	})
-	return node.NewClient(socket)
+	return client.New(socket)
 }
 
 func logs(t *testing.T, text string) logfile.Dir {
@@ -202,7 +203,7 @@ func TestBadRequests(t *testing.T) {
 }
 
 func TestUnreachable(t *testing.T) {
-	err := node.NewClient(filepath.Join(t.TempDir(), "none")).Health(t.Context())
+	err := client.New(filepath.Join(t.TempDir(), "none")).Health(t.Context())
 	var refused *node.Error
 	if !errors.As(err, &refused) || !strings.Contains(refused.Message, "no such file") || refused.Advice == "" {
 		t.Errorf("Health without a socket = %#v; want the cause and a hint", err)

@@ -13,6 +13,7 @@ import (
 	"github.com/ketch-os/ketch/agent/lastrun"
 	"github.com/ketch-os/ketch/agent/logfile"
 	"github.com/ketch-os/ketch/api/node"
+	"github.com/ketch-os/ketch/api/node/client"
 	"github.com/ketch-os/ketch/api/pid1"
 	"github.com/ketch-os/ketch/internal/cli"
 )
@@ -46,7 +47,7 @@ func serve(t *testing.T, s *node.Status, logs map[string]string) func(args ...st
 	t.Cleanup(func() { cancel(); <-done })
 	return func(args ...string) (string, error) {
 		var out, errs strings.Builder
-		status := cli.Run(t.Context(), program(machine{node.NewClient(socket), info}), args, cli.Streams{Out: &out, Err: &errs})
+		status := cli.Run(t.Context(), program(machine{client.New(socket), info}), args, cli.Streams{Out: &out, Err: &errs})
 		if status != 0 {
 			return out.String(), fmt.Errorf("exit status %d: %s", status, &errs)
 		}

@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/ketch-os/ketch/api/node"
+	"github.com/ketch-os/ketch/api/node/client"
 	"github.com/ketch-os/ketch/internal/cli"
 	"github.com/ketch-os/ketch/layout"
 )
@@ -21,7 +21,7 @@ const statusLimit = 10 * time.Second
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	here := machine{node.NewClient(layout.KetchdSocket), layout.ImageInfo}
+	here := machine{client.New(layout.KetchdSocket), layout.ImageInfo}
 	status := cli.Run(ctx, program(here), os.Args[1:], cli.Standard())
 	stop()
 	os.Exit(status)
@@ -29,7 +29,7 @@ func main() {
 
 // machine is where a command line finds its machine.
 type machine struct {
-	client *node.Client
+	client *client.Client
 	info   string // path of layout.ImageInfo
 }
 

@@ -1,3 +1,27 @@
+// Package node is how programs on the machine speak to ketchd: HTTP/1.1 with
+// JSON over the Unix socket layout.KetchdSocket, mode 0660.
+//
+//	GET /v1/health                  200 when containerd answers, else 503
+//	GET /v1/status                  200, a Status
+//	GET /v1/previous                200, a status.Previous: how the run before this one ended
+//	GET /v1/logs                    200, a LogList: which logs there are
+//	GET /v1/gate                    200, a status.GateAnswer: the checks of PID 1's health gate
+//	                                that ketchd looks after, as they stand now
+//	GET /v1/logs?name=NAME          200, text/plain: the log, as it was written
+//	    &lines=N                    only its last N lines
+//	    &follow=true                goes on until the client hangs up
+//
+// A workload that fails makes the status degraded, not the health check fail:
+// ketchd is ready when it can do its work.
+//
+// A request that cannot be answered gets a status of 4xx or 5xx and an Error.
+// New fields may appear in answers at any time; what is here keeps its meaning
+// as long as the path begins with /v1.
+//
+// Package client asks; package agent/api answers. A program in another language needs
+// neither:
+//
+//	curl --unix-socket /run/ketch/ketchd.sock http://ketch/v1/status
 package node
 
 import (

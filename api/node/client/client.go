@@ -1,28 +1,5 @@
-// Package node is how programs on the machine speak to ketchd: HTTP/1.1 with
-// JSON over the Unix socket layout.KetchdSocket, mode 0660.
-//
-//	GET /v1/health                  200 when containerd answers, else 503
-//	GET /v1/status                  200, a Status
-//	GET /v1/previous                200, a status.Previous: how the run before this one ended
-//	GET /v1/logs                    200, a LogList: which logs there are
-//	GET /v1/gate                    200, a status.GateAnswer: the checks of PID 1's health gate
-//	                                that ketchd looks after, as they stand now
-//	GET /v1/logs?name=NAME          200, text/plain: the log, as it was written
-//	    &lines=N                    only its last N lines
-//	    &follow=true                goes on until the client hangs up
-//
-// A workload that fails makes the status degraded, not the health check fail:
-// ketchd is ready when it can do its work.
-//
-// A request that cannot be answered gets a status of 4xx or 5xx and an Error.
-// New fields may appear in answers at any time; what is here keeps its meaning
-// as long as the path begins with /v1.
-//
-// Client asks; package agent/api answers. A program in another language needs
-// neither:
-//
-//	curl --unix-socket /run/ketch/ketchd.sock http://ketch/v1/status
-package node
+// Package client asks ketchd over its socket: see package node for the words.
+package client
 
 import (
 	"context"
@@ -37,6 +14,7 @@ import (
 	"strconv"
 	"syscall"
 
+	"github.com/ketch-os/ketch/api/node"
 	"github.com/ketch-os/ketch/api/pid1"
 )
 
@@ -49,8 +27,8 @@ type Client struct {
 	http   *http.Client
 }
 
-// NewClient returns a client of the ketchd that listens on a socket.
-func NewClient(socket string) *Client {
+// New returns a client of the ketchd that listens on a socket.
+func New(socket string) *Client {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", socket)
 	}
@@ -67,8 +45,8 @@ func (c *Client) Health(ctx context.Context) error {
 }
 
 // Status returns the machine's status.
-func (c *Client) Status(ctx context.Context) (*Status, error) {
-	return decode[Status](c.get(ctx, "/v1/status", nil))
+func (c *Client) Status(ctx context.Context) (*node.Status, error) {
+	return decode[node.Status](c.get(ctx, "/v1/status", nil))
 }
 
 // Previous tells how the run before this one ended.
@@ -77,8 +55,8 @@ func (c *Client) Previous(ctx context.Context) (*pid1.Previous, error) {
 }
 
 // LogList lists the logs.
-func (c *Client) LogList(ctx context.Context) (*LogList, error) {
-	return decode[LogList](c.get(ctx, "/v1/logs", nil))
+func (c *Client) LogList(ctx context.Context) (*node.LogList, error) {
+	return decode[node.LogList](c.get(ctx, "/v1/logs", nil))
 }
 
 // decode reads an answer in JSON.
@@ -112,7 +90,7 @@ func (c *Client) Logs(ctx context.Context, w io.Writer, name string, lines int, 
 	return nil
 }
 
-// get asks, and turns every answer but 200 into an error, an *Error if it is
+// get asks, and turns every answer but 200 into an error, an *node.Error if it is
 // one of ketchd's.
 func (c *Client) get(ctx context.Context, path string, query url.Values) (io.ReadCloser, error) {
 	address := url.URL{Scheme: "http", Host: "ketch", Path: path, RawQuery: query.Encode()}
@@ -128,7 +106,7 @@ func (c *Client) get(ctx context.Context, path string, query url.Values) (io.Rea
 		return answer.Body, nil
 	}
 	defer answer.Body.Close()
-	var refused Error
+	var refused node.Error
 	if err := json.NewDecoder(io.LimitReader(answer.Body, maxAnswer)).Decode(&refused); err != nil || refused.Message == "" {
 		return nil, fmt.Errorf("ketchd answered %s", answer.Status)
 	}
@@ -147,7 +125,7 @@ func (c *Client) unreachable(err error) error {
 	case errors.Is(err, fs.ErrPermission):
 		hint = "be root, or in the group of the socket"
 	}
-	return &Error{Message: fmt.Sprintf("connect to ketchd at %s: %v", c.Socket, cause.Err), Advice: hint}
+	return &node.Error{Message: fmt.Sprintf("connect to ketchd at %s: %v", c.Socket, cause.Err), Advice: hint}
 }
 
 // Gate returns the checks of the health gate that ketchd looks after.
