@@ -78,7 +78,10 @@ func (n *Node) keepKernelLog(ctx context.Context) {
 		Title: fmt.Sprintf("boot %s of Ketch %s at %s", strings.TrimSpace(string(boot)), version, time.Now().UTC().Format(time.RFC3339)),
 	}
 	for {
-		err := keeper.Run(ctx)
+		err := n.workloads.Logs.Prepare(layout.KernelLog)
+		if err == nil {
+			err = keeper.Run(ctx)
+		}
 		if err == nil {
 			return
 		}

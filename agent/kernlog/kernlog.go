@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/ketch-os/ketch/agent/logfile"
 	"github.com/ketch-os/ketch/linux/kmsg"
 )
 
@@ -47,7 +48,7 @@ func (k Keeper) copy(ctx context.Context, from records) error {
 	stop := context.AfterFunc(ctx, func() { from.Close() })
 	defer stop()
 	defer from.Close()
-	log, err := os.OpenFile(k.Log, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
+	log, err := logfile.Open(k.Log, os.O_WRONLY|os.O_APPEND|os.O_CREATE)
 	if err != nil {
 		return err
 	}

@@ -16,7 +16,7 @@ func (m machine) logsCommand() *cobra.Command {
 Without a NAME it tells which logs there are, and how large they are. Names are
 those that ketchctl status lists. "kernel" is the kernel's log, PID 1's lines
 included; a line of it has the level after the time. Logs are files, too:
-/var/log/ketch/NAME.log, and .log.1 for what was written before.
+/var/log/ketch/NAME.log; what is too old is a hole at their beginning.
 
   ketchctl logs
   ketchctl logs -f web

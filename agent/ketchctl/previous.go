@@ -95,13 +95,13 @@ func when(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC")
 // showLogs lists the logs.
 func showLogs(out io.Writer, list *node.LogList) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "LOG\tSIZE\tOF THAT OLD\tLAST WRITTEN\n")
+	fmt.Fprintf(w, "LOG\tSIZE\tLAST WRITTEN\n")
 	var sum int64
 	for _, l := range list.Logs {
 		sum += l.Bytes
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", l.Name, kib(l.Bytes), kib(l.OldBytes), when(l.Modified))
+		fmt.Fprintf(w, "%s\t%s\t%s\n", l.Name, kib(l.Bytes), when(l.Modified))
 	}
-	fmt.Fprintf(w, "\nall\t%s of at most %s; the oldest go first\n", kib(sum), kib(list.Limit))
+	fmt.Fprintf(w, "\nall\t%s of at most %s\n", kib(sum), kib(list.Limit))
 	return w.Flush()
 }
 

@@ -1,7 +1,6 @@
 package logfile
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -21,9 +20,11 @@ const (
 	// of their file system, if that is less.
 	maxTotal = 64 << 20
 	share    = 10
-	// keepEvery is how often logs are looked at. Between two looks one may outgrow
-	// its limit by what is written meanwhile.
+	// keepEvery is how often logs are looked at, keepSoon how soon again after one
+	// was too large. Between two looks it outgrows its limit by what is written
+	// meanwhile.
 	keepEvery = 2 * time.Second
+	keepSoon  = 100 * time.Millisecond
 )
 
 // Logs lists the logs of the directory by name.
@@ -39,12 +40,11 @@ func (d Dir) Logs() ([]node.Log, error) {
 		if !ok || err != nil || !info.Mode().IsRegular() {
 			continue
 		}
-		l := node.Log{Name: name, Bytes: info.Size(), Modified: info.ModTime().UTC()}
-		if old, err := os.Stat(d.file(file.Name() + oldSuffix)); err == nil {
-			l.OldBytes = old.Size()
-			l.Bytes += old.Size()
+		size, err := d.held(file.Name())
+		if err != nil {
+			continue // has just been removed
 		}
-		logs = append(logs, l)
+		logs = append(logs, node.Log{Name: name, Bytes: size, Modified: info.ModTime().UTC()})
 	}
 	slices.SortFunc(logs, func(a, b node.Log) int { return strings.Compare(a.Name, b.Name) })
 	return logs, nil
@@ -60,7 +60,16 @@ func (d Dir) Names() ([]string, error) {
 	return names, err
 }
 
-func (d Dir) file(name string) string { return filepath.Join(string(d), name) }
+// held is how many bytes a file holds, less the hole that it begins with.
+func (d Dir) held(file string) (int64, error) {
+	log, err := Open(filepath.Join(string(d), file), os.O_RDONLY)
+	if err != nil {
+		return 0, err
+	}
+	defer log.Close()
+	begin, end, err := extent(log)
+	return end - begin, err
+}
 
 // Total is what all logs of the directory together may take, in bytes.
 func (d Dir) Total() (int64, error) {
@@ -77,8 +86,12 @@ func (d Dir) Keep(ctx context.Context, say func(string)) {
 	said := ""
 	for {
 		total, err := d.Total()
+		pause := keepEvery
 		if err == nil {
-			err = d.Trim(total)
+			var trimmed bool
+			if trimmed, err = d.TrimAll(total); trimmed {
+				pause = keepSoon
+			}
 		}
 		wrong := ""
 		if err != nil {
@@ -91,58 +104,38 @@ func (d Dir) Keep(ctx context.Context, say func(string)) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(keepEvery):
+		case <-time.After(pause):
 		}
 	}
 }
 
-// Trim makes all logs together take at most total bytes. Each may take its even
-// part of half of that before it is rotated, at most DefaultLimit; then old logs
-// go, the oldest first.
-func (d Dir) Trim(total int64) error {
+// TrimAll makes all logs together take at most total bytes: each may take its even
+// part, at most DefaultLimit. It tells whether a log held more.
+func (d Dir) TrimAll(total int64) (trimmed bool, err error) {
+	if err := d.dropOld(); err != nil {
+		return false, err
+	}
 	names, err := d.Names()
 	if err != nil || len(names) == 0 {
-		return err
+		return false, err
 	}
-	limit := min(DefaultLimit, total/2/int64(len(names)))
+	limit := min(DefaultLimit, total/int64(len(names)))
 	var faults []error
 	for _, name := range names {
 		if pattern.MatchString(name) {
-			faults = append(faults, d.Rotate(name, limit))
+			did, err := d.Trim(name, limit)
+			trimmed = trimmed || did
+			faults = append(faults, err)
 		}
 	}
-	return errors.Join(append(faults, d.dropOld(total))...)
+	return trimmed, errors.Join(faults...)
 }
 
-// dropOld removes the oldest of the old logs until all files fit.
-func (d Dir) dropOld(total int64) error {
-	files, err := os.ReadDir(string(d))
-	if err != nil {
-		return err
+// dropOld removes what earlier versions of the OS kept beside the logs: NAME.log.1.
+func (d Dir) dropOld() error {
+	old, err := filepath.Glob(filepath.Join(string(d), "*.log.1"))
+	for _, path := range old {
+		err = errors.Join(err, os.Remove(path))
 	}
-	var sum int64
-	var old []fs.FileInfo
-	for _, file := range files {
-		info, err := file.Info()
-		if err != nil || !info.Mode().IsRegular() {
-			continue
-		}
-		sum += info.Size()
-		if strings.HasSuffix(info.Name(), ".log"+oldSuffix) {
-			old = append(old, info)
-		}
-	}
-	slices.SortFunc(old, func(a, b fs.FileInfo) int {
-		return cmp.Or(a.ModTime().Compare(b.ModTime()), strings.Compare(a.Name(), b.Name()))
-	})
-	for _, file := range old {
-		if sum <= total {
-			break
-		}
-		if err := os.Remove(d.file(file.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		sum -= file.Size()
-	}
-	return nil
+	return err
 }

@@ -12,91 +12,103 @@ import (
 	"github.com/ketch-os/ketch/api/node"
 )
 
-// sizes are the files of a directory and their lengths.
-func sizes(t *testing.T, dir Dir) map[string]int64 {
+// block is a whole number of any file system's blocks.
+const block = 64 << 10
+
+// held are the logs of a directory and how many bytes they hold.
+func held(t *testing.T, dir Dir) map[string]int64 {
 	t.Helper()
-	files, err := os.ReadDir(string(dir))
+	logs, err := dir.Logs()
 	if err != nil {
 		t.Fatal(err)
 	}
 	all := map[string]int64{}
-	for _, file := range files {
-		info, err := file.Info()
-		if err != nil {
-			t.Fatal(err)
-		}
-		all[file.Name()] = info.Size()
+	for _, l := range logs {
+		all[l.Name] = l.Bytes
 	}
 	return all
 }
 
-func TestTrim(t *testing.T) {
+func TestTrimAll(t *testing.T) {
 	dir := Dir(t.TempDir())
-	long := strings.Repeat("x", 100)
-	for i, name := range []string{"a", "b", "c"} { // a's old log is the oldest
-		write(t, dir, name, long)
-		if err := dir.Rotate(name, 99); err != nil {
-			t.Fatal(err)
-		}
-		when := time.Unix(int64(1000+i), 0)
-		os.Chtimes(filepath.Join(string(dir), name+".log.1"), when, when)
-		write(t, dir, name, "0123456789")
+	for name, blocks := range map[string]int{"a": 8, "b": 4, "c": 1} {
+		write(t, dir, name, strings.Repeat("x", blocks*block))
 	}
 	for _, test := range []struct {
-		total int64
-		want  map[string]int64
+		total   int64
+		trimmed bool
+		want    map[string]int64
 	}{
-		{330, map[string]int64{"a.log": 10, "a.log.1": 100, "b.log": 10, "b.log.1": 100, "c.log": 10, "c.log.1": 100}},
-		{329, map[string]int64{"a.log": 10, "b.log": 10, "b.log.1": 100, "c.log": 10, "c.log.1": 100}},
-		{130, map[string]int64{"a.log": 10, "b.log": 10, "c.log": 10, "c.log.1": 100}},
-		{60, map[string]int64{"a.log": 10, "b.log": 10, "c.log": 10}},
+		{24 * block, false, map[string]int64{"a": 8 * block, "b": 4 * block, "c": block}},
+		{12 * block, true, map[string]int64{"a": 2 * block, "b": 4 * block, "c": block}},
+		{12 * block, false, map[string]int64{"a": 2 * block, "b": 4 * block, "c": block}},
+		{6 * block, true, map[string]int64{"a": 2 * block, "b": block, "c": block}},
 	} {
-		if err := dir.Trim(test.total); err != nil {
-			t.Fatal(err)
+		trimmed, err := dir.TrimAll(test.total)
+		if trimmed != test.trimmed || err != nil {
+			t.Errorf("TrimAll(%d) = %v, %v; want %v", test.total, trimmed, err, test.trimmed)
 		}
-		if diff := cmp.Diff(test.want, sizes(t, dir)); diff != "" {
-			t.Errorf("Trim(%d) leaves (-want +got):\n%s", test.total, diff)
+		if diff := cmp.Diff(test.want, held(t, dir)); diff != "" {
+			t.Errorf("TrimAll(%d) leaves (-want +got):\n%s", test.total, diff)
 		}
 	}
 }
 
-// TestTrimHolds: however many logs there are and however they have grown, the
-// total holds after one look.
-func TestTrimHolds(t *testing.T) {
+// TestTrimAllHolds: however many logs there are and however they have grown, the
+// total holds after one look, on the disk, too.
+func TestTrimAllHolds(t *testing.T) {
+	const total = 40 * block
 	for _, count := range []int{1, 3, 40} {
 		dir := Dir(t.TempDir())
 		for i := range count {
 			name := "log" + strings.Repeat("x", i+1)
 			for range 3 {
-				write(t, dir, name, strings.Repeat("y", 5000*(i%7+1)))
-				if err := dir.Trim(20_000); err != nil {
+				write(t, dir, name, strings.Repeat("y", block/2*(i%7+1)))
+				if _, err := dir.TrimAll(total); err != nil {
 					t.Fatal(err)
 				}
 				var sum int64
-				for _, size := range sizes(t, dir) {
-					sum += size
+				for _, bytes := range held(t, dir) {
+					sum += bytes
 				}
-				if sum > 20_000 {
-					t.Fatalf("%d logs take %d bytes after Trim(20000)", i+1, sum)
+				if sum > total {
+					t.Fatalf("%d logs hold %d bytes after TrimAll(%d)", i+1, sum, total)
 				}
 			}
 		}
 	}
-	if err := Dir(t.TempDir() + "/none").Trim(1); err != nil {
-		t.Errorf("Trim of no directory = %v", err)
+	if _, err := Dir(t.TempDir() + "/none").TrimAll(1); err != nil {
+		t.Errorf("TrimAll of no directory = %v", err)
+	}
+}
+
+// TestTrimAllRemovesOld: earlier versions of the OS left files beside the logs.
+func TestTrimAllRemovesOld(t *testing.T) {
+	dir := Dir(t.TempDir())
+	write(t, dir, "a", "1")
+	old := filepath.Join(string(dir), "a.log.1")
+	if err := os.Symlink("a.log", old); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := dir.TrimAll(block); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Lstat(old); err == nil || held(t, dir)["a"] != 1 {
+		t.Errorf("a.log.1: %v, and a.log holds %d bytes; want it gone, and the log kept", err, held(t, dir)["a"])
 	}
 }
 
 func TestLogs(t *testing.T) {
 	dir := Dir(t.TempDir())
-	write(t, dir, "b", "123456")
-	if err := dir.Rotate("b", 5); err != nil {
+	write(t, dir, "b", strings.Repeat("x", 3*block))
+	if _, err := dir.Trim("b", 2*block); err != nil {
 		t.Fatal(err)
 	}
-	write(t, dir, "b", "7")
 	write(t, dir, "a", "1")
+	write(t, dir, "empty", "")
 	os.WriteFile(filepath.Join(string(dir), "notes.txt"), nil, 0o644)
 	os.Mkdir(filepath.Join(string(dir), "dir.log"), 0o755)
+	os.Symlink("a.log", filepath.Join(string(dir), "link.log"))
 	got, err := dir.Logs()
 	if err != nil {
 		t.Fatal(err)
@@ -104,7 +116,7 @@ func TestLogs(t *testing.T) {
 	for i := range got {
 		got[i].Modified = time.Time{}
 	}
-	if diff := cmp.Diff([]node.Log{{Name: "a", Bytes: 1}, {Name: "b", Bytes: 7, OldBytes: 6}}, got); diff != "" {
+	if diff := cmp.Diff([]node.Log{{Name: "a", Bytes: 1}, {Name: "b", Bytes: block}, {Name: "empty"}}, got); diff != "" {
 		t.Errorf("Logs (-want +got):\n%s", diff)
 	}
 }

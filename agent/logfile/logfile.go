@@ -1,26 +1,39 @@
 // Package logfile keeps the logs of workloads and services: plain files
-// NAME.log in one directory, each written by its own process (a shim, PID 1,
-// ketchd) with O_APPEND. What a log held before it was begun anew is NAME.log.1.
+// NAME.log in one directory, each appended to by its own process (a shim, PID 1,
+// ketchd) with O_APPEND.
 //
-// PID 1 renames a service's log when it is full and begins another. A workload's
-// is copied and truncated: that works while others hold the file open, which a
-// rename would not; what is written between the end of the copy and the
-// truncation, a few microseconds, is lost. Whoever reads or follows a log sees
-// through both. Left out: compression, more than one old log.
+// A log is one file for ever. When it is too large its older half is given back to
+// the file system, as a hole that the file begins with (package linux/sparse). So
+// no writer need know, nothing is lost while that is done, and an offset means the
+// same bytes for ever: a reader that is late, by whatever, sees how many bytes are
+// gone, says so in a line, and goes on with a whole line.
+//
+// The other ways were weighed. To rename and begin another file, the writer must
+// be ours: a process beside each container, that must never end, or ketchd, whose
+// restart would then block the containers. To copy and truncate loses what is
+// written in between, and a reader that is late cannot tell.
+//
+// Left out: compression.
 package logfile
 
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ketch-os/ketch/linux/sparse"
 )
 
-// DefaultLimit is the size in bytes at which a log is rotated.
-const DefaultLimit = 8 << 20
+// DefaultLimit is the size in bytes at which the older half of a log is dropped.
+const DefaultLimit = 16 << 20
+
+// mode is the mode of a log.
+const mode = 0o640
 
 // Dir is a directory of logs.
 type Dir string
@@ -37,51 +50,82 @@ func (d Dir) Path(name string) (string, error) {
 	return filepath.Join(string(d), name+".log"), nil
 }
 
-// oldSuffix is added to the name of the file that was begun before the present one.
-const oldSuffix = ".1"
+// errForeign is the error of a name that is no plain file.
+var errForeign = errors.New("is no plain file")
 
-// Rotate moves the log's content aside when it is over limit bytes. A log that
-// does not exist is left alone.
-func (d Dir) Rotate(name string, limit int64) error {
+// Open opens a log, and nothing else: a symbolic link is not followed, a FIFO not
+// waited for. The flags are those of open(2).
+func Open(path string, flags int) (*os.File, error) {
+	file, err := os.OpenFile(path, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK, mode)
+	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENXIO) { // a link; a FIFO that nobody reads, a socket
+		return nil, &fs.PathError{Op: "open", Path: path, Err: errForeign}
+	}
+	if err != nil {
+		return nil, err
+	}
+	info, err := file.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = &fs.PathError{Op: "open", Path: path, Err: errForeign}
+	}
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	return file, nil
+}
+
+// Prepare makes sure that the log is a plain file, for a writer that would follow a
+// link or wait at a FIFO. Whatever else has its name is removed.
+func (d Dir) Prepare(name string) error {
 	path, err := d.Path(name)
 	if err != nil {
 		return err
 	}
-	log, err := os.OpenFile(path, os.O_RDWR, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+	file, err := Open(path, os.O_WRONLY|os.O_CREATE)
+	if errors.Is(err, errForeign) || errors.Is(err, unix.EISDIR) {
+		if err = os.RemoveAll(path); err == nil {
+			file, err = Open(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
+		}
 	}
 	if err != nil {
-		return err
+		return fmt.Errorf("prepare log %s: %w", name, err)
 	}
-	defer log.Close()
-	info, err := log.Stat()
-	if err != nil || info.Size() <= limit {
-		return err
-	}
-	if err := copyTo(path+oldSuffix, log, 2*limit); err != nil {
-		return fmt.Errorf("rotate log %s: %w", name, err)
-	}
-	return log.Truncate(0)
+	return file.Close()
 }
 
-// copyTo writes what is left of log to a new file; of one that has grown without
-// bound only its last limit bytes, for it must not be doubled.
-func copyTo(path string, log *os.File, limit int64) error {
+// Trim drops the older half of a log that holds over limit bytes, and tells
+// whether it did. A log that does not exist is left alone.
+func (d Dir) Trim(name string, limit int64) (trimmed bool, err error) {
+	path, err := d.Path(name)
+	if err != nil {
+		return false, err
+	}
+	log, err := Open(path, os.O_RDWR)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer log.Close()
+	begin, end, err := extent(log)
+	if err != nil || end-begin <= limit {
+		return false, err
+	}
+	if err := sparse.Keep(log, limit/2); err != nil {
+		return false, fmt.Errorf("trim log %s: %w", name, err)
+	}
+	return true, nil
+}
+
+// extent is where a log's data begins and ends.
+func extent(log *os.File) (begin, end int64, err error) {
+	if begin, err = sparse.Data(log, 0); err != nil {
+		return 0, 0, err
+	}
 	info, err := log.Stat()
 	if err != nil {
-		return err
+		return 0, 0, err
 	}
-	if _, err := log.Seek(max(0, info.Size()-limit), io.SeekStart); err != nil {
-		return err
-	}
-	old, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o640)
-	if err != nil {
-		return err
-	}
-	if _, err := io.Copy(old, log); err != nil {
-		old.Close()
-		return err
-	}
-	return old.Close()
+	return begin, max(begin, info.Size()), nil
 }

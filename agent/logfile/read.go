@@ -8,6 +8,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+
+	"github.com/ketch-os/ketch/linux/sparse"
 )
 
 // Read copies the last lines of a log to w; all of them when lines is negative.
@@ -17,44 +19,21 @@ func (d Dir) Read(ctx context.Context, w io.Writer, name string, lines int, foll
 	if err != nil {
 		return err
 	}
-	log, err := os.Open(path)
+	log, err := Open(path, os.O_RDONLY)
 	if err != nil {
 		return err
 	}
-	start, missing, err := lastLines(log, lines)
-	if err == nil && missing != 0 {
-		err = readOld(w, log, path, missing)
-	}
+	start, err := lastLines(log, lines)
 	if err != nil {
 		log.Close()
 		return fmt.Errorf("read log %s: %w", name, err)
 	}
+	r := &reader{log: log, w: w, offset: start}
 	if follow {
-		return tail(ctx, w, log, start)
+		return r.follow(ctx)
 	}
 	defer log.Close()
-	_, err = copyFrom(w, log, start)
-	return err
-}
-
-// readOld copies the last lines of what was written before the present file.
-func readOld(w io.Writer, log *os.File, path string, lines int) error {
-	old, err := os.Open(path + oldSuffix)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer old.Close()
-	if same(log, old) { // renamed in between
-		return nil
-	}
-	start, _, err := lastLines(old, lines)
-	if err == nil {
-		_, err = copyFrom(w, old, start)
-	}
-	return err
+	return r.copy()
 }
 
 // Follow copies what is appended to a log after offset to w until ctx ends,
@@ -64,51 +43,67 @@ func (d Dir) Follow(ctx context.Context, w io.Writer, name string, offset int64)
 	if err != nil {
 		return err
 	}
-	log, err := os.OpenFile(path, os.O_RDONLY|os.O_CREATE, 0o640)
+	log, err := Open(path, os.O_RDONLY|os.O_CREATE)
 	if err != nil {
 		return err
 	}
-	return tail(ctx, w, log, offset)
+	return (&reader{log: log, w: w, offset: offset}).follow(ctx)
 }
 
-// Size is the length of a log's present file in bytes; 0 when there is none.
+// Size is the offset of a log's end in bytes; 0 when there is none.
 func (d Dir) Size(name string) int64 {
 	path, err := d.Path(name)
 	if err != nil {
 		return 0
 	}
-	info, err := os.Stat(path)
+	info, err := os.Lstat(path)
 	if err != nil {
 		return 0
 	}
 	return info.Size()
 }
 
-// tail copies from offset on, each time the file changes, and goes on with the
-// one that takes its place. It closes the file.
-func tail(ctx context.Context, w io.Writer, log *os.File, offset int64) error {
-	defer func() { log.Close() }()
-	path := log.Name()
+// pieceSize is how much is read at once, in bytes.
+const pieceSize = 64 << 10
+
+// reader copies a log to a writer that may be slow.
+type reader struct {
+	log    *os.File
+	w      io.Writer
+	offset int64 // of the next byte
+	lost   int64 // bytes that were dropped unread, and no line has said so yet
+	inLine bool  // the writer has the beginning of a line
+	piece  [pieceSize]byte
+}
+
+// follow copies what there is, each time the file changes, and goes on with one
+// that takes its place. It closes the file.
+func (r *reader) follow(ctx context.Context) error {
+	defer func() { r.log.Close() }()
+	path := r.log.Name()
 	changes, err := watch(ctx, path)
 	if err != nil {
 		return err
 	}
 	defer changes.Close()
 	for {
-		next, err := successor(log, path)
+		next, err := successor(r.log, path)
 		if err != nil {
 			return err
 		}
 		// Whatever the old file got was there before the new one was made.
-		if offset, err = copyFrom(w, log, offset); err != nil {
+		if err := r.copy(); err != nil {
 			if next != nil {
 				next.Close()
 			}
 			return err
 		}
 		if next != nil {
-			log.Close()
-			log, offset = next, 0
+			r.log.Close()
+			r.log, r.offset = next, 0
+			if err := r.say("the log is another file from here on"); err != nil {
+				return err
+			}
 			continue
 		}
 		if err := changes.next(); err != nil {
@@ -121,94 +116,181 @@ func tail(ctx context.Context, w io.Writer, log *os.File, offset int64) error {
 }
 
 // successor opens the file at path if that is not log any more. Between the
-// renaming of one and the making of the next there is none.
+// removal of one and the making of the next there is none.
 func successor(log *os.File, path string) (*os.File, error) {
-	next, err := os.Open(path)
+	next, err := Open(path, os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	if same(log, next) {
+	infoLog, errLog := log.Stat()
+	infoNext, errNext := next.Stat()
+	if errLog == nil && errNext == nil && os.SameFile(infoLog, infoNext) {
 		return nil, next.Close()
 	}
 	return next, nil
 }
 
-// same tells whether two descriptors are of one file.
-func same(a, b *os.File) bool {
-	infoA, errA := a.Stat()
-	infoB, errB := b.Stat()
-	return errA == nil && errB == nil && os.SameFile(infoA, infoB)
-}
-
-// copyFrom copies from offset to the end and returns the offset of the end. A
-// file shorter than offset was truncated: what had not been read of it is in the
-// old file, and the rest is read from its start.
-func copyFrom(w io.Writer, log *os.File, offset int64) (int64, error) {
-	info, err := log.Stat()
-	if err != nil {
-		return offset, err
-	}
-	if info.Size() < offset {
-		if err := copyRest(w, log.Name()+oldSuffix, offset); err != nil {
-			return offset, err
+// copy copies up to the end.
+func (r *reader) copy() error {
+	for {
+		piece, err := r.next()
+		if err != nil || len(piece) == 0 {
+			return err
 		}
-		offset = 0
+		if r.lost > 0 {
+			if piece = r.skipLine(piece); piece == nil {
+				continue
+			}
+			said := fmt.Sprintf("%d bytes were lost: they were dropped before they could be read", r.lost)
+			r.lost = 0
+			if err := r.say(said); err != nil {
+				return err
+			}
+		}
+		piece = r.wholeLines(piece)
+		if len(piece) == 0 {
+			continue
+		}
+		r.inLine = piece[len(piece)-1] != '\n'
+		if _, err := r.w.Write(piece); err != nil {
+			return err
+		}
 	}
-	n, err := io.Copy(w, io.NewSectionReader(log, offset, info.Size()-offset))
-	return offset + n, err
 }
 
-// copyRest copies what follows offset in the copy of a log that was truncated.
-func copyRest(w io.Writer, path string, offset int64) error {
-	old, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // made room for others
+// next reads the next piece, and counts what was dropped before it. At the end it
+// returns none.
+func (r *reader) next() ([]byte, error) {
+	for {
+		info, err := r.log.Stat()
+		if err != nil {
+			return nil, err
+		}
+		if info.Size() < r.offset {
+			if err := r.shortened(info.Size()); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		begin, err := sparse.Data(r.log, r.offset)
+		if err != nil {
+			return nil, err
+		}
+		n, err := r.log.ReadAt(r.piece[:], begin)
+		if err != nil && err != io.EOF {
+			return nil, err
+		}
+		// A hole reads as zeros. What was data before and after was data in between,
+		// and what follows it, too: the head alone is ever dropped.
+		switch again, err := sparse.Data(r.log, begin); {
+		case err != nil:
+			return nil, err
+		case again != begin:
+			continue
+		}
+		r.lost += begin - r.offset
+		r.offset = begin + int64(n)
+		return r.piece[:n], nil
 	}
-	if err != nil {
-		return err
+}
+
+// shortened deals with a file that ends before the offset: a lap of hole was taken
+// off it, or somebody has truncated it.
+func (r *reader) shortened(size int64) error {
+	if r.offset >= sparse.Lap && size >= r.offset-sparse.Lap {
+		r.offset -= sparse.Lap
+		return nil
 	}
-	defer old.Close()
-	if _, err := old.Seek(offset, io.SeekStart); err != nil {
-		return err
+	r.offset = 0
+	return r.say("the log was truncated: what had not been read is lost")
+}
+
+// skipLine takes the rest of a line off a piece whose beginning is lost; nil when
+// it has no end.
+func (r *reader) skipLine(piece []byte) []byte {
+	end := bytes.IndexByte(piece, '\n')
+	if end < 0 {
+		r.lost += int64(len(piece))
+		return nil
 	}
-	_, err = io.Copy(w, old)
+	r.lost += int64(end + 1)
+	return piece[end+1:]
+}
+
+// wholeLines leaves the begun line at the end of a piece to the next one, when more
+// is there already: if that is dropped meanwhile, no line is cut.
+func (r *reader) wholeLines(piece []byte) []byte {
+	end := bytes.LastIndexByte(piece, '\n') + 1
+	if end == 0 || len(piece) == 0 || &piece[len(piece)-1] != &r.piece[pieceSize-1] {
+		return piece
+	}
+	r.offset -= int64(len(piece) - end)
+	return piece[:end]
+}
+
+// say writes a line of our own.
+func (r *reader) say(what string) error {
+	line := "-- " + what + "\n"
+	if r.inLine {
+		line = "\n" + line
+	}
+	r.inLine = false
+	_, err := io.WriteString(r.w, line)
 	return err
 }
 
-// lastLines finds where the last n lines of a file begin, and how many there are
-// too few. A last line without an end counts; a negative n is all lines, and
-// never enough.
-func lastLines(file *os.File, n int) (start int64, missing int, err error) {
-	info, err := file.Stat()
-	if err != nil || n < 0 {
-		return 0, n, err
+// lastLines finds where the last n lines of a log begin; a negative n is all. A
+// last line without an end counts, a first whose beginning was dropped does not.
+func lastLines(log *os.File, n int) (start int64, err error) {
+	begin, end, err := extent(log)
+	if err != nil || n == 0 {
+		return end, err
 	}
-	end := info.Size()
-	if n == 0 {
-		return end, 0, nil
+	if begin > 0 {
+		if begin, err = afterLine(log, begin, end); err != nil {
+			return 0, err
+		}
+	}
+	if n < 0 {
+		return begin, nil
 	}
 	block := make([]byte, 16<<10)
-	for at := end; at > 0; {
-		size := min(at, int64(len(block)))
+	for at := end; at > begin; {
+		size := min(at-begin, int64(len(block)))
 		at -= size
 		part := block[:size]
-		if _, err := file.ReadAt(part, at); err != nil && err != io.EOF {
-			return 0, 0, err
+		if _, err := log.ReadAt(part, at); err != nil && err != io.EOF {
+			return 0, err
 		}
 		for i := bytes.LastIndexByte(part, '\n'); i >= 0; i = bytes.LastIndexByte(part[:i], '\n') {
 			if at+int64(i) == end-1 {
 				continue // the end of the last line
 			}
 			if n--; n == 0 {
-				return at + int64(i) + 1, 0, nil
+				return at + int64(i) + 1, nil
 			}
 		}
 	}
-	if end > 0 {
-		n-- // the first line, which nothing ends before
+	return begin, nil
+}
+
+// afterLine is the offset after the first end of a line at or after begin.
+func afterLine(log *os.File, begin, end int64) (int64, error) {
+	block := make([]byte, 16<<10)
+	for begin < end {
+		n, err := log.ReadAt(block[:min(end-begin, int64(len(block)))], begin)
+		if i := bytes.IndexByte(block[:n], '\n'); i >= 0 {
+			return begin + int64(i) + 1, nil
+		}
+		if begin += int64(n); err == io.EOF || n == 0 {
+			break
+		}
+		if err != nil {
+			return 0, err
+		}
 	}
-	return 0, n, nil
+	return end, nil
 }

@@ -67,7 +67,7 @@ func (u *unit) turn(ctx context.Context) (again bool) {
 		return false
 	}
 	if err == nil {
-		err = u.s.Logs.Rotate(u.service.Name, logfile.DefaultLimit)
+		err = u.s.Logs.Prepare(u.service.Name)
 	}
 	if err == nil {
 		task, err = u.s.Runtime.Start(limited, u.service)

@@ -99,8 +99,7 @@ type LogList struct {
 // Log is one log of the machine: of a workload, a service or the kernel.
 type Log struct {
 	Name     string    `json:"name"`
-	Bytes    int64     `json:"bytes"`              // what there is to read
-	OldBytes int64     `json:"oldBytes,omitempty"` // of that, what was written before the present file
+	Bytes    int64     `json:"bytes"` // what there is to read
 	Modified time.Time `json:"modified"`
 }
 

@@ -7,11 +7,15 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ketch-os/ketch/linux/sparse"
 )
 
 const (
-	// maxLog is the size at which a log file becomes NAME.log.1, in bytes. With
-	// the one before it, a service's log takes at most twice as much.
+	// maxLog is how many bytes of a log are kept, at least, and after how many more
+	// its head is dropped: it holds at most twice as much.
 	maxLog = 1 << 20
 	// maxLine is the longest line of a log in bytes.
 	maxLine = 4 << 10
@@ -27,7 +31,7 @@ type Log struct {
 
 	mu     sync.Mutex
 	file   *os.File
-	size   int64
+	size   int64 // written since its head was dropped
 	last   []string
 	closed bool
 }
@@ -46,33 +50,40 @@ func (l *Log) WriteLine(line []byte) {
 	l.size += int64(n)
 }
 
-// ready opens the file, or a new one when it is full.
+// ready opens the file, and drops the head of one that is full.
 func (l *Log) ready() bool {
-	if l.file != nil && l.size < maxLog {
-		return true
-	}
-	if l.file != nil {
-		l.file.Close()
-		l.file = nil
-	}
-	file, err := os.OpenFile(l.Path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
-	if errors.Is(err, fs.ErrNotExist) {
-		os.MkdirAll(filepath.Dir(l.Path), 0o755)
-		file, err = os.OpenFile(l.Path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
-	}
-	if err != nil {
+	switch {
+	case l.file == nil && l.open() != nil:
 		return false
-	}
-	info, err := file.Stat()
-	if err == nil && info.Size() >= maxLog && os.Rename(l.Path, l.Path+".1") == nil {
-		file.Close()
-		return l.ready()
-	}
-	l.file, l.size = file, 0
-	if err == nil {
-		l.size = info.Size() % maxLog // one that cannot be renamed grows on, and is tried again a maxLog later
+	case l.size >= maxLog:
+		l.size = 0
+		sparse.Keep(l.file, maxLog) // one that cannot be cut grows on, and is tried again a maxLog later
 	}
 	return true
+}
+
+// open opens the file, makes it where there is none, and cuts it to what a log may
+// hold. Whatever is no plain file is removed: a link, which must not be followed,
+// or a FIFO.
+func (l *Log) open() error {
+	const flags = os.O_WRONLY | os.O_APPEND | os.O_CREATE | unix.O_NOFOLLOW | unix.O_NONBLOCK
+	file, err := os.OpenFile(l.Path, flags, 0o640)
+	if err != nil {
+		os.MkdirAll(filepath.Dir(l.Path), 0o755)
+		if info, err := os.Lstat(l.Path); err == nil && !info.Mode().IsRegular() {
+			os.Remove(l.Path)
+		}
+		if file, err = os.OpenFile(l.Path, flags, 0o640); err != nil {
+			return err
+		}
+	}
+	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() { // a FIFO that somebody reads
+		file.Close()
+		return errors.Join(err, fs.ErrInvalid)
+	}
+	l.file, l.size = file, 0
+	sparse.Keep(file, maxLog)
+	return nil
 }
 
 // Last returns up to n of the last lines.

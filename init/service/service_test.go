@@ -17,6 +17,7 @@ import (
 	"github.com/ketch-os/ketch/internal/testkit"
 	"github.com/ketch-os/ketch/linux/cgroup"
 	"github.com/ketch-os/ketch/linux/kmsg"
+	"github.com/ketch-os/ketch/linux/sparse"
 )
 
 // supervise starts a table with shell scripts as services. The test binary has
@@ -287,23 +288,60 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
-func TestLogRotates(t *testing.T) {
+// TestLogIsBounded: a log is one file, whose head is dropped, and the next process
+// goes on with it.
+func TestLogIsBounded(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "sub/x.log")
-	l := &Log{Path: path}
 	line := []byte(strings.Repeat("x", 999))
-	for range 3*maxLog/1000 + 10 {
-		l.WriteLine(line)
-	}
-	l.Close()
-	l.WriteLine([]byte("too late"))
-	for _, file := range []string{path, path + ".1"} {
-		info, err := os.Stat(file)
-		if err != nil || info.Size() > maxLog+1000 {
-			t.Errorf("%s: %v, %v; want at most %d bytes", file, info, err, maxLog+1000)
+	written := int64(0)
+	for range 2 {
+		l := &Log{Path: path}
+		for range 3*maxLog/1000 + 10 {
+			l.WriteLine(line)
+			written += 1000
+		}
+		l.Close()
+		l.WriteLine([]byte("too late"))
+		if last := l.Last(2); len(last) != 2 || last[1] != "too late" {
+			t.Errorf("Last(2) = %.20q; want the last two lines", last)
 		}
 	}
-	if last := l.Last(2); len(last) != 2 || last[1] != "too late" {
-		t.Errorf("Last(2) = %.20q; want the last two lines", last)
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil || info.Size() != written {
+		t.Errorf("the log ends at %d, %v; want %d", info.Size(), err, written)
+	}
+	begin, err := sparse.Data(f, 0)
+	if held := written - begin; err != nil || held < maxLog || held > 2*maxLog+1000 {
+		t.Errorf("the log holds %d bytes, %v; want %d to %d", held, err, maxLog, 2*maxLog)
+	}
+}
+
+// TestLogIsAFile: whatever else has the log's name is not written to.
+func TestLogIsAFile(t *testing.T) {
+	dir := t.TempDir()
+	secret, path := filepath.Join(dir, "secret"), filepath.Join(dir, "x.log")
+	for kind, place := range map[string]func() error{
+		"symbolic link": func() error { return os.Symlink(secret, path) },
+		"FIFO":          func() error { return unix.Mkfifo(path, 0o600) },
+	} {
+		if err := place(); err != nil {
+			t.Fatal(err)
+		}
+		l := &Log{Path: path}
+		l.WriteLine([]byte("a line"))
+		l.Close()
+		if text, err := os.ReadFile(path); string(text) != "a line\n" {
+			t.Errorf("in the place of a %s the log is %q, %v", kind, text, err)
+		}
+		os.Remove(path)
+	}
+	if _, err := os.Stat(secret); err == nil {
+		t.Error("a line was written to where a link led")
 	}
 }
 
