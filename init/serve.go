@@ -160,9 +160,12 @@ func (s *running) noteGate() error {
 func (s *running) runtimeReady() {
 	now := timeline.Now()
 	s.m.Say("%s%.1f s", layout.SayRuntimeReady, now.Seconds())
-	memory, err := meminfo.Read(meminfo.Path)
-	if err != nil {
+	memory := new(pid1.Memory)
+	if m, err := meminfo.Read(os.DirFS("/proc")); err != nil {
 		s.warn(err)
+		memory = nil
+	} else {
+		*memory = pid1.Memory{TotalKiB: m.GivenKiB, AvailableKiB: m.AvailableKiB, UsedKiB: m.UsedKiB()}
 	}
 	s.m.Timeline.Change(func(b *pid1.Boot) { b.ReadyUsec, b.Memory = now.Microseconds(), memory })
 	s.m.Save()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"time"
 
 	"github.com/ketch-os/ketch/api/node"
@@ -27,10 +28,10 @@ func (n *Node) status(ctx context.Context) *node.Status {
 	defer cancel()
 	var errs [4]error
 	s.System, errs[0] = askInit(limited, layout.InitSocket)
-	if m, err := meminfo.Read(meminfo.Path); err != nil {
+	if m, err := meminfo.Read(os.DirFS("/proc")); err != nil {
 		errs[1] = err
 	} else {
-		s.Memory = *m
+		s.Memory = pid1.Memory{TotalKiB: m.GivenKiB, AvailableKiB: m.AvailableKiB, UsedKiB: m.UsedKiB()}
 	}
 	if links, err := n.network.Links(); err != nil {
 		errs[2] = err

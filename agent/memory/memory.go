@@ -1,22 +1,21 @@
 // Package memory tells where a machine's memory goes, from /proc
 // (proc_meminfo(5), proc_pid_smaps(5), Documentation/admin-guide/mm).
 //
-// What is in use is the memory given to the machine less MemAvailable, the
-// kernel's own estimate of what a new program could get: pages of files count as
-// available, but for what the kernel holds back to work at all. The rows of a
-// Table add up to that, by the last of them, which is whatever is left.
+// What is in use is what package linux/meminfo says, as everywhere in Ketch. The
+// rows of a Table add up to that, by the last of them, which is whatever is left.
 package memory
 
 import (
 	"bufio"
 	"cmp"
-	"errors"
 	"fmt"
 	"io/fs"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/ketch-os/ketch/linux/meminfo"
 )
 
 // Table is where memory goes. Sizes are KiB.
@@ -45,11 +44,15 @@ type Process struct {
 
 // Read makes the table from a /proc.
 func Read(proc fs.FS) (*Table, error) {
-	info, err := numbers(proc, "meminfo")
+	used, err := meminfo.Read(proc)
 	if err != nil {
 		return nil, err
 	}
-	ram, image, err := iomem(proc)
+	info, err := meminfo.Numbers(proc, "meminfo")
+	if err != nil {
+		return nil, err
+	}
+	ram, image, err := meminfo.RAM(proc)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +64,7 @@ func Read(proc fs.FS) (*Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Table{GivenKiB: ram, AvailableKiB: info["MemAvailable"], UsedKiB: ram - info["MemAvailable"], Processes: processes}
+	t := &Table{GivenKiB: used.GivenKiB, AvailableKiB: used.AvailableKiB, UsedKiB: used.UsedKiB(), Processes: processes}
 	files := info["Active(file)"] + info["Inactive(file)"]
 	structs := ram / 4 * structPage / 1024
 	t.Rows = []Row{
@@ -87,60 +90,6 @@ func Read(proc fs.FS) (*Table, error) {
 
 // structPage is sizeof(struct page) in Linux 6.1 on 64-bit machines.
 const structPage = 64
-
-// numbers reads lines as "MemTotal:  491692 kB".
-func numbers(proc fs.FS, name string) (map[string]int64, error) {
-	text, err := fs.ReadFile(proc, name)
-	if err != nil {
-		return nil, err
-	}
-	all := map[string]int64{}
-	for line := range strings.Lines(string(text)) {
-		key, value, _ := strings.Cut(line, ":")
-		fields := strings.Fields(value)
-		if len(fields) == 0 {
-			continue
-		}
-		if n, err := strconv.ParseInt(fields[0], 10, 64); err == nil {
-			all[key] = n
-		}
-	}
-	if name == "meminfo" && (all["MemTotal"] == 0 || all["MemAvailable"] == 0) {
-		return nil, errors.New("read meminfo: the kernel tells too little")
-	}
-	return all, nil
-}
-
-// iomem reads how much memory the kernel was given, and what its image takes, in
-// KiB. To others than root the kernel shows no addresses.
-func iomem(proc fs.FS) (ram, image int64, err error) {
-	f, err := proc.Open("iomem")
-	if err != nil {
-		return 0, 0, err
-	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		addresses, name, _ := strings.Cut(lines.Text(), " : ")
-		var first, last int64
-		if _, err := fmt.Sscanf(strings.TrimSpace(addresses), "%x-%x", &first, &last); err != nil {
-			return 0, 0, fmt.Errorf("read iomem: %q: %w", lines.Text(), err)
-		}
-		if last == 0 { // hidden
-			continue
-		}
-		switch name {
-		case "System RAM":
-			ram += (last + 1 - first) / 1024
-		case "Kernel code", "Kernel rodata", "Kernel data", "Kernel bss":
-			image += (last + 1 - first) / 1024
-		}
-	}
-	if ram == 0 && lines.Err() == nil {
-		return 0, 0, fmt.Errorf("read iomem: it shows no addresses: %w", fs.ErrPermission)
-	}
-	return ram, image, lines.Err()
-}
 
 // vmalloc adds up the pages that the kernel has mapped side by side, in KiB. The
 // stacks of its threads, which are counted elsewhere, are left out.
@@ -180,7 +129,7 @@ func processes(proc fs.FS) ([]Process, error) {
 	var all []Process
 	for _, rollup := range rollups {
 		dir := path.Dir(rollup)
-		sizes, err := numbers(proc, rollup)
+		sizes, err := meminfo.Numbers(proc, rollup)
 		if err != nil || sizes["Pss"] == 0 {
 			continue // a thread of the kernel, or ended
 		}

@@ -135,9 +135,9 @@ type Step struct {
 	Error     string `json:"error,omitempty"` // what went wrong without ending the boot
 }
 
-// Memory is what /proc/meminfo said, in KiB.
+// Memory is a machine's memory as docs/memory.md counts it, in KiB.
 type Memory struct {
-	TotalKiB     int64 `json:"totalKiB"`     // MemTotal
+	TotalKiB     int64 `json:"totalKiB"`     // what the kernel was given
 	AvailableKiB int64 `json:"availableKiB"` // MemAvailable
 	UsedKiB      int64 `json:"usedKiB"`      // their difference
 }
