@@ -205,11 +205,11 @@ func (s *running) startServices() error {
 }
 
 // newGate is the table of what makes a boot good. A file of the machine's that
-// cannot be read adds nothing to it, for a mistake in it must not cost the way in.
+// cannot be read asks for what nobody can tell: the boot is not good.
 func (s *running) newGate() *gate.Gate {
-	file, err := gatefile.Read(layout.GateFile)
-	if err != nil {
-		s.m.Degrade("health gate: %v: none of it counts", err)
+	file, unread := gatefile.Read(layout.GateFile)
+	if unread != nil {
+		s.m.Degrade("health gate: %v", unread)
 		file = &gatefile.File{Deadline: gatefile.Duration(gatefile.DefaultDeadline)}
 	}
 	return &gate.Gate{
@@ -219,6 +219,7 @@ func (s *running) newGate() *gate.Gate {
 			{Name: "containerd serves", Holds: func() error { return s.services.Check(service.Containerd) }},
 			{Name: "ketchd is ready", Holds: func() error { return s.services.Check(service.Ketchd) }},
 			{Name: "/var is the state partition", Holds: s.stateHolds},
+			{Name: "gate file can be read", Holds: func() error { return unread }},
 		},
 		Sources: []gate.Source{
 			gate.Ketchd(layout.KetchdSocket), // workloads and HTTP probes

@@ -31,6 +31,7 @@ import (
 	"github.com/ketch-os/ketch/agent/logfile"
 	"github.com/ketch-os/ketch/agent/network"
 	"github.com/ketch-os/ketch/agent/workload"
+	"github.com/ketch-os/ketch/internal/compose"
 	"github.com/ketch-os/ketch/layout"
 )
 
@@ -60,6 +61,13 @@ type Node struct {
 
 	mu       sync.Mutex
 	problems []problem // what could not be read or imported
+	imported imported  // what became of the last attempt
+}
+
+// imported is what became of an attempt to import the images.
+type imported struct {
+	names []string // the images that the OS image carries, and that were imported
+	err   error    // why there are not more
 }
 
 // Run is ketchd. It ends, with every workload stopped, when ctx does. After an
@@ -131,9 +139,9 @@ func newNode(console io.Writer) (*Node, error) {
 // ctx ends, also when there is none left to run. The Compose files are read first:
 // the health gate wants to know which workloads are essential.
 func (n *Node) work(ctx context.Context, dir string, importOnce func(context.Context) error) {
-	services, err := workload.Load(dir)
-	n.problem("read Compose files", err)
-	n.workloads.Take(services)
+	set := compose.Load(dir)
+	n.problem("read Compose files", set.Err())
+	n.workloads.Take(set)
 	debug.FreeOSMemory() // what reading Compose files took is not needed again
 
 	var importing sync.WaitGroup
@@ -175,7 +183,11 @@ func (n *Node) importOnce(ctx context.Context) error {
 	if err := n.ready(ctx); err != nil {
 		return errors.Join(errdefs.ErrUnavailable, err)
 	}
-	return n.images.Import(ctx, layout.ImagesDir)
+	names, err := n.images.Import(ctx, layout.ImagesDir)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.imported = imported{names, err}
+	return err
 }
 
 // sleep waits for d; it tells whether ctx still holds.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,14 +25,38 @@ const (
 )
 
 // gate tells how the checks stand that PID 1's health gate leaves to ketchd: those
-// of the workloads, and the HTTP probes of the machine's gate file. A file that
-// cannot be read has none: PID 1 reads it too, and says so.
+// of the workloads and their images, and the HTTP probes of the machine's gate file.
 func (n *Node) gate(ctx context.Context) *pid1.GateAnswer {
-	checks := n.workloads.Checks()
-	if file, err := gatefile.Read(layout.GateFile); err == nil {
-		checks = append(checks, probeAll(ctx, file.Checks)...)
+	checks := append(n.workloads.Checks(), n.checkImages()...)
+	return &pid1.GateAnswer{Checks: append(checks, probeGate(ctx, layout.GateFile)...)}
+}
+
+// probeGate sends the requests of a gate file. A file that cannot be read asks for
+// something that is not known: that holds the gate closed. PID 1 reads it, too.
+func probeGate(ctx context.Context, path string) []pid1.Check {
+	file, err := gatefile.Read(path)
+	if err != nil {
+		return []pid1.Check{{Name: "gate file can be read", Reason: err.Error()}}
 	}
-	return &pid1.GateAnswer{Checks: checks}
+	return probeAll(ctx, file.Checks)
+}
+
+// checkImages tells, of a machine with essential services, whether each runs the
+// image that this version of the OS carries. One that could not be imported may have
+// left an older one of the same name, and that one would run.
+func (n *Node) checkImages() []pid1.Check {
+	n.mu.Lock()
+	last := n.imported
+	n.mu.Unlock()
+	var checks []pid1.Check
+	for _, image := range slices.Compact(slices.Sorted(slices.Values(n.workloads.EssentialImages()))) {
+		c := pid1.Check{Name: "image " + image + " is imported", Passed: last.err == nil || slices.Contains(last.names, image)}
+		if !c.Passed {
+			c.Reason = strings.ReplaceAll(last.err.Error(), "\n", "; ")
+		}
+		checks = append(checks, c)
+	}
+	return checks
 }
 
 // probeAll sends the requests among the checks.

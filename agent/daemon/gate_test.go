@@ -1,12 +1,20 @@
 package daemon
 
 import (
+	"errors"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ketch-os/ketch/agent/workload"
+	"github.com/ketch-os/ketch/api/pid1"
+	"github.com/ketch-os/ketch/internal/compose"
 	"github.com/ketch-os/ketch/layout/gatefile"
 )
 
@@ -50,5 +58,50 @@ func TestProbeAll(t *testing.T) {
 	}
 	if took := time.Since(begun); took > 2*probeLimit {
 		t.Errorf("probing took %v; want the probes side by side within %v", took, probeLimit)
+	}
+}
+
+// TestProbeGate: a gate file that cannot be read asks for what nobody can tell.
+func TestProbeGate(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "gate.json")
+	if got := probeGate(t.Context(), path); len(got) > 0 {
+		t.Errorf("probeGate of no file = %+v; want no check", got)
+	}
+	if err := os.WriteFile(path, []byte(`{"check": []}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	got := probeGate(t.Context(), path)
+	if len(got) != 1 || got[0].Passed || !strings.Contains(got[0].Reason, path) || !strings.Contains(got[0].Reason, `unknown field "check"`) {
+		t.Errorf("probeGate of a bad file = %+v; want a check that does not hold, and the reason", got)
+	}
+}
+
+// TestCheckImages: an essential service whose image could not be imported might run
+// one of an earlier version.
+func TestCheckImages(t *testing.T) {
+	set := new(compose.Set)
+	set.Add("/etc/a.yaml", []byte("services:\n"+
+		"  x: {image: web, network_mode: host, labels: {org.ketch.essential: 'true'}}\n"+
+		"  y: {image: db, network_mode: host, labels: {org.ketch.essential: 'true'}}\n"+
+		"  z: {image: other, network_mode: host}\n"))
+	n := &Node{workloads: &workload.Supervisor{}}
+	if got := n.checkImages(); len(got) > 0 {
+		t.Errorf("checkImages without workloads = %+v; want none", got)
+	}
+	n.workloads.Take(set)
+	const web, db = "docker.io/library/web:latest", "docker.io/library/db:latest"
+	bad := errors.Join(errors.New("db.tar: EOF"), errors.New("other.tar: EOF"))
+	for _, test := range []struct {
+		imported imported
+		want     []pid1.Check
+	}{
+		{imported{[]string{web, db}, nil}, []pid1.Check{{Name: "image " + db + " is imported", Passed: true}, {Name: "image " + web + " is imported", Passed: true}}},
+		{imported{[]string{web}, bad}, []pid1.Check{{Name: "image " + db + " is imported", Reason: "db.tar: EOF; other.tar: EOF"}, {Name: "image " + web + " is imported", Passed: true}}},
+		{imported{[]string{web, db}, bad}, []pid1.Check{{Name: "image " + db + " is imported", Passed: true}, {Name: "image " + web + " is imported", Passed: true}}},
+	} {
+		n.imported = test.imported
+		if diff := cmp.Diff(test.want, n.checkImages()); diff != "" {
+			t.Errorf("checkImages after %+v (-want +got):\n%s", test.imported, diff)
+		}
 	}
 }

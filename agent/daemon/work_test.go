@@ -13,6 +13,7 @@ import (
 
 	"github.com/ketch-os/ketch/agent/logfile"
 	"github.com/ketch-os/ketch/agent/workload"
+	"github.com/ketch-os/ketch/internal/compose"
 )
 
 // TestWorkGoesOn: ketchd does not end because nothing is left to run. PID 1 would
@@ -72,8 +73,8 @@ func TestWorkGoesOn(t *testing.T) {
 // status 0.
 type endsAtOnce struct{}
 
-func (endsAtOnce) Adopt(context.Context, workload.Service) (workload.Task, error) { return nil, nil }
-func (endsAtOnce) Start(context.Context, workload.Service) (workload.Task, error) {
+func (endsAtOnce) Adopt(context.Context, compose.Service) (workload.Task, error) { return nil, nil }
+func (endsAtOnce) Start(context.Context, compose.Service) (workload.Task, error) {
 	return endsAtOnce{}, nil
 }
 func (endsAtOnce) Prune(context.Context, map[string]bool) error { return nil }

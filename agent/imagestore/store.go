@@ -1,3 +1,6 @@
+// Package imagestore brings the container images that the OS image carries into
+// containerd. Package internal/imagelayout reads them. Left out, for now:
+// registries.
 package imagestore
 
 import (
@@ -17,6 +20,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/ketch-os/ketch/api/node"
+	"github.com/ketch-os/ketch/internal/imagelayout"
 )
 
 // Snapshotter is the containerd snapshotter that images are unpacked into.
@@ -33,12 +37,13 @@ type Store struct{ Client *client.Client }
 // layout is gone are removed. What is there already costs a look at its index
 // only. A bad layout costs only its own images: the error names each, and
 // nothing is removed then. A directory that does not exist holds no layouts.
-func (s *Store) Import(ctx context.Context, dir string) error {
+// What it returns are the names of all images that are there now as the layouts
+// have them.
+func (s *Store) Import(ctx context.Context, dir string) (carried []string, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
+		return nil, err
 	}
-	var carried []string
 	var problems []error
 	for _, entry := range entries {
 		path := filepath.Join(dir, entry.Name())
@@ -51,36 +56,35 @@ func (s *Store) Import(ctx context.Context, dir string) error {
 	if len(problems) == 0 {
 		problems = append(problems, s.prune(ctx, carried))
 	}
-	return errors.Join(problems...)
+	return carried, errors.Join(problems...)
 }
 
-// importLayout imports every image of one layout and returns their names.
-func (s *Store) importLayout(ctx context.Context, path string) ([]string, error) {
-	layout, err := OpenLayout(path)
+// importLayout imports every image of one layout and returns the names of those
+// that it could.
+func (s *Store) importLayout(ctx context.Context, path string) (names []string, err error) {
+	layout, err := imagelayout.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer layout.Close()
-	var names []string
-	for _, image := range layout.Index.Manifests {
-		name, err := layout.Name(image)
-		if err != nil {
-			return names, err
-		}
-		if slices.Contains(names, name) {
-			return names, fmt.Errorf("two images are called %s", name)
-		}
-		if err := s.importImage(ctx, layout, image, name, path); err != nil {
-			return names, fmt.Errorf("%s: %w", name, err)
-		}
-		names = append(names, name)
+	images, err := layout.Images()
+	if err != nil {
+		return nil, err
 	}
-	return names, nil
+	var problems []error
+	for _, image := range images {
+		if err := s.importImage(ctx, layout, image.Descriptor, image.Name, path); err != nil {
+			problems = append(problems, fmt.Errorf("%s: %w", image.Name, err))
+			continue
+		}
+		names = append(names, image.Name)
+	}
+	return names, errors.Join(problems...)
 }
 
 // importImage brings in one image. A lease keeps containerd's garbage collector
 // off the blobs until the image record holds them.
-func (s *Store) importImage(ctx context.Context, layout *Layout, image ocispec.Descriptor, name, path string) error {
+func (s *Store) importImage(ctx context.Context, layout *imagelayout.Layout, image ocispec.Descriptor, name, path string) error {
 	if there, err := s.has(ctx, name, image); there || err != nil {
 		return err
 	}
@@ -172,7 +176,7 @@ func (s *Store) List(ctx context.Context) ([]node.Image, error) {
 // what is there. The store checks each blob's size and digest. Layers get no
 // reference that would keep them once they are unpacked: the OS image still
 // has them, and /var should not hold them twice.
-func copyBlobs(ctx context.Context, store content.Store, layout *Layout, image ocispec.Descriptor) error {
+func copyBlobs(ctx context.Context, store content.Store, layout *imagelayout.Layout, image ocispec.Descriptor) error {
 	fetch := images.HandlerFunc(func(ctx context.Context, blob ocispec.Descriptor) ([]ocispec.Descriptor, error) {
 		return nil, copyBlob(ctx, store, layout, blob)
 	})
@@ -181,7 +185,7 @@ func copyBlobs(ctx context.Context, store content.Store, layout *Layout, image o
 	return images.WalkNotEmpty(ctx, images.Handlers(fetch, children), image)
 }
 
-func copyBlob(ctx context.Context, store content.Store, layout *Layout, blob ocispec.Descriptor) error {
+func copyBlob(ctx context.Context, store content.Store, layout *imagelayout.Layout, blob ocispec.Descriptor) error {
 	if _, err := store.Info(ctx, blob.Digest); err == nil {
 		return nil
 	}

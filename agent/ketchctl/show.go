@@ -125,7 +125,12 @@ func showWorkloads(w io.Writer, workloads []node.Workload) {
 		if l.Exit != nil {
 			exit = fmt.Sprintf("exit status %d", *l.Exit)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", l.Name, l.State, number(l.PID), l.Restarts, exit, l.Image)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", l.Name, l.State, number(l.PID), l.Restarts, exit, dash(l.Image))
+	}
+	for _, l := range workloads {
+		if l.State == node.Refused {
+			fmt.Fprintf(w, "\n%s, %s: %s\n", l.Name, l.State, strings.ReplaceAll(l.Error, "\t", " "))
+		}
 	}
 }
 

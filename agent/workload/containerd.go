@@ -14,6 +14,7 @@ import (
 
 	"github.com/ketch-os/ketch/agent/imagestore"
 	"github.com/ketch-os/ketch/agent/logfile"
+	"github.com/ketch-os/ketch/internal/compose"
 )
 
 // digestLabel holds the digest of the definition a container was made from.
@@ -38,7 +39,7 @@ type Containerd struct {
 
 // Adopt returns the task of the service's container, running or just ended; nil
 // when there is none. A task of another definition is stopped and removed.
-func (c *Containerd) Adopt(ctx context.Context, s Service) (Task, error) {
+func (c *Containerd) Adopt(ctx context.Context, s compose.Service) (Task, error) {
 	container, err := c.current(ctx, s)
 	if container == nil || err != nil {
 		return nil, err
@@ -62,7 +63,7 @@ func (c *Containerd) Adopt(ctx context.Context, s Service) (Task, error) {
 }
 
 // Start starts the service's container. It is made first where there is none.
-func (c *Containerd) Start(ctx context.Context, s Service) (Task, error) {
+func (c *Containerd) Start(ctx context.Context, s compose.Service) (Task, error) {
 	container, err := c.current(ctx, s)
 	if err != nil {
 		return nil, err
@@ -106,7 +107,7 @@ func (c *Containerd) Prune(ctx context.Context, keep map[string]bool) error {
 
 // current returns the service's container, nil when there is none. One of
 // another definition is removed.
-func (c *Containerd) current(ctx context.Context, s Service) (client.Container, error) {
+func (c *Containerd) current(ctx context.Context, s compose.Service) (client.Container, error) {
 	container, err := c.Client.LoadContainer(ctx, s.Name)
 	if errdefs.IsNotFound(err) {
 		return nil, nil
@@ -129,15 +130,15 @@ func (c *Containerd) current(ctx context.Context, s Service) (client.Container, 
 }
 
 // digest names everything that a container of s is made from.
-func (c *Containerd) digest(ctx context.Context, s Service) (string, error) {
+func (c *Containerd) digest(ctx context.Context, s compose.Service) (string, error) {
 	found, err := c.image(ctx, s)
 	if err != nil {
 		return "", err
 	}
-	return s.digest(found.Target().Digest.String(), c.Version)
+	return digest(s, found.Target().Digest.String(), c.Version)
 }
 
-func (c *Containerd) image(ctx context.Context, s Service) (client.Image, error) {
+func (c *Containerd) image(ctx context.Context, s compose.Service) (client.Image, error) {
 	found, err := c.Client.GetImage(ctx, s.Image)
 	if errdefs.IsNotFound(err) {
 		return nil, fmt.Errorf("%s: %w", s.Image, ErrNoImage)
@@ -145,7 +146,7 @@ func (c *Containerd) image(ctx context.Context, s Service) (client.Image, error)
 	return found, err
 }
 
-func (c *Containerd) create(ctx context.Context, s Service) (client.Container, error) {
+func (c *Containerd) create(ctx context.Context, s compose.Service) (client.Container, error) {
 	found, err := c.image(ctx, s)
 	if err != nil {
 		return nil, err

@@ -13,6 +13,8 @@ import (
 	"github.com/containerd/containerd/v2/pkg/oci"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/ketch-os/ketch/internal/compose"
 )
 
 // CgroupParent is where the cgroups of containers live.
@@ -28,7 +30,7 @@ const (
 // specOptions turn containerd's default specification (its default
 // capabilities, no new privileges, masked paths) into the one of a service.
 // The order counts: the seccomp profile depends on the capabilities.
-func specOptions(s Service, image oci.Image, config ocispec.ImageConfig, version string) []oci.SpecOpts {
+func specOptions(s compose.Service, image oci.Image, config ocispec.ImageConfig, version string) []oci.SpecOpts {
 	options := []oci.SpecOpts{
 		oci.WithDefaultUnixDevices,
 		oci.WithImageConfig(image),
@@ -61,7 +63,7 @@ func specOptions(s Service, image oci.Image, config ocispec.ImageConfig, version
 // period is what a share of the processors is a share of (cgroup-v2.rst, cpu.max).
 const period = 100 * time.Millisecond
 
-func limitOptions(l Limits) (options []oci.SpecOpts) {
+func limitOptions(l compose.Limits) (options []oci.SpecOpts) {
 	if l.Memory > 0 {
 		options = append(options, oci.WithMemoryLimit(uint64(l.Memory)))
 	}
@@ -109,7 +111,7 @@ func withOOMScore(_ context.Context, _ oci.Client, _ *containers.Container, s *o
 	return nil
 }
 
-func withArgs(s Service, config ocispec.ImageConfig) oci.SpecOpts {
+func withArgs(s compose.Service, config ocispec.ImageConfig) oci.SpecOpts {
 	return func(ctx context.Context, c oci.Client, container *containers.Container, spec *oci.Spec) error {
 		args := arguments(s, config)
 		if len(args) == 0 {
@@ -122,7 +124,7 @@ func withArgs(s Service, config ocispec.ImageConfig) oci.SpecOpts {
 // arguments is the command line: the service's entrypoint and command over the
 // image's. A service with its own entrypoint does not get the image's command
 // (Compose specification, services, entrypoint).
-func arguments(s Service, config ocispec.ImageConfig) []string {
+func arguments(s compose.Service, config ocispec.ImageConfig) []string {
 	entrypoint, command := config.Entrypoint, config.Cmd
 	if s.Entrypoint != nil {
 		entrypoint, command = s.Entrypoint, nil

@@ -8,22 +8,24 @@ import (
 	"github.com/google/go-cmp/cmp"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/ketch-os/ketch/internal/compose"
 )
 
 func TestArguments(t *testing.T) {
 	image := ocispec.ImageConfig{Entrypoint: []string{"/entry"}, Cmd: []string{"cmd"}}
 	for _, test := range []struct {
 		name    string
-		service Service
+		service compose.Service
 		config  ocispec.ImageConfig
 		want    []string
 	}{
-		{"the image's", Service{}, image, []string{"/entry", "cmd"}},
-		{"own command", Service{Command: []string{"x", "y"}}, image, []string{"/entry", "x", "y"}},
-		{"no command", Service{Command: []string{}}, image, []string{"/entry"}},
-		{"own entrypoint drops the command", Service{Entrypoint: []string{"/x"}}, image, []string{"/x"}},
-		{"no entrypoint", Service{Entrypoint: []string{}, Command: []string{"x"}}, image, []string{"x"}},
-		{"nothing", Service{}, ocispec.ImageConfig{}, nil},
+		{"the image's", compose.Service{}, image, []string{"/entry", "cmd"}},
+		{"own command", compose.Service{Command: []string{"x", "y"}}, image, []string{"/entry", "x", "y"}},
+		{"no command", compose.Service{Command: []string{}}, image, []string{"/entry"}},
+		{"own entrypoint drops the command", compose.Service{Entrypoint: []string{"/x"}}, image, []string{"/x"}},
+		{"no entrypoint", compose.Service{Entrypoint: []string{}, Command: []string{"x"}}, image, []string{"x"}},
+		{"nothing", compose.Service{}, ocispec.ImageConfig{}, nil},
 	} {
 		if got := arguments(test.service, test.config); !slices.Equal(got, test.want) {
 			t.Errorf("%s: arguments = %q; want %q", test.name, got, test.want)
@@ -36,13 +38,13 @@ func TestLimitOptions(t *testing.T) {
 	number, quota, period := int64(100), int64(50_000), uint64(100_000)
 	memory := int64(64 << 20)
 	for _, test := range []struct {
-		limits Limits
+		limits compose.Limits
 		want   *specs.LinuxResources
 	}{
-		{Limits{}, nil},
-		{Limits{Memory: memory}, &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: &memory}}},
-		{Limits{CPUs: 0.5}, &specs.LinuxResources{CPU: &specs.LinuxCPU{Quota: &quota, Period: &period}}},
-		{Limits{PIDs: number}, &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: &number}}},
+		{compose.Limits{}, nil},
+		{compose.Limits{Memory: memory}, &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: &memory}}},
+		{compose.Limits{CPUs: 0.5}, &specs.LinuxResources{CPU: &specs.LinuxCPU{Quota: &quota, Period: &period}}},
+		{compose.Limits{PIDs: number}, &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: &number}}},
 	} {
 		spec := &oci.Spec{Linux: &specs.Linux{}}
 		for _, option := range limitOptions(test.limits) {
@@ -57,23 +59,23 @@ func TestLimitOptions(t *testing.T) {
 }
 
 func TestDigest(t *testing.T) {
-	base := Service{Name: "a", Image: "demo", File: "x.yaml", Restart: Restart{When: Always}}
+	base := compose.Service{Name: "a", Image: "demo", File: "x.yaml", Restart: compose.Restart{When: compose.Always}}
 	same, other, cleared := base, base, base
-	same.File, same.Restart = "y.yaml", Restart{When: Never}
+	same.File, same.Restart = "y.yaml", compose.Restart{When: compose.Never}
 	other.User = "1"
 	cleared.Command = []string{}
-	digest := func(s Service, extra ...string) string {
-		d, err := s.digest(extra...)
+	sum := func(s compose.Service, extra ...string) string {
+		d, err := digest(s, extra...)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return d
 	}
-	if digest(base) != digest(same) {
+	if sum(base) != sum(same) {
 		t.Error("file or restart policy change the digest")
 	}
-	for name, changed := range map[string]string{"user": digest(other), "empty command": digest(cleared), "image": digest(base, "sha256:1")} {
-		if changed == digest(base) {
+	for name, changed := range map[string]string{"user": sum(other), "empty command": sum(cleared), "image": sum(base, "sha256:1")} {
+		if changed == sum(base) {
 			t.Errorf("%s does not change the digest", name)
 		}
 	}

@@ -11,14 +11,15 @@ import (
 	"github.com/ketch-os/ketch/agent/logfile"
 	"github.com/ketch-os/ketch/api/node"
 	"github.com/ketch-os/ketch/api/pid1"
+	"github.com/ketch-os/ketch/internal/compose"
 )
 
 // Runtime runs the containers of services. *Containerd is one.
 type Runtime interface {
 	// Adopt returns the task that a service has already, nil when it has none.
-	Adopt(ctx context.Context, s Service) (Task, error)
+	Adopt(ctx context.Context, s compose.Service) (Task, error)
 	// Start starts a service that has no task.
-	Start(ctx context.Context, s Service) (Task, error)
+	Start(ctx context.Context, s compose.Service) (Task, error)
 	// Prune stops and removes the containers of all other services.
 	Prune(ctx context.Context, keep map[string]bool) error
 }
@@ -56,24 +57,26 @@ type Supervisor struct {
 	Runtime Runtime
 	Logs    logfile.Dir
 	Records string            // directory, on a tmpfs
-	Console io.Writer         // gets the output of services with ConsoleLabel; nil: none does
+	Console io.Writer         // gets the output of services with compose.ConsoleLabel; nil: none does
 	Say     func(what string) // a short line for the console
 	Chance  func() float64    // a random number in [0, 1)
 
-	mu    sync.Mutex
-	units []*unit // sorted by name
+	mu      sync.Mutex
+	units   []*unit           // sorted by name; nil before Take
+	refused []compose.Refused // what is asked for and cannot be run
 }
 
-// Take takes the services that Run is to run. From then on their status is known.
-func (s *Supervisor) Take(services []Service) {
-	units := make([]*unit, 0, len(services))
-	for _, service := range services {
+// Take takes the services that Run is to run, and those that were refused. From
+// then on their status is known.
+func (s *Supervisor) Take(set *compose.Set) {
+	units := make([]*unit, 0, len(set.Services))
+	for _, service := range set.Services {
 		units = append(units, newUnit(s, service))
 	}
 	slices.SortFunc(units, func(a, b *unit) int { return strings.Compare(a.service.Name, b.service.Name) })
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.units = units
+	s.units, s.refused = units, set.Refused
 }
 
 // Run runs the services until ctx ends, then stops them all. It returns when
@@ -105,11 +108,27 @@ func (s *Supervisor) Status() []node.Workload {
 	for _, u := range s.units {
 		list = append(list, u.describe())
 	}
+	for _, r := range s.refused {
+		list = append(list, node.Workload{Name: r.Name, State: node.Refused, File: r.File, Error: r.Reason()})
+	}
+	slices.SortStableFunc(list, func(a, b node.Workload) int { return strings.Compare(a.Name, b.Name) })
 	return list
 }
 
+// EssentialImages lists the images of the essential services.
+func (s *Supervisor) EssentialImages() (images []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, u := range s.units {
+		if u.service.Essential() {
+			images = append(images, u.service.Image)
+		}
+	}
+	return images
+}
+
 // Checks tells how the essential services stand, and first whether it is known
-// which there are.
+// which there are. An essential service that was refused never holds.
 func (s *Supervisor) Checks() []pid1.Check {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -121,6 +140,11 @@ func (s *Supervisor) Checks() []pid1.Check {
 	for _, u := range s.units {
 		if u.service.Essential() {
 			checks = append(checks, u.check())
+		}
+	}
+	for _, r := range s.refused {
+		if r.Essential {
+			checks = append(checks, pid1.Check{Name: "workload " + r.Name + " is accepted", Reason: r.Reason()})
 		}
 	}
 	return checks

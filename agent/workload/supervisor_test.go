@@ -17,6 +17,7 @@ import (
 	"github.com/ketch-os/ketch/agent/logfile"
 	"github.com/ketch-os/ketch/api/node"
 	"github.com/ketch-os/ketch/api/pid1"
+	"github.com/ketch-os/ketch/internal/compose"
 )
 
 // life is how a fake container's process goes: it exits with status after d,
@@ -38,7 +39,7 @@ type fakeRuntime struct {
 	adopts []error // what Adopt returns first
 }
 
-func (r *fakeRuntime) Adopt(context.Context, Service) (Task, error) {
+func (r *fakeRuntime) Adopt(context.Context, compose.Service) (Task, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.adopts) > 0 {
@@ -52,7 +53,7 @@ func (r *fakeRuntime) Adopt(context.Context, Service) (Task, error) {
 	return r.task, nil
 }
 
-func (r *fakeRuntime) Start(context.Context, Service) (Task, error) {
+func (r *fakeRuntime) Start(context.Context, compose.Service) (Task, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.task != nil {
@@ -114,7 +115,7 @@ func (t *fakeTask) Stop(context.Context, time.Duration) error {
 // supervise runs one service for d on a fake clock.
 func supervise(t *testing.T, runtime *fakeRuntime, records string, policy string, d time.Duration) (node.Workload, string) {
 	t.Helper()
-	restart, err := ParseRestart(policy)
+	restart, err := compose.ParseRestart(policy)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +131,7 @@ func supervise(t *testing.T, runtime *fakeRuntime, records string, policy string
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		s.Take([]Service{{Name: "test", Image: "demo", Restart: restart}})
+		s.Take(&compose.Set{Services: []compose.Service{{Name: "test", Image: "demo", Restart: restart}}})
 		s.Run(ctx)
 	}()
 	time.Sleep(d)
@@ -215,7 +216,7 @@ func TestStartIsCutShort(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			time.AfterFunc(time.Second, cancel)
 			begun := time.Now()
-			s.Take([]Service{{Name: "test", Restart: Restart{When: Always}}})
+			s.Take(&compose.Set{Services: []compose.Service{{Name: "test", Restart: compose.Restart{When: compose.Always}}}})
 			s.Run(ctx)
 			if took := time.Since(begun) - time.Second; took != test.want || runtime.stopped != test.runs {
 				t.Errorf("%s: ended after %v, stopped: %v; want %v, %v", test.name, took, runtime.stopped, test.want, test.runs)
@@ -234,7 +235,7 @@ type slowRuntime struct {
 	stopped bool
 }
 
-func (r *slowRuntime) Start(ctx context.Context, _ Service) (Task, error) {
+func (r *slowRuntime) Start(ctx context.Context, _ compose.Service) (Task, error) {
 	if !sleep(ctx, r.takes) {
 		return nil, ctx.Err()
 	}
@@ -261,7 +262,7 @@ func (t slowTask) Stop(context.Context, time.Duration) error {
 // TestChecks: an essential service is up when it has run for a while or has done
 // its work, and until then it says what is in the way.
 func TestChecks(t *testing.T) {
-	essential := map[string]string{EssentialLabel: "true"}
+	essential := map[string]string{compose.EssentialLabel: "true"}
 	for _, test := range []struct {
 		name   string
 		policy string
@@ -277,7 +278,7 @@ func TestChecks(t *testing.T) {
 		{"no image", "always", []life{{err: ErrNoImage}}, time.Second, "failed: " + ErrNoImage.Error()},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			restart, err := ParseRestart(test.policy)
+			restart, err := compose.ParseRestart(test.policy)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -292,7 +293,7 @@ func TestChecks(t *testing.T) {
 			done := make(chan struct{})
 			go func() {
 				defer close(done)
-				s.Take([]Service{{Name: "web", Labels: essential, Restart: restart}})
+				s.Take(&compose.Set{Services: []compose.Service{{Name: "web", Labels: essential, Restart: restart}}})
 				s.Run(ctx)
 			}()
 			time.Sleep(test.after)
@@ -309,9 +310,32 @@ func TestChecks(t *testing.T) {
 		})
 	}
 	s := &Supervisor{}
-	s.units = []*unit{newUnit(s, Service{Name: "other", Labels: map[string]string{EssentialLabel: "yes"}})}
+	s.units = []*unit{newUnit(s, compose.Service{Name: "other", Labels: map[string]string{compose.EssentialLabel: "yes"}})}
 	if got := s.Checks(); len(got) != 1 || !got[0].Passed {
 		t.Errorf("Checks without essential services = %+v; want nothing in the way", got)
+	}
+}
+
+// TestRefused: a workload that was refused is listed, with the reason, and an
+// essential one holds the gate closed.
+func TestRefused(t *testing.T) {
+	set := new(compose.Set)
+	set.Add("/etc/a.yaml", []byte("services:\n  x: {image: demo, network_mode: host, ports: ['1:1'], labels: {org.ketch.essential: 'true'}}\n  y: {image: demo, network_mode: host}"))
+	set.Add("/etc/b.yaml", []byte("services: {z: {image: demo, network_mode: host}}"))
+	s := &Supervisor{}
+	s.Take(set)
+	const why = "/etc/a.yaml:2: services.x.ports: not supported in this version"
+	want := []node.Workload{
+		{Name: "a-x", State: node.Refused, File: "/etc/a.yaml", Error: why},
+		{Name: "a-y", State: node.Refused, File: "/etc/a.yaml", Error: why},
+		{Name: "b-z", State: node.Waiting, File: "/etc/b.yaml", Image: "docker.io/library/demo:latest", Restart: "no"},
+	}
+	if diff := cmp.Diff(want, s.Status()); diff != "" {
+		t.Errorf("status (-want +got):\n%s", diff)
+	}
+	checks := []pid1.Check{{Name: "workloads are known", Passed: true}, {Name: "workload a-x is accepted", Reason: why}}
+	if diff := cmp.Diff(checks, s.Checks()); diff != "" {
+		t.Errorf("checks (-want +got):\n%s", diff)
 	}
 }
 
@@ -332,7 +356,7 @@ func TestAdopts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		records := t.TempDir()
 		runtime := &fakeRuntime{lives: []life{{d: time.Hour}}, begin: time.Now(), adopts: []error{ErrUnavailable}}
-		runtime.Start(t.Context(), Service{})
+		runtime.Start(t.Context(), compose.Service{})
 		record{Restarts: 3}.save(records, "test")
 		got, said := supervise(t, runtime, records, "always", time.Second)
 		want := node.Workload{Name: "test", State: node.Running, Image: "demo", Restart: "always", PID: 42, Restarts: 3}
@@ -368,22 +392,6 @@ func TestBadRecord(t *testing.T) {
 	}
 }
 
-func TestParseRestart(t *testing.T) {
-	for text, want := range map[string]Restart{
-		"": {Never, 0}, "no": {Never, 0}, "always": {Always, 0}, "unless-stopped": {UnlessStopped, 0},
-		"on-failure": {OnFailure, 0}, "on-failure:5": {OnFailure, 5},
-	} {
-		if got, err := ParseRestart(text); got != want || err != nil {
-			t.Errorf("ParseRestart(%q) = %v, %v; want %v", text, got, err, want)
-		}
-	}
-	for _, text := range []string{"yes", "on-failure:", "on-failure:0", "on-failure:x", "always:3", "no:1", ":3"} {
-		if got, err := ParseRestart(text); err == nil {
-			t.Errorf("ParseRestart(%q) = %v; want an error", text, got)
-		}
-	}
-}
-
 func TestConsole(t *testing.T) {
 	logs := logfile.Dir(t.TempDir())
 	path, _ := logs.Path("test")
@@ -402,7 +410,7 @@ func TestConsole(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		s.Take([]Service{{Name: "test", Labels: map[string]string{ConsoleLabel: "true"}, Restart: Restart{When: Never}}})
+		s.Take(&compose.Set{Services: []compose.Service{{Name: "test", Labels: map[string]string{compose.ConsoleLabel: "true"}, Restart: compose.Restart{When: compose.Never}}}})
 		s.Run(ctx)
 	}()
 	time.Sleep(50 * time.Millisecond)

@@ -10,12 +10,13 @@ import (
 	"github.com/ketch-os/ketch/agent/logfile"
 	"github.com/ketch-os/ketch/api/node"
 	"github.com/ketch-os/ketch/api/pid1"
+	"github.com/ketch-os/ketch/internal/compose"
 )
 
 // unit is one service under supervision.
 type unit struct {
 	s       *Supervisor
-	service Service
+	service compose.Service
 	record  record // of run only
 	trouble int    // times in a row that containerd or the image was missing; of run only
 
@@ -24,7 +25,7 @@ type unit struct {
 	since time.Time // of the last change of its state
 }
 
-func newUnit(s *Supervisor, service Service) *unit {
+func newUnit(s *Supervisor, service compose.Service) *unit {
 	return &unit{s: s, service: service, shown: node.Workload{
 		Name: service.Name, State: node.Waiting, Image: service.Image, File: service.File, Restart: service.Restart.String(),
 	}}
@@ -61,7 +62,7 @@ func (u *unit) turn(ctx context.Context) (again bool) {
 	if task != nil {
 		return u.attend(ctx, task)
 	}
-	definition, err := u.service.digest()
+	definition, err := digest(u.service)
 	if err == nil && u.record.Done == definition {
 		u.showEnd() // before ketchd was restarted
 		return false
@@ -145,7 +146,7 @@ func (u *unit) attend(ctx context.Context, task Task) (again bool) {
 
 // finish records that the service has ended for good.
 func (u *unit) finish() (again bool) {
-	definition, err := u.service.digest()
+	definition, err := digest(u.service)
 	if err != nil {
 		u.s.Say(fmt.Sprintf("workload %s: %v", u.service.Name, err))
 	}

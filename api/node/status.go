@@ -66,9 +66,12 @@ const (
 	Failed   = "failed"   // has failed for good
 	Unknown  = "unknown"  // containerd does not answer; the container may well run
 	Stopping = "stopping" // the machine goes down
+	Refused  = "refused"  // its Compose file was refused; Error says why
 )
 
-// Workload is one service of a Compose file.
+// Workload is one service of a Compose file. Of one that is Refused only the name,
+// the file and the reason are known; where a file does not tell which services it
+// holds, the project stands for them.
 type Workload struct {
 	Name     string  `json:"name"`
 	State    string  `json:"state"`
@@ -79,7 +82,7 @@ type Workload struct {
 	Since    string  `json:"since,omitempty"` // RFC 3339: the last change of State
 	Restarts int     `json:"restarts"`        // starts after the first on this boot
 	Exit     *uint32 `json:"exit,omitempty"`  // status of the last exit
-	Error    string  `json:"error,omitempty"` // why it could not be started
+	Error    string  `json:"error,omitempty"` // why it could not be started, or was refused
 }
 
 // Image is a container image in containerd's store.

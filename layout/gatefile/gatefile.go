@@ -11,7 +11,8 @@
 //	}
 //
 // PID 1 runs the commands, ketchd sends the requests: both read the file. Anything
-// unknown in it is refused, and then none of it counts.
+// unknown in it is refused, and then no boot is good. The builder reads the file of
+// an image, too, so that a mistake in it is found there.
 package gatefile
 
 import (

@@ -1,11 +1,11 @@
-// Package imagestore brings the container images that the OS image carries into
-// containerd.
+// Package imagelayout reads the container images that an OS image carries: OCI
+// image layouts (image-spec 1.1, image-layout.md), as directories or as tar archives
+// of such directories, in layout.ImagesDir. ketchd imports them; the builder holds
+// them against the same rules.
 //
-// They are OCI image layouts (image-spec 1.1, image-layout.md): directories, or
-// tar archives of such directories, in layout.ImagesDir. Left out: compressed
-// archives, archives in Docker's own format (no index.json), and, for now,
-// registries.
-package imagestore
+// Left out: compressed archives, and archives in Docker's own format (no
+// index.json).
+package imagelayout
 
 import (
 	"archive/tar"
@@ -17,6 +17,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/distribution/reference"
@@ -38,18 +39,38 @@ type Layout struct {
 	close func() error
 }
 
-// OpenLayout opens the layout at path, a directory or a tar archive.
-func OpenLayout(path string) (*Layout, error) {
+// Open opens the layout at path, a directory or a tar archive.
+func Open(path string) (*Layout, error) {
 	l, err := openFiles(path)
 	if err != nil {
 		return nil, err
 	}
-	l.base = strings.TrimSuffix(filepath.Base(path), ".tar")
-	if err := l.readIndex(); err != nil {
+	if err := l.read(path); err != nil {
 		l.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return l, nil
+}
+
+// OpenFiles opens a layout in a directory whose files open opens.
+func OpenFiles(path string, open func(name string) (io.ReadCloser, error)) (*Layout, error) {
+	l := &Layout{open: open, close: func() error { return nil }}
+	return l, l.read(path)
+}
+
+// OpenArchive opens a layout in a tar archive.
+func OpenArchive(path string, file ReadSeekerAt) (*Layout, error) {
+	archive, err := listArchive(file)
+	if err != nil {
+		return nil, err
+	}
+	return OpenFiles(path, archive.open)
+}
+
+// read reads the index of a layout that lies at path.
+func (l *Layout) read(path string) error {
+	l.base = strings.TrimSuffix(filepath.Base(path), ".tar")
+	return l.readIndex()
 }
 
 func openFiles(path string) (*Layout, error) {
@@ -82,6 +103,10 @@ func (l *Layout) Close() error { return l.close() }
 func (l *Layout) readIndex() error {
 	file, err := l.open(ocispec.ImageIndexFile)
 	if errors.Is(err, fs.ErrNotExist) {
+		if docker, err := l.open("manifest.json"); err == nil {
+			docker.Close()
+			return errors.New("no index.json: an archive in Docker's own format, not an OCI image layout")
+		}
 		return errors.New("no index.json: not an OCI image layout")
 	}
 	if err != nil {
@@ -129,14 +154,35 @@ func (l *Layout) Name(image ocispec.Descriptor) (string, error) {
 	return named.String(), nil
 }
 
+// Image is an image of a layout, and what it is called.
+type Image struct {
+	Name       string // in full: docker.io/library/demo:latest
+	Descriptor ocispec.Descriptor
+}
+
+// Images lists the images of the index. No two have one name.
+func (l *Layout) Images() (images []Image, err error) {
+	for _, d := range l.Index.Manifests {
+		name, err := l.Name(d)
+		if err != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(images, func(i Image) bool { return i.Name == name }) {
+			return nil, fmt.Errorf("two images are called %s", name)
+		}
+		images = append(images, Image{name, d})
+	}
+	return images, nil
+}
+
 // archive is where the files of a tar archive are in it.
 type archive struct {
-	tar   readSeekerAt
+	tar   ReadSeekerAt
 	files map[string]span
 }
 
-// readSeekerAt is an *os.File, or the like.
-type readSeekerAt interface {
+// ReadSeekerAt is an *os.File, or the like.
+type ReadSeekerAt interface {
 	io.ReadSeeker
 	io.ReaderAt
 }
@@ -144,7 +190,7 @@ type readSeekerAt interface {
 type span struct{ offset, size int64 }
 
 // listArchive reads the headers only: archive/tar seeks over the content.
-func listArchive(file readSeekerAt) (*archive, error) {
+func listArchive(file ReadSeekerAt) (*archive, error) {
 	a := &archive{file, make(map[string]span)}
 	for r := tar.NewReader(file); ; {
 		header, err := r.Next()
