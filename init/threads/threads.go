@@ -17,13 +17,14 @@ import (
 )
 
 const (
-	// Reserved is how many threads PID 1 has from the start of stage two on. Blocked
-	// at once may be: for each service the writer of its log, a goroutine that waits
-	// for its process to start, and one that sweeps its group; the health gate, the
-	// hourly stamp and the boot record, whose disk may hang; and on the way down each
-	// step that is left behind, of which there are thirteen. Sockets, pipes and timers
-	// block no thread.
-	Reserved = 32
+	// Reserved is how many threads PID 1 has from the start of stage two on. Besides
+	// the goroutines that run, these may block one each, all at once: the writers of
+	// four services' logs, the start of a process, what is left behind on a disk that
+	// hangs (the boot record, the gate's report, the account of the boot, the hourly
+	// stamp), and the first steps of the way down. Then processes end, and there are
+	// threads to be had again. Sockets, pipes and timers block none. A thread costs
+	// about 50 KiB, the kernel's part included.
+	Reserved = 20
 	// running is how many goroutines run at once: on a machine of many processors
 	// the garbage collector would want a thread for each of them.
 	running = 4
