@@ -10,8 +10,8 @@ import (
 	"github.com/ketch-os/ketch/linux/power"
 )
 
-// The first real-time signal as C libraries count them; who asks PID 1 to go down
-// by one (containers' managers, hypervisors' agents) does.
+// sigRTMin is the first real-time signal as C libraries count them. So do the
+// managers of containers and the agents of hypervisors that ask PID 1 by one.
 const sigRTMin = unix.Signal(34)
 
 const lastSignal = 64

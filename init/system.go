@@ -259,8 +259,8 @@ func (s *running) openSocket() error {
 	return server.Serve(layout.InitSocket)
 }
 
-// keepPrevious keeps what the last boot has left, and begins what this one leaves. A
-// disk that takes neither has been told of before.
+// keepPrevious keeps what the last boot has left, and begins what this one leaves.
+// A disk that takes neither is worth a warning: mountState has told of worse.
 func (s *running) keepPrevious() error {
 	if err := bootlog.Start(s.m); err != nil {
 		s.warn(err)

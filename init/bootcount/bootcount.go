@@ -100,8 +100,8 @@ func newStart(m *machine.Machine, line *cmdline.Line) start {
 
 // count counts the start.
 func (s start) count(r *bootrecord.Record) {
-	// The loader has followed: what it was asked instead of has failed as often as
-	// it did, and is not held responsible for the asking.
+	// The loader has followed. The start of the version that gave way was spent on
+	// the asking: it is not counted as a failure of that version.
 	if failed := r.Find(r.AskedFor); failed != nil && r.Asked == s.root && r.AskedFor != s.root {
 		failed.Attempts = min(failed.Attempts, layout.Tries)
 	}
@@ -149,8 +149,8 @@ func Failed(m *machine.Machine, n entry.Name) bool {
 // failed judges a version that is not running: all its attempts have failed.
 func failed(v bootrecord.Version) bool { return v.Attempts >= layout.Tries }
 
-// current changes what the record says of the running version. Without a record,
-// which has been said then, there is nothing to change.
+// current changes what the record says of the running version. Without a record
+// there is nothing to change; unusable has told of that.
 func current(m *machine.Machine, change func(*bootrecord.Record, *bootrecord.Version)) error {
 	known := m.Record()
 	if m.BootRecord == "" || known == nil {

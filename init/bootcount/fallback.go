@@ -26,8 +26,7 @@ const (
 // Limit is how long Count may take, for the step it is: all it may wait for.
 const Limit = longestPause + 2*loader.Limit + 3*limit + 30*time.Second
 
-// Fallback is the end of a start that is not to be made: another version has
-// been asked for.
+// Fallback ends a start because another version has been asked for.
 type Fallback struct {
 	From, To bootrecord.Version
 }

@@ -38,8 +38,8 @@ func Start(m *machine.Machine) error {
 	}))
 }
 
-// failure is the last that the boot record knows of, of this version or another.
-// The start that is on its way has not failed yet.
+// failure is the latest one in the boot record, whichever version failed. The start
+// that is on its way has not failed yet.
 func failure(m *machine.Machine) *pid1.Failure {
 	known := []bootrecord.Version{}
 	if m.Before != nil {

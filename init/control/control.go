@@ -25,7 +25,7 @@ const (
 	clients = 8
 	// patience is how long a client may take over a line.
 	patience = 10 * time.Second
-	// defaultLines of output per service are told unless asked for otherwise.
+	// defaultLines is how many lines of output a service's status has by default.
 	defaultLines = 5
 )
 
@@ -87,7 +87,7 @@ func (s *Server) converse(conn *os.File) {
 	}
 }
 
-// send writes a reply, or, of one that is too long to send, the reason.
+// send writes a reply. When the reply is too long to send, it writes that.
 func send(conn *os.File, reply *pid1.Reply) error {
 	err := pid1.WriteLine(conn, reply)
 	if err == nil {

@@ -105,8 +105,8 @@ func mounted(m *machine.Machine, want func(entry.Name) entry.Name) error {
 	return errors.Join(err, mount.Unmount(mountPoint), os.Remove(mountPoint))
 }
 
-// findESP returns the number of the partition that the boot loader came from, or,
-// when it does not say, of the disk's ESP.
+// findESP returns the number of the partition that the boot loader came from. When
+// the loader does not tell, it is the number of the disk's ESP.
 func findESP(table *gpt.Table, id string) int {
 	if guid, err := gpt.ParseGUID(id); err == nil {
 		return table.ByID(guid)

@@ -74,8 +74,8 @@ func (m *Machine) Handoff() ([]string, error) {
 	return []string{handoffVariable + "=" + string(text)}, nil
 }
 
-// Resume is the machine as the initramfs stage handed it over. With an error it
-// is one of which nothing is known.
+// Resume is the machine as the initramfs stage handed it over. With an error it is
+// a new machine, of which nothing is known.
 func Resume(environ func(string) string) (*Machine, error) {
 	var h handoff
 	if err := json.Unmarshal([]byte(environ(handoffVariable)), &h); err != nil {
@@ -121,8 +121,8 @@ func (m *Machine) Degraded() []string {
 	return slices.Clone(m.degraded)
 }
 
-// Record is the boot record as it was last read or written, nil before that. It
-// is not to be changed.
+// Record is the boot record as it was last read or written, nil before that. The
+// caller must not change it.
 func (m *Machine) Record() *bootrecord.Record {
 	m.mu.Lock()
 	defer m.mu.Unlock()

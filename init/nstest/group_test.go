@@ -67,7 +67,7 @@ func removeGroups(t *testing.T, top string) {
 	})
 	for _, dir := range slices.Backward(dirs) {
 		var err error
-		for range 100 { // a group is busy until its last process has been collected
+		for range 12000 { // two minutes: a group is busy until its last process has been collected
 			if err = os.Remove(dir); err == nil {
 				break
 			}

@@ -43,7 +43,7 @@ func TestHTTP2(t *testing.T) {
 	}
 	server := &http2.Server{} // the oracle
 	good := listen(t, func(c net.Conn) { server.ServeConn(c, &http2.ServeConnOpts{Handler: http.NotFoundHandler()}) })
-	if err := HTTP2(good, 5*time.Second); err != nil {
+	if err := HTTP2(good, time.Minute); err != nil {
 		t.Errorf("HTTP2 of a server = %v", err)
 	}
 	for name, serve := range map[string]func(net.Conn){
@@ -76,16 +76,16 @@ func TestHTTP(t *testing.T) {
 	}
 	defer l.Close()
 	go http.Serve(l, handler)
-	if err := HTTP(path, "/v1/health", 5*time.Second); err != nil {
+	if err := HTTP(path, "/v1/health", time.Minute); err != nil {
 		t.Errorf("HTTP(/v1/health) = %v", err)
 	}
-	if body, err := Get(path, "/v1/health", 5*time.Second); string(body) != "ready: true" || err != nil {
+	if body, err := Get(path, "/v1/health", time.Minute); string(body) != "ready: true" || err != nil {
 		t.Errorf("Get(/v1/health) = %q, %v; want the parts as one", body, err)
 	}
-	if err := Answers(path, "/other", 5*time.Second); err != nil {
+	if err := Answers(path, "/other", time.Minute); err != nil {
 		t.Errorf("Answers(/other) = %v; want any answer to do", err)
 	}
-	err = HTTP(path, "/other", 5*time.Second)
+	err = HTTP(path, "/other", time.Minute)
 	if want := "get /other: 503 Service Unavailable: workload demo is not up"; err == nil || err.Error() != want {
 		t.Errorf("HTTP(/other) = %v; want %s", err, want)
 	}

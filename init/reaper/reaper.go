@@ -29,7 +29,7 @@ const (
 	// batch is how many processes are collected before others have their turn with
 	// the lock: a storm of orphans must not keep children from being started.
 	batch = 64
-	// uncollected is how long a process that has ended may wait for that.
+	// uncollected is how long a process that has ended may wait to be collected.
 	uncollected = 10 * time.Second
 )
 
@@ -77,7 +77,8 @@ func (r *Reaper) Start(path string, argv []string, attr *os.ProcAttr) (*Child, e
 }
 
 // StartScored starts a child with a score of its own (oom_score_adj: -1000 never …
-// 1000 first). It begins with it, so whatever it starts has it, too.
+// 1000 first). The child has it from its first instruction on, so whatever it starts
+// inherits it.
 func (r *Reaper) StartScored(score int, path string, argv []string, attr *os.ProcAttr) (*Child, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

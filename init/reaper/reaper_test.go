@@ -82,7 +82,7 @@ func code(err error) int {
 func nobodyIsLeft(t *testing.T) {
 	t.Helper()
 	var left []string
-	for range 500 {
+	for range 12000 { // two minutes
 		left = nil
 		entries, _ := os.ReadDir("/proc")
 		for _, e := range entries {
@@ -132,16 +132,21 @@ func TestRunIsBounded(t *testing.T) {
 		return
 	}
 	r := New(&kmsg.Log{})
-	for script, want := range map[string]string{
-		"exec sleep 60":              "run sh: not done within 200ms: signal: killed",
-		"echo busy; sleep 60 & wait": "run sh: not done within 200ms: signal: killed: busy",
-		"sleep 60 & echo left one":   "",
-	} {
+	const script = "echo busy; sleep 600 & wait"
+	// On a busy host the shell may take a while to say something.
+	for limit, busy := 200*time.Millisecond, false; !busy; limit *= 2 {
 		start := time.Now()
-		_, err := r.Run(200*time.Millisecond, "/bin/sh", "-c", script)
-		if took := time.Since(start); took > killLimit+5*time.Second || fmt.Sprint(err) != want && (err != nil || want != "") {
+		out, err := r.Run(limit, "/bin/sh", "-c", script)
+		busy = out == "busy"
+		want := fmt.Sprintf("run sh: not done within %v: signal: killed%s", limit, lastLine(out))
+		if took := time.Since(start); err == nil || err.Error() != want || took > 5*time.Minute {
 			t.Errorf("Run(%q) = %v after %v; want %q", script, err, took, want)
 		}
+	}
+	start := time.Now()
+	out, err := r.Run(5*time.Minute, "/bin/sh", "-c", "sleep 600 & echo left one")
+	if took := time.Since(start); err != nil || out != "left one" || took > 5*time.Minute {
+		t.Errorf("Run of a tool that leaves somebody with its output = %q, %v after %v", out, err, took)
 	}
 }
 
@@ -216,7 +221,6 @@ func TestStormLeavesTheLock(t *testing.T) {
 		storms = append(storms, child)
 	}
 	for range 20 {
-		start := time.Now()
 		child, err := r.Start("/bin/sh", []string{"sh", "-c", "exit 7"}, &os.ProcAttr{})
 		if err != nil {
 			t.Fatal(err)
@@ -224,9 +228,14 @@ func TestStormLeavesTheLock(t *testing.T) {
 		if err := r.Alive(); err != nil {
 			t.Error(err)
 		}
-		if got := code(child.Err()); got != 7 || time.Since(start) > 5*time.Second {
-			t.Errorf("a child in the storm ended with %d after %v; want 7 in time", got, time.Since(start))
+		if got := code(child.Err()); got != 7 {
+			t.Errorf("a child in the storm ended with %d; want 7", got)
 		}
+	}
+	select {
+	case <-storms[0].Done():
+		t.Error("children had to wait until the storm was over")
+	default:
 	}
 	for _, child := range storms {
 		if err := child.Err(); err != nil {

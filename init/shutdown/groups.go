@@ -14,8 +14,8 @@ import (
 	"github.com/ketch-os/ketch/linux/kmsg"
 )
 
-// endGroups ends what ketchd has left of the workloads: everything that is
-// neither in PID 1's group nor in a service's.
+// endGroups ends what ketchd has left of the workloads: everything outside of PID
+// 1's group and the services'.
 func endGroups(m *machine.Machine, root string) error {
 	groups, err := workloads(root)
 	if err != nil {

@@ -41,8 +41,8 @@ type process struct {
 // String is "17 sleep".
 func (p process) String() string { return fmt.Sprintf("%d %s", p.pid, p.name) }
 
-// processes lists those that SIGKILL is for: neither PID 1, nor kernel threads,
-// nor what is dead already.
+// processes lists those that SIGKILL can end: all but PID 1, kernel threads, and
+// what is dead already.
 func processes(proc fs.FS) []process {
 	entries, _ := fs.ReadDir(proc, ".")
 	var alive []process

@@ -55,7 +55,7 @@ func TestKill(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer dir.Close()
-	cmd := exec.Command("sleep", "60")
+	cmd := exec.Command("sleep", "600")
 	cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(dir.Fd())}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -69,7 +69,7 @@ func TestKill(t *testing.T) {
 	group.Signal(unix.SIGCONT)
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	if err := group.Clear(10 * time.Second); err != nil || group.Populated() {
+	if err := group.Clear(2 * time.Minute); err != nil || group.Populated() {
 		t.Errorf("Clear = %v; want nobody left", err)
 	}
 	if err := <-ended; err == nil || err.Error() != "signal: killed" {

@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ORPHANS = 20000, BROOD = 100, PATIENCE = 20 };
+enum { ORPHANS = 20000, BROOD = 100, PATIENCE = 240 };
 
 /* A parent that ends before it has waited for its children: all of them fall to
  * PID 1, most of them dead already, every tenth still alive. */
