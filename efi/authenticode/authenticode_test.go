@@ -8,6 +8,8 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/asn1"
+	"encoding/binary"
 	"errors"
 	"io"
 	"os"
@@ -281,6 +283,41 @@ func TestOsslsigncodeTakesOurs(t *testing.T) {
 		if strings.Contains(out, "invalid PE checksum") {
 			t.Errorf("%s: osslsigncode verify:\n%s", name, out)
 		}
+	}
+}
+
+// TestEntryHoldsTheSignatureAlone reads the certificate table by the length of its
+// entry, as UEFI 2.10, 32.2.4 lays it out, and has a parser of DER that takes
+// nothing behind a value. Names of several lengths make signatures of several.
+func TestEntryHoldsTheSignatureAlone(t *testing.T) {
+	padded := 0
+	for _, name := range []string{"db", "db 1", "db 12", "db 123"} {
+		key := fixture.Key(t, name, nil)
+		file := signed(t, small(), key)
+		peHeader := binary.LittleEndian.Uint32(file[60:])
+		directory := file[peHeader+24+112+4*8:] // optional header of PE32+, entry 4
+		start, size := binary.LittleEndian.Uint32(directory), binary.LittleEndian.Uint32(directory[4:])
+		length := binary.LittleEndian.Uint32(file[start:])
+		var value asn1.RawValue
+		rest, err := asn1.Unmarshal(file[start+8:start+length], &value)
+		if err != nil || len(rest) > 0 {
+			t.Errorf("%s: the entry of %d bytes holds %d behind the signature, %v", name, length, len(rest), err)
+		}
+		if size%8 != 0 || size != (length+7)/8*8 || int(start+size) != len(file) {
+			t.Errorf("%s: table of %d bytes at %d in %d, entry of %d", name, size, start, len(file), length)
+		}
+		if length%8 != 0 {
+			padded++
+		}
+		_, certFile := key.Files(t)
+		path := fixture.Write(t, filepath.Join(t.TempDir(), "image"), file)
+		fixture.Run(t, testkit.Tool(t, "sbverify"), "--cert", certFile, path)
+		if out := fixture.Run(t, testkit.Tool(t, "osslsigncode"), "verify", "-CAfile", certFile, "-in", path); !strings.Contains(out, "Signature verification: ok") {
+			t.Errorf("%s: osslsigncode verify:\n%s", name, out)
+		}
+	}
+	if padded == 0 {
+		t.Error("no signature needed padding: the test has lost its point")
 	}
 }
 

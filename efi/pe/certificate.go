@@ -41,20 +41,19 @@ func (m *Image) Certificates() ([]Certificate, error) {
 }
 
 // SetCertificates replaces the certificate table; with no argument it removes it.
-// An entry's length counts its padding, as Microsoft's signtool does it: UEFI
-// leaves that open, and osslsigncode before 2.9 reads no other entry.
+// An entry's length does not count its padding: who reads the data gets the
+// signature and nothing behind it ("PE Format", "The Attribute Certificate
+// Table": the next entry is at the length, rounded up to 8 bytes).
 func (m *Image) SetCertificates(certificates ...Certificate) error {
 	end := m.contentEnd()
 	raw := append(m.raw[:end:end], make([]byte, padding(end))...)
 	start := len(raw)
 	for _, c := range certificates {
 		size := sizeCertificate + len(c.Data)
-		size += padding(size)
 		head := winCertificate{uint32(size), c.Revision, c.Type}
-		next := len(raw) + size
 		raw, _ = binary.Append(raw, binary.LittleEndian, head) // a fixed-size record: it cannot fail
 		raw = append(raw, c.Data...)
-		raw = append(raw, make([]byte, next-len(raw))...)
+		raw = append(raw, make([]byte, padding(size))...)
 	}
 	if len(raw) > math.MaxUint32 {
 		return errors.New("set certificate table: image would pass 4 GiB")

@@ -78,7 +78,7 @@ type sectionHeader struct {
 
 // winCertificate heads one entry of the attribute certificate table (UEFI 2.10, 32.2.4).
 type winCertificate struct {
-	Length   uint32 // 0: of header and data, with the padding or without
+	Length   uint32 // 0: of header and data; ours without the padding, some tools' with it
 	Revision uint16 // 4
 	Type     uint16 // 6
 }
