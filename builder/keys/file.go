@@ -8,25 +8,35 @@ import (
 	"strings"
 )
 
-// readPEM reads the one block that a file holds.
+// readPEM reads the one block that a file holds, of one kind.
 func readPEM[T any](path, kind string, parse func([]byte) (T, error)) (value T, err error) {
-	text, err := os.ReadFile(path)
+	block, err := readBlock(path)
 	if err != nil {
 		return value, err
 	}
-	block, rest := pem.Decode(text)
-	switch {
-	case block == nil:
-		return value, fmt.Errorf("%s: not in PEM form", path)
-	case block.Type != kind:
+	if block.Type != kind {
 		return value, fmt.Errorf("%s: holds a PEM block %q, not %q", path, block.Type, kind)
-	case strings.TrimSpace(string(rest)) != "":
-		return value, fmt.Errorf("%s: holds more than one PEM block", path)
 	}
 	if value, err = parse(block.Bytes); err != nil {
 		return value, fmt.Errorf("%s: %w", path, err)
 	}
 	return value, nil
+}
+
+// readBlock reads the one block that a file holds.
+func readBlock(path string) (*pem.Block, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	block, rest := pem.Decode(text)
+	switch {
+	case block == nil:
+		return nil, fmt.Errorf("%s: not in PEM form", path)
+	case strings.TrimSpace(string(rest)) != "":
+		return nil, fmt.Errorf("%s: holds more than one PEM block", path)
+	}
+	return block, nil
 }
 
 func writePEM(path, kind string, der []byte, mode os.FileMode) error {

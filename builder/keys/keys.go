@@ -17,6 +17,7 @@ import (
 	"crypto"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -94,7 +95,7 @@ func LoadFor(certificate, dir string) (*Set, error) {
 		s, err = &Set{dir: dir}, nil
 	}
 	if err == nil {
-		s.DB.Certificate, err = readPEM(certificate, "CERTIFICATE", x509.ParseCertificate)
+		s.DB.Certificate, err = readCertificate(certificate)
 	}
 	if err == nil {
 		err = s.checkDistinct()
@@ -191,9 +192,6 @@ func (s *Set) checkDistinct() error {
 
 // loadPair reads what there is of a pair.
 func loadPair(path string) (pair Pair, err error) {
-	readCertificate := func(path string) (*x509.Certificate, error) {
-		return readPEM(path, "CERTIFICATE", x509.ParseCertificate)
-	}
 	if pair.Certificate, err = optional(path+certSuffix, readCertificate); err != nil {
 		return Pair{}, err
 	}
@@ -208,19 +206,77 @@ func loadPair(path string) (pair Pair, err error) {
 	return pair, nil
 }
 
-// ReadKey reads a private key from a file.
-func ReadKey(path string) (*rsa.PrivateKey, error) { return readPEM(path, "PRIVATE KEY", parseKey) }
+// ReadKey reads a private RSA key from a file: PKCS #8 (RFC 5958), as ketch and
+// OpenSSL 3 write it, or PKCS #1 (RFC 8017, appendix A.1.2), as OpenSSL did before.
+func ReadKey(path string) (*rsa.PrivateKey, error) {
+	block, err := readBlock(path)
+	if err != nil {
+		return nil, err
+	}
+	key, err := parseKey(block, path)
+	if err == nil {
+		err = strongEnough(&key.PublicKey)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return key, nil
+}
 
-func parseKey(der []byte) (*rsa.PrivateKey, error) {
-	key, err := x509.ParsePKCS8PrivateKey(der)
+// Kinds of PEM block that hold a private key (RFC 7468, 10 and 11).
+const (
+	pemPKCS8     = "PRIVATE KEY"
+	pemPKCS1     = "RSA PRIVATE KEY"
+	pemEncrypted = "ENCRYPTED PRIVATE KEY"
+)
+
+func parseKey(block *pem.Block, path string) (*rsa.PrivateKey, error) {
+	encrypted := block.Type == pemEncrypted || block.Headers["Proc-Type"] != "" // RFC 1421, 4.6.1.1
+	switch {
+	case encrypted:
+		return nil, hint.Add(errors.New("the key is encrypted"), "sign with --sign-with COMMAND, which may ask for the passphrase, or decrypt it: openssl pkey -in %s -out FILE", path)
+	case block.Type == pemPKCS1:
+		return x509.ParsePKCS1PrivateKey(block.Bytes)
+	case block.Type != pemPKCS8:
+		return nil, hint.Add(fmt.Errorf("holds a PEM block %q, not %q", block.Type, pemPKCS8), "firmware takes RSA keys: openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048, or ketch keys new")
+	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
 		return nil, err
 	}
 	private, ok := key.(*rsa.PrivateKey)
 	if !ok {
-		return nil, fmt.Errorf("key of type %T is not RSA", key)
+		return nil, hint.Add(fmt.Errorf("key of type %T is not RSA", key), "firmware takes RSA keys: openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048, or ketch keys new")
 	}
 	return private, nil
+}
+
+// minBits is the shortest modulus that signs anything: NIST SP 800-131A has
+// disallowed shorter ones for signatures since 2014, and UEFI 2.10, 32.6 asks
+// firmware for RSA-2048.
+const minBits = 2048
+
+// strongEnough refuses keys that others can compute, or that firmware may not take.
+func strongEnough(key any) error {
+	public, ok := key.(*rsa.PublicKey)
+	if !ok {
+		return fmt.Errorf("key of type %T is not RSA", key)
+	}
+	if bits := public.N.BitLen(); bits < minBits {
+		return hint.Add(fmt.Errorf("RSA key of %d bits: signatures of fewer than %d can be forged", bits, minBits), "make new keys with: ketch keys new DIRECTORY")
+	}
+	return nil
+}
+
+// readCertificate reads a certificate and refuses one of a weak key.
+func readCertificate(path string) (*x509.Certificate, error) {
+	return readPEM(path, "CERTIFICATE", func(der []byte) (*x509.Certificate, error) {
+		c, err := x509.ParseCertificate(der)
+		if err != nil {
+			return nil, err
+		}
+		return c, strongEnough(c.PublicKey)
+	})
 }
 
 // soon is how long before its end a certificate is worth a word.

@@ -153,6 +153,74 @@ func TestLoadRefuses(t *testing.T) {
 	}
 }
 
+// A key as OpenSSL wrote it before version 3 is the same key.
+func TestReadKeyPKCS1(t *testing.T) {
+	dir := newSet(t)
+	path := filepath.Join(dir, "db.key")
+	want, err := ReadKey(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command(testkit.Tool(t, "openssl"), "rsa", "-traditional", "-in", path, "-out", path).CombinedOutput()
+	if err != nil {
+		t.Fatalf("openssl rsa: %v: %s", err, out)
+	}
+	if text, err := os.ReadFile(path); err != nil || !bytes.HasPrefix(text, []byte("-----BEGIN RSA PRIVATE KEY-----")) {
+		t.Fatalf("openssl wrote %.40q, %v", text, err)
+	}
+	if got, err := ReadKey(path); err != nil || !got.Equal(want) {
+		t.Errorf("ReadKey = %v; want the same key", err)
+	}
+	if _, err := Load(dir); err != nil {
+		t.Errorf("Load = %v", err)
+	}
+}
+
+// What cannot sign is refused with the reason and the cure.
+func TestReadKeyRefuses(t *testing.T) {
+	openssl := testkit.Tool(t, "openssl")
+	for _, test := range []struct {
+		name       string
+		args       []string
+		want, cure string
+	}{
+		{"short", []string{"genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:1024"}, "RSA key of 1024 bits", "ketch keys new"},
+		{"short, PKCS #1", []string{"genrsa", "-traditional", "1024"}, "RSA key of 1024 bits", "ketch keys new"},
+		{"curve", []string{"genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"}, "is not RSA", "openssl genpkey -algorithm RSA"},
+		{"curve, SEC 1", []string{"ecparam", "-genkey", "-noout", "-name", "prime256v1"}, `"EC PRIVATE KEY"`, "openssl genpkey -algorithm RSA"},
+		{"encrypted", []string{"genpkey", "-algorithm", "RSA", "-aes256", "-pass", "pass:x"}, "the key is encrypted", "openssl pkey -in "},
+		{"encrypted, PKCS #1", []string{"genrsa", "-traditional", "-aes256", "-passout", "pass:x", "2048"}, "the key is encrypted", "openssl pkey -in "},
+	} {
+		path := filepath.Join(t.TempDir(), "db.key")
+		cmd := exec.Command(openssl, test.args...)
+		text, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("openssl %q: %v", test.args, err)
+		}
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err = ReadKey(path)
+		if err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), path) || !strings.Contains(hint.Of(err), test.cure) {
+			t.Errorf("%s: ReadKey = %v, hint %q; want %q and %q", test.name, err, hint.Of(err), test.want, test.cure)
+		}
+	}
+}
+
+// A signer that lives elsewhere is known by its certificate: that is held to the same.
+func TestLoadForRefusesAShortKey(t *testing.T) {
+	dir := t.TempDir()
+	certificate := filepath.Join(dir, "db.crt")
+	out, err := exec.Command(testkit.Tool(t, "openssl"), "req", "-x509", "-newkey", "rsa:1024", "-nodes", "-subj", "/CN=weak",
+		"-keyout", filepath.Join(dir, "key"), "-out", certificate).CombinedOutput()
+	if err != nil {
+		t.Fatalf("openssl req: %v: %s", err, out)
+	}
+	if _, err := LoadFor(certificate, dir); err == nil || !strings.Contains(err.Error(), "RSA key of 1024 bits") {
+		t.Errorf("LoadFor = %v; want that its key is short", err)
+	}
+}
+
 func TestLoadRefusesOneKeyTwice(t *testing.T) {
 	dir := newSet(t)
 	for _, suffix := range []string{".key", ".crt"} {
@@ -264,13 +332,14 @@ func TestOpenSSLTakesThem(t *testing.T) {
 	}
 }
 
-func FuzzReadPEM(f *testing.F) {
+func FuzzReadKey(f *testing.F) {
 	f.Add([]byte("-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n"))
+	f.Add([]byte("-----BEGIN RSA PRIVATE KEY-----\nMAA=\n-----END RSA PRIVATE KEY-----\n"))
 	path := filepath.Join(f.TempDir(), "key")
 	f.Fuzz(func(t *testing.T, content []byte) {
 		if err := os.WriteFile(path, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		readPEM(path, "PRIVATE KEY", parseKey)
+		ReadKey(path)
 	})
 }
