@@ -101,14 +101,10 @@ func (o *checkOptions) readCerts() (certs []*x509.Certificate, err error) {
 
 func (r checkReport) print(e *env) {
 	for _, c := range r.Checks {
-		if c.Err != nil {
-			fmt.Fprintf(e.stdout, "bad   %s: %v\n", c.Name, c.Err)
-		} else {
-			fmt.Fprintf(e.stdout, "ok    %s: %s\n", c.Name, c.Detail)
-		}
+		fmt.Fprintln(e.stdout, c.Line())
 	}
 	for _, note := range r.Notes {
-		fmt.Fprintf(e.stdout, "note  %s\n", note)
+		fmt.Fprintf(e.stdout, "note %s\n", note)
 	}
 }
 

@@ -78,8 +78,8 @@ func broken(t *testing.T, name, path string) map[string]string {
 	for _, c := range p.Check(a) {
 		if c.Err != nil {
 			found[c.Name] = c.Error
-		} else if c.Detail == "" {
-			t.Errorf("%s: rule %q says nothing", name, c.Name)
+		} else if (c.Detail == "") == (c.LeftOut == "") {
+			t.Errorf("%s: rule %q says %q, and leaves out %q; want one of them", name, c.Name, c.Detail, c.LeftOut)
 		}
 	}
 	return found

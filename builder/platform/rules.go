@@ -98,7 +98,7 @@ func bootLoader(a *Artefact) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("ESP: %w", err)
 	}
-	return fmt.Sprintf("%s, %d KiB", layout.AMD64.Guard, info.Size()/layout.KiB), nil
+	return fmt.Sprintf("%s is there, %d KiB", layout.AMD64.Guard, info.Size()/layout.KiB), nil
 }
 
 // bootEntries is the rule that the boot loader finds a kernel image.
@@ -108,7 +108,7 @@ func bootEntries(a *Artefact) (string, error) {
 		names = append(names, e.Path)
 		return nil
 	})
-	return strings.Join(names, ", "), err
+	return strings.Join(names, ", ") + ": there, with a kernel image of ours in it", err
 }
 
 // eachEntry calls do for every boot entry, of which there must be one, and puts
