@@ -7,7 +7,7 @@ import (
 	"os"
 
 	"github.com/ketch-os/ketch/builder/hint"
-	"github.com/ketch-os/ketch/internal/atomicfile"
+	"github.com/ketch-os/ketch/builder/output"
 )
 
 // Conversion is a raw disk in a file that is to become a file in another format.
@@ -40,12 +40,12 @@ func (c Conversion) Run(ctx context.Context) (err error) {
 		}
 		disk.Progress = func(done int64) { c.Progress(min(done, size), size) }
 	}
-	out, err := atomicfile.Create(c.Output)
+	out, err := output.Create(c.Output)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, out.Discard()) }()
-	if err := c.Format.Write(ctx, out.File, disk, c.Options); err != nil {
+	if err := c.Format.Write(ctx, out.File.File, disk, c.Options); err != nil {
 		return fmt.Errorf("%s: %w", c.Output, err)
 	}
 	return out.Commit()

@@ -14,8 +14,8 @@ import (
 
 	"github.com/ketch-os/ketch/builder/keys"
 	"github.com/ketch-os/ketch/builder/oci"
+	"github.com/ketch-os/ketch/builder/output"
 	"github.com/ketch-os/ketch/builder/tree"
-	"github.com/ketch-os/ketch/internal/atomicfile"
 )
 
 // Options say what to build.
@@ -52,7 +52,7 @@ type Result struct {
 // build is a build on its way: each step uses what earlier ones left here.
 type build struct {
 	Options
-	out      *atomicfile.File
+	out      *output.File
 	images   []*oci.Image
 	stack    *Stack
 	tree     *tree.Tree
@@ -85,6 +85,9 @@ var steps = []struct {
 // Build builds the image, unless it is there already, from the same inputs. On
 // an error nothing of it is left.
 func Build(ctx context.Context, o Options) (result *Result, err error) {
+	if err := output.Check(o.Output); err != nil {
+		return nil, err
+	}
 	b := &build{Options: o, programs: map[string][]byte{}}
 	if err := b.prepareKeys(); err != nil {
 		return nil, err
@@ -130,7 +133,7 @@ func (b *build) prepareKeys() (err error) {
 }
 
 func (b *build) build(ctx context.Context) (err error) {
-	if b.out, err = atomicfile.Create(b.Output); err != nil {
+	if b.out, err = output.Create(b.Output); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.out.Discard(), b.closeStack()) }()

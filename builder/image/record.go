@@ -8,6 +8,8 @@ import (
 	"os"
 
 	"github.com/ketch-os/ketch/builder/cache"
+
+	"github.com/ketch-os/ketch/builder/output"
 )
 
 // record stands beside an image, in FILE.json: what it was built from, and how
@@ -85,5 +87,5 @@ func writeRecord(path, inputs string, result Result) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(recordPath(path), append(data, '\n'), 0o666)
+	return output.WriteFile(recordPath(path), append(data, '\n'))
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/ketch-os/ketch/builder/keys"
+	"github.com/ketch-os/ketch/builder/output"
 	"github.com/ketch-os/ketch/efi/authenticode"
 )
 
@@ -73,7 +74,7 @@ func writeRequests(image string) ([]Request, error) {
 		return nil, err
 	}
 	for _, r := range list {
-		if err := os.WriteFile(filepath.Join(dir, r.Message), r.message, 0o666); err != nil {
+		if err := output.WriteFile(filepath.Join(dir, r.Message), r.message); err != nil {
 			return nil, err
 		}
 	}
@@ -81,5 +82,5 @@ func writeRequests(image string) ([]Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	return list, os.WriteFile(filepath.Join(dir, requestList), append(text, '\n'), 0o666)
+	return list, output.WriteFile(filepath.Join(dir, requestList), append(text, '\n'))
 }

@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/ketch-os/ketch/builder/output"
 	"github.com/ketch-os/ketch/builder/sbom"
 	"github.com/ketch-os/ketch/builder/tree"
 	"github.com/ketch-os/ketch/efi/entry"
@@ -118,19 +118,10 @@ func exportSBOM(image string) error {
 	return replaceFile(SBOMPath(image), raw)
 }
 
-// replaceFile gives a file a new content in one step.
+// replaceFile gives a file a new content in one step, unless it has it.
 func replaceFile(name string, data []byte) error {
 	if there, err := os.ReadFile(name); err == nil && bytes.Equal(there, data) {
 		return nil
 	}
-	temp, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(temp.Name())
-	_, err = temp.Write(data)
-	if err := errors.Join(err, temp.Chmod(0o644), temp.Sync(), temp.Close()); err != nil {
-		return err
-	}
-	return os.Rename(temp.Name(), name)
+	return output.WriteFile(name, data)
 }

@@ -10,10 +10,10 @@ import (
 
 	"github.com/ketch-os/ketch/builder/hint"
 	"github.com/ketch-os/ketch/builder/keys"
+	"github.com/ketch-os/ketch/builder/output"
 	"github.com/ketch-os/ketch/builder/sparse"
 	"github.com/ketch-os/ketch/disk/fat"
 	"github.com/ketch-os/ketch/efi/authenticode"
-	"github.com/ketch-os/ketch/internal/atomicfile"
 	"github.com/ketch-os/ketch/layout"
 )
 
@@ -113,6 +113,9 @@ func Sign(ctx context.Context, o SignOptions) (err error) {
 			return err
 		}
 	}
+	if err := output.Check(o.Output); err != nil {
+		return err
+	}
 	d, err := Open(o.Unsigned)
 	if err != nil {
 		return err
@@ -194,7 +197,7 @@ func secrecy(development bool) string {
 
 // write writes the image with the programs as they are now.
 func (u *unsigned) write(name string) (err error) {
-	out, err := atomicfile.Create(name)
+	out, err := output.Create(name)
 	if err != nil {
 		return err
 	}

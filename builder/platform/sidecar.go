@@ -15,6 +15,7 @@ import (
 
 	"github.com/ketch-os/ketch/builder/hint"
 	"github.com/ketch-os/ketch/builder/image"
+	"github.com/ketch-os/ketch/builder/output"
 )
 
 // What stands beside an image that is downloaded rather than registered.
@@ -25,6 +26,11 @@ const (
 
 // Seal writes what stands beside a file. The signature comes last: with it, all is there.
 func Seal(ctx context.Context, path string, by image.Signer) error {
+	for _, beside := range []string{path + checksumSuffix, path + signatureSuffix} {
+		if err := output.Check(beside); err != nil {
+			return err
+		}
+	}
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return err
@@ -34,10 +40,10 @@ func Seal(ctx context.Context, path string, by image.Signer) error {
 		return err
 	}
 	sum := sha256.Sum256(data)
-	if err := os.WriteFile(path+checksumSuffix, []byte(checksumLine(sum[:], path)), 0o666); err != nil {
+	if err := output.WriteFile(path+checksumSuffix, []byte(checksumLine(sum[:], path))); err != nil {
 		return err
 	}
-	return os.WriteFile(path+signatureSuffix, signature, 0o666)
+	return output.WriteFile(path+signatureSuffix, signature)
 }
 
 // checksumFile is the rule that FILE.sha256 is there and true.

@@ -1,0 +1,128 @@
+// Package output is where commands put what they make: files that a person has
+// named. They appear whole or not at all, nothing but a regular file is ever
+// replaced, and of two commands that write the same name the second is refused,
+// since what belongs together, an image and its bill of materials, would mix.
+package output
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ketch-os/ketch/builder/hint"
+	"github.com/ketch-os/ketch/internal/atomicfile"
+)
+
+// File is written under the name of a stand-in until Commit.
+type File struct {
+	*atomicfile.File
+	lock *os.File
+}
+
+// Check finds out, before any work is done, that nothing can be written to path.
+func Check(path string) error {
+	err := atomicfile.Replaceable(path)
+	var special *atomicfile.NotReplaceableError
+	if !errors.As(err, &special) {
+		return err
+	}
+	switch {
+	case special.Mode.IsDir():
+		return hint.Add(err, "name a file in it with -o")
+	case special.Mode&fs.ModeSymlink != 0:
+		if target, readErr := os.Readlink(path); readErr == nil {
+			return hint.Add(err, "it points to %s: give that name, or remove the link", target)
+		}
+	case special.Mode&fs.ModeDevice != 0:
+		return hint.Add(err, "write a file, and copy it to the device: dd if=FILE of=%s bs=4M conv=fsync", path)
+	}
+	return hint.Add(err, "give the name of a file with -o")
+}
+
+// Create opens the stand-in of path, whose directory it makes where it is
+// missing. The file is for everybody whom the umask lets read it.
+func Create(path string) (*File, error) {
+	if err := Check(path); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		return nil, err
+	}
+	lock, err := acquire(path)
+	if err != nil {
+		return nil, err
+	}
+	f, err := atomicfile.Create(path, 0o666)
+	if err != nil {
+		return nil, errors.Join(err, release(lock))
+	}
+	return &File{f, lock}, nil
+}
+
+// Commit gives the file its name.
+func (f *File) Commit() error {
+	return errors.Join(f.File.Commit(), f.unlock())
+}
+
+// Discard removes the file; after Commit it does nothing.
+func (f *File) Discard() error {
+	return errors.Join(f.File.Discard(), f.unlock())
+}
+
+func (f *File) unlock() error {
+	lock := f.lock
+	f.lock = nil
+	return release(lock)
+}
+
+// WriteFile writes data to path, which lies beside an output.
+func WriteFile(path string, data []byte) error {
+	if err := Check(path); err != nil {
+		return err
+	}
+	return atomicfile.WriteFile(path, data, 0o666)
+}
+
+// acquire locks path for this command, by a file beside it. Whoever unlinks that
+// file holds its lock; so a lock counts only while the name still is the file
+// that was locked.
+func acquire(path string) (*os.File, error) {
+	name := filepath.Join(filepath.Dir(path), lockName(filepath.Base(path)))
+	for {
+		f, err := os.OpenFile(name, os.O_RDONLY|os.O_CREATE|unix.O_NOFOLLOW, 0o666)
+		if err != nil {
+			return nil, err
+		}
+		switch err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); {
+		case errors.Is(err, unix.EWOULDBLOCK):
+			f.Close()
+			return nil, hint.Add(fmt.Errorf("write %s: it is being written by someone else", path), "wait for it, or give another name with -o")
+		case err != nil:
+			f.Close()
+			return nil, fmt.Errorf("lock %s: %w", path, err)
+		}
+		locked, err := f.Stat()
+		if err != nil {
+			f.Close()
+			return nil, err
+		}
+		if there, err := os.Lstat(name); err == nil && os.SameFile(locked, there) {
+			return f, nil
+		}
+		f.Close()
+	}
+}
+
+// lockName stays within the 255 bytes of a name.
+func lockName(base string) string { return "." + base[:min(len(base), 200)] + ".lock" }
+
+func release(lock *os.File) error {
+	if lock == nil {
+		return nil
+	}
+	return errors.Join(os.Remove(lock.Name()), lock.Close())
+}

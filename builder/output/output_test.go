@@ -1,0 +1,144 @@
+package output
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ketch-os/ketch/builder/hint"
+)
+
+func TestCreate(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "made/on/the/way/disk.raw")
+	f, err := Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString("image"); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Discard(); err != nil {
+		t.Errorf("Discard() after Commit() = %v", err)
+	}
+	if got, err := os.ReadFile(path); err != nil || string(got) != "image" {
+		t.Errorf("ReadFile() = %q, %v; want image", got, err)
+	}
+	wantOnly(t, filepath.Dir(path), "disk.raw")
+}
+
+func TestSecondWriterIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "disk.raw")
+	first, err := Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Create(path); err == nil || !strings.Contains(err.Error(), "by someone else") || hint.Of(err) == "" {
+		t.Fatalf("Create() = %v; want that someone else writes it, and a hint", err)
+	}
+	if _, err := first.WriteString("first"); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	second, err := Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Discard(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(path); err != nil || string(got) != "first" {
+		t.Errorf("ReadFile() = %q, %v; want what the first wrote", got, err)
+	}
+	wantOnly(t, dir, "disk.raw")
+}
+
+// Whoever opened the lock before its holder removed it, and locked it after,
+// holds nothing.
+func TestOneWriterAtATime(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "disk.raw")
+	var held sync.Mutex
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() {
+			for range 200 {
+				lock, err := acquire(path)
+				if err != nil {
+					continue // the other holds it
+				}
+				if !held.TryLock() {
+					t.Error("two hold the lock")
+					return
+				}
+				runtime.Gosched()
+				held.Unlock()
+				if err := release(lock); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	group.Wait()
+	wantOnly(t, dir)
+}
+
+func TestCheck(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	if err := os.WriteFile(at("file"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("file", at("link")); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mkfifo(at("fifo"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct{ path, want, cure string }{
+		{at("file"), "", ""},
+		{at("none"), "", ""},
+		{at("none/none"), "", ""},
+		{dir, "it is a directory", "name a file in it"},
+		{at("link"), "it is a symbolic link", "points to file"},
+		{at("fifo"), "it is a FIFO", "name of a file"},
+		{"/dev/null", "it is a character device", "conv=fsync"},
+	}
+	for _, test := range tests {
+		err := Check(test.path)
+		switch {
+		case test.want == "" && err != nil:
+			t.Errorf("Check(%s) = %v", test.path, err)
+		case test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(hint.Of(err), test.cure)):
+			t.Errorf("Check(%s) = %v, hint %q; want %q, hint %q", test.path, err, hint.Of(err), test.want, test.cure)
+		}
+		if _, err := Create(test.path); test.want != "" && err == nil {
+			t.Errorf("Create(%s) = nil error", test.path)
+		}
+	}
+}
+
+func wantOnly(t *testing.T, dir string, want ...string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range entries {
+		got = append(got, e.Name())
+	}
+	if strings.Join(got, " ") != strings.Join(want, " ") {
+		t.Errorf("%s holds %v; want %v", dir, got, want)
+	}
+}
