@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/ketch-os/ketch/internal/atomicfile"
 )
 
 // record is what is remembered of a service while the machine is up, so that a
@@ -40,11 +42,7 @@ func (r record) save(dir, name string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	path := recordPath(dir, name)
-	if err := os.WriteFile(path+".new", text, 0o644); err != nil {
-		return err
-	}
-	return os.Rename(path+".new", path)
+	return atomicfile.WriteFile(recordPath(dir, name), text, 0o644)
 }
 
 func recordPath(dir, name string) string { return filepath.Join(dir, name+".json") }

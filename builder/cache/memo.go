@@ -3,10 +3,11 @@ package cache
 import (
 	"bytes"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/ketch-os/ketch/internal/atomicfile"
 )
 
 // ReadMemo returns an answer that WriteMemo kept. One that is not as it was
@@ -27,16 +28,7 @@ func WriteMemo(path string, answer []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	temp, err := os.CreateTemp(filepath.Dir(path), ".new-")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(temp.Name())
-	_, err = temp.Write(sealed(answer))
-	if err := errors.Join(err, temp.Close()); err != nil {
-		return err
-	}
-	return os.Rename(temp.Name(), path)
+	return atomicfile.WriteFile(path, sealed(answer), 0o644)
 }
 
 func sealed(answer []byte) []byte { return fmt.Appendf(nil, "%x\n%s", sha256.Sum256(answer), answer) }

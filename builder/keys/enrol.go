@@ -4,12 +4,12 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/ketch-os/ketch/builder/hint"
+	"github.com/ketch-os/ketch/builder/output"
 	"github.com/ketch-os/ketch/efi/sigdb"
 )
 
@@ -142,16 +142,9 @@ func WriteAuth(dir string, at time.Time) error {
 	}
 	for _, v := range variables() {
 		name := string(v) + authSuffix
-		temporary := filepath.Join(dir, "."+name+".new")
-		if err := os.Remove(temporary); err != nil && !os.IsNotExist(err) {
-			return err
-		}
-		if err := writeFile(temporary, files[name], 0o644); err != nil {
-			return err
-		}
-		if err := os.Rename(temporary, filepath.Join(dir, name)); err != nil {
+		if err := output.WriteFile(filepath.Join(dir, name), files[name]); err != nil {
 			return err
 		}
 	}
-	return syncDir(dir)
+	return nil
 }

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/ketch-os/ketch/internal/atomicfile"
 )
 
 // readPEM reads the one block that a file holds, of one kind.
@@ -68,20 +70,11 @@ func publish(temporary, dir string) error {
 	if err := os.Chmod(temporary, 0o755); err != nil {
 		return err
 	}
-	if err := syncDir(temporary); err != nil {
+	if err := atomicfile.SyncDir(temporary); err != nil {
 		return err
 	}
 	if err := os.Rename(temporary, dir); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(dir))
-}
-
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return f.Sync()
+	return atomicfile.SyncDir(filepath.Dir(dir))
 }

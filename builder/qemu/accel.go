@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ketch-os/ketch/builder/hint"
+	"github.com/ketch-os/ketch/internal/atomicfile"
 )
 
 // Acceleration names how QEMU executes the guest: "kvm" or "tcg".
@@ -64,7 +65,7 @@ func recall(path string) (string, bool) {
 func remember(path, verdict string) {
 	bootID, err := os.ReadFile(bootIDFile)
 	if err == nil && os.MkdirAll(filepath.Dir(path), 0o755) == nil {
-		_ = os.WriteFile(path, append(bootID, verdict...), 0o644)
+		_ = atomicfile.WriteFile(path, append(bootID, verdict...), 0o644)
 	}
 }
 

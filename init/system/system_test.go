@@ -1,6 +1,8 @@
 package system
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -112,12 +114,16 @@ func TestMachineID(t *testing.T) {
 
 func TestReplaceSurvivesALeftover(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x")
-	os.WriteFile(path+".new", []byte("torn"), 0o600)
+	leftover := filepath.Join(filepath.Dir(path), ".x.1z.partial")
+	os.WriteFile(leftover, []byte("torn"), 0o600)
 	if err := Replace(path, []byte("whole"), 0o444); err != nil {
 		t.Fatal(err)
 	}
 	if text, _ := os.ReadFile(path); string(text) != "whole" {
 		t.Errorf("file = %q; want whole", text)
+	}
+	if _, err := os.Lstat(leftover); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the leftover is still there: %v", err)
 	}
 }
 

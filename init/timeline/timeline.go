@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ketch-os/ketch/api/pid1"
+	"github.com/ketch-os/ketch/internal/atomicfile"
 )
 
 // Timeline is safe for use by several goroutines.
@@ -61,18 +62,14 @@ func (t *Timeline) Boot() pid1.Boot {
 	return boot
 }
 
-// Save replaces the file at path by the timeline. It is not synced: the file
-// lives in memory.
+// Save replaces the file at path by the timeline.
 func (t *Timeline) Save(path string) error {
 	text, err := json.MarshalIndent(t.Boot(), "", "\t")
 	if err == nil {
 		err = os.MkdirAll(filepath.Dir(path), 0o755)
 	}
 	if err == nil {
-		err = os.WriteFile(path+".new", append(text, '\n'), 0o644)
-	}
-	if err == nil {
-		err = os.Rename(path+".new", path)
+		err = atomicfile.WriteFile(path, append(text, '\n'), 0o644)
 	}
 	if err != nil {
 		return fmt.Errorf("save boot timeline: %w", err)

@@ -41,9 +41,33 @@ func Create(path string, perm fs.FileMode) (*File, error) {
 	if err := Replaceable(path); err != nil {
 		return nil, err
 	}
-	sweep(path)
+	base := filepath.Base(path)
+	f, err := open(filepath.Dir(path), "."+base[:min(len(base), longest)]+".", perm)
+	if err != nil {
+		return nil, err
+	}
+	return &File{f, path}, nil
+}
+
+// CreateIn opens a new stand-in in dir for a file whose name is known once it is
+// written, by its digest for example: CommitAs gives it.
+func CreateIn(dir string, perm fs.FileMode) (*File, error) {
+	f, err := open(dir, ".", perm)
+	if err != nil {
+		return nil, err
+	}
+	return &File{File: f}, nil
+}
+
+// longest is how much of a file's name its stand-in's has: with the rest it stays
+// within the 255 bytes of a name.
+const longest = 200
+
+// open makes a stand-in whose name begins with prefix.
+func open(dir, prefix string, perm fs.FileMode) (*os.File, error) {
+	sweep(dir, prefix)
 	for {
-		name := filepath.Join(filepath.Dir(path), prefix(path)+strconv.FormatUint(rand.Uint64(), 36)+suffix)
+		name := filepath.Join(dir, prefix+strconv.FormatUint(rand.Uint64(), 36)+suffix)
 		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, perm)
 		if errors.Is(err, fs.ErrExist) {
 			continue
@@ -54,17 +78,10 @@ func Create(path string, perm fs.FileMode) (*File, error) {
 		// Where there are no locks nobody can take this one, either.
 		_ = unix.Flock(int(f.Fd()), unix.LOCK_EX)
 		if named(f) {
-			return &File{f, path}, nil
+			return f, nil
 		}
 		f.Close() // another writer's sweep was faster than the lock
 	}
-}
-
-// prefix begins the names of path's stand-ins. Together with the rest they stay
-// within the 255 bytes of a name.
-func prefix(path string) string {
-	base := filepath.Base(path)
-	return "." + base[:min(len(base), 200)] + "."
 }
 
 // named tells whether f's name still stands for f.
@@ -77,22 +94,26 @@ func named(f *os.File) bool {
 	return err == nil && os.SameFile(open, there)
 }
 
-// sweep removes stand-ins of path that nobody writes any more. What cannot be
-// removed is left: it harms nobody.
-func sweep(path string) {
-	dir, before := filepath.Dir(path), prefix(path)
+// sweep removes stand-ins that nobody writes any more. What cannot be removed is
+// left: it harms nobody.
+func sweep(dir, prefix string) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return
 	}
 	for _, e := range entries {
-		middle, ok := strings.CutPrefix(e.Name(), before)
-		if middle, ok2 := strings.CutSuffix(middle, suffix); ok && ok2 && e.Type().IsRegular() {
-			if _, err := strconv.ParseUint(middle, 36, 64); err == nil {
-				removeAbandoned(filepath.Join(dir, e.Name()))
-			}
+		if e.Type().IsRegular() && standIn(e.Name(), prefix) {
+			removeAbandoned(filepath.Join(dir, e.Name()))
 		}
 	}
+}
+
+// standIn tells whether open may have made up the name.
+func standIn(name, prefix string) bool {
+	rest, begins := strings.CutPrefix(name, prefix)
+	number, ends := strings.CutSuffix(rest, suffix)
+	_, err := strconv.ParseUint(number, 36, 64)
+	return begins && ends && err == nil
 }
 
 func removeAbandoned(name string) {
@@ -108,14 +129,18 @@ func removeAbandoned(name string) {
 
 // Commit flushes the file, gives it its name, and flushes the directory. After
 // an error the file is gone, unless only the last step went wrong.
-func (f *File) Commit() error {
-	if err := errors.Join(f.Sync(), Replaceable(f.path)); err != nil {
+func (f *File) Commit() error { return f.CommitAs(f.path) }
+
+// CommitAs is Commit with another name, on the same file system.
+func (f *File) CommitAs(path string) error {
+	err := errors.Join(f.Sync(), Replaceable(path))
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
 		return errors.Join(err, f.Discard())
 	}
-	if err := os.Rename(f.Name(), f.path); err != nil {
-		return errors.Join(err, f.Discard())
-	}
-	return errors.Join(f.Close(), SyncDir(filepath.Dir(f.path)))
+	return errors.Join(f.Close(), SyncDir(filepath.Dir(path)))
 }
 
 // Discard removes the file; after Commit it does nothing.
@@ -136,6 +161,22 @@ func WriteFile(path string, data []byte, perm fs.FileMode) error {
 		return errors.Join(err, f.Discard())
 	}
 	return f.Commit()
+}
+
+// Move gives a file that another program has written the name path, on the same
+// file system: flush, rename, flush the directory.
+func Move(from, path string) error {
+	f, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.Sync(), f.Close(), Replaceable(path)); err != nil {
+		return err
+	}
+	if err := os.Rename(from, path); err != nil {
+		return err
+	}
+	return SyncDir(filepath.Dir(path))
 }
 
 // SyncDir flushes a directory: the names in it, not what they stand for. File

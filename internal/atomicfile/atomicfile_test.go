@@ -188,6 +188,40 @@ func TestLeftovers(t *testing.T) {
 	}
 }
 
+// A file may be named after what was written into it, in another directory.
+func TestNamedLater(t *testing.T) {
+	dir, blobs := t.TempDir(), t.TempDir()
+	for _, name := range []string{"one", "two"} {
+		f, err := CreateIn(dir, 0o644)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.WriteString(name); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.CommitAs(filepath.Join(blobs, name)); err != nil {
+			t.Fatal(err)
+		}
+		wantContent(t, filepath.Join(blobs, name), name)
+	}
+	wantNames(t, dir)
+	wantNames(t, blobs, "one", "two")
+}
+
+func TestMove(t *testing.T) {
+	dir, to := t.TempDir(), t.TempDir()
+	write(t, filepath.Join(dir, "made"), "program")
+	if err := Move(filepath.Join(dir, "made"), filepath.Join(to, "kept")); err != nil {
+		t.Fatal(err)
+	}
+	wantContent(t, filepath.Join(to, "kept"), "program")
+	wantNames(t, dir)
+	if err := Move(filepath.Join(to, "kept"), dir); err == nil {
+		t.Error("Move() over a directory = nil")
+	}
+	wantContent(t, filepath.Join(to, "kept"), "program")
+}
+
 func TestLongName(t *testing.T) {
 	write(t, filepath.Join(t.TempDir(), strings.Repeat("n", 255)), "text")
 }

@@ -21,6 +21,7 @@ import (
 
 	"github.com/ketch-os/ketch/builder/cache"
 	"github.com/ketch-os/ketch/builder/hint"
+	"github.com/ketch-os/ketch/internal/atomicfile"
 )
 
 // File is one package in the version that the host's apt would install.
@@ -139,7 +140,7 @@ func (a Apt) download(ctx context.Context, files []File) error {
 		if err := check(fetched, file); err != nil {
 			return fmt.Errorf("fetch Debian package %s: %w", file.Name, err)
 		}
-		if err := os.Rename(fetched, filepath.Join(a.Cache, file.Name)); err != nil {
+		if err := atomicfile.Move(fetched, filepath.Join(a.Cache, file.Name)); err != nil {
 			return err
 		}
 	}

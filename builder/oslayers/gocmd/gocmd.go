@@ -26,6 +26,7 @@ import (
 
 	"github.com/ketch-os/ketch/builder/hint"
 	"github.com/ketch-os/ketch/builder/oslayers/shlib"
+	"github.com/ketch-os/ketch/internal/atomicfile"
 )
 
 // Command says what to compile.
@@ -214,7 +215,7 @@ func (c *Compiler) keep(p Program, output string) (string, error) {
 	if err := os.MkdirAll(filepath.Dir(kept), 0o755); err != nil {
 		return "", err
 	}
-	return kept, errors.Join(os.Rename(output, kept), os.Rename(output+sumSuffix, kept+sumSuffix))
+	return kept, errors.Join(atomicfile.Move(output, kept), atomicfile.Move(output+sumSuffix, kept+sumSuffix))
 }
 
 // compile runs go build in a module's directory and checks that the result needs no library.

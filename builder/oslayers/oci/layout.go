@@ -18,6 +18,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"golang.org/x/sys/unix"
+
+	"github.com/ketch-os/ketch/internal/atomicfile"
 )
 
 // Layout is an image layout directory that is open for writing: one image for
@@ -171,26 +173,13 @@ func (l *Layout) commit() error {
 	if err != nil {
 		return err
 	}
-	if err := l.replace("oci-layout", []byte(marker)); err != nil {
+	if err := atomicfile.WriteFile(filepath.Join(l.dir, "oci-layout"), []byte(marker), 0o644); err != nil {
 		return err
 	}
-	if err := l.replace("index.json", content); err != nil {
-		return err
-	}
-	if err := l.lock.Sync(); err != nil { // the lock is the directory
+	if err := atomicfile.WriteFile(filepath.Join(l.dir, "index.json"), content, 0o644); err != nil {
 		return err
 	}
 	return l.sweep()
-}
-
-func (l *Layout) replace(name string, content []byte) error {
-	temp, err := l.temp()
-	if err != nil {
-		return err
-	}
-	defer os.Remove(temp.Name())
-	_, err = temp.Write(content)
-	return errors.Join(err, finish(temp, filepath.Join(l.dir, name)))
 }
 
 // sweep removes unnamed blobs and what interrupted builds left behind.
@@ -230,32 +219,18 @@ func (l *Layout) writeBytes(mediaType types.MediaType, content []byte) (v1.Descr
 }
 
 func (l *Layout) writeBlob(mediaType types.MediaType, write func(io.Writer) error) (v1.Descriptor, error) {
-	temp, err := l.temp()
+	// sweep removes it if nothing else does.
+	temp, err := atomicfile.CreateIn(filepath.Join(l.dir, "blobs/sha256"), 0o644)
 	if err != nil {
 		return v1.Descriptor{}, err
 	}
-	defer os.Remove(temp.Name())
 	hash := sha256.New()
 	buffered := bufio.NewWriterSize(io.MultiWriter(temp, hash), 1<<20)
 	if err := errors.Join(write(buffered), buffered.Flush()); err != nil {
-		temp.Close()
-		return v1.Descriptor{}, err
+		return v1.Descriptor{}, errors.Join(err, temp.Discard())
 	}
 	size, err := temp.Seek(0, io.SeekCurrent)
 	digest := v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(hash.Sum(nil))}
-	err = errors.Join(err, finish(temp, l.path(digest)))
+	err = errors.Join(err, temp.CommitAs(l.path(digest)))
 	return v1.Descriptor{MediaType: mediaType, Digest: digest, Size: size}, err
-}
-
-// temp makes a file beside the blobs; sweep removes it if nothing else does.
-func (l *Layout) temp() (*os.File, error) {
-	return os.CreateTemp(filepath.Join(l.dir, "blobs/sha256"), ".new-")
-}
-
-// finish puts a written file in its place.
-func finish(temp *os.File, path string) error {
-	if err := errors.Join(temp.Chmod(0o644), temp.Sync(), temp.Close()); err != nil {
-		return err
-	}
-	return os.Rename(temp.Name(), path)
 }
