@@ -67,6 +67,45 @@ func usr(t *testing.T, files map[string]*erofs.Inode) *side {
 	return s
 }
 
+// counter counts the reads of a usr.
+type counter struct {
+	*io.SectionReader
+	reads int
+}
+
+func (c *counter) ReadAt(p []byte, off int64) (int, error) {
+	c.reads++
+	return c.SectionReader.ReadAt(p, off)
+}
+
+// To look every name up from the root again reads more for each, the more there are.
+func TestCompareIsLinear(t *testing.T) {
+	perFile := func(n int) float64 {
+		files := map[string]*erofs.Inode{}
+		for i := range n {
+			files[fmt.Sprintf("m/f%07d", i)] = regular("x")
+			files[fmt.Sprintf("m/l%07d", i)] = entry(typeSymlink|0o777, "f0000000")
+		}
+		s := usr(t, files)
+		c := &counter{SectionReader: s.slot.Usr}
+		var err error
+		if s.usr, err = erofs.Open(c, s.slot.UsrSize); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.list(); err != nil {
+			t.Fatal(err)
+		}
+		if changed, err := s.compareFiles(s); len(changed) > 0 || err != nil {
+			t.Fatalf("compareFiles() with itself = %d files, %v", len(changed), err)
+		}
+		return float64(c.reads) / float64(n)
+	}
+	few, many := perFile(100), perFile(10000)
+	if many > few*1.2 {
+		t.Errorf("%.1f reads for each of 100 files, %.1f for each of 10,000", few, many)
+	}
+}
+
 func TestCompareFiles(t *testing.T) {
 	with := func(change func(*erofs.Inode)) *erofs.Inode {
 		i := regular("x")

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
 	"slices"
 
@@ -44,7 +43,7 @@ func (s *side) list() error {
 			return err
 		}
 		if f.Mode&typeMask == typeSymlink {
-			if f.target, err = s.usr.ReadLink(path); err != nil {
+			if f.target, err = s.usr.Target(stat); err != nil {
 				return err
 			}
 		}
@@ -135,21 +134,21 @@ func (a *side) sameContent(b *side, name string) (bool, error) {
 	if a.files[name].Size != b.files[name].Size {
 		return false, nil
 	}
-	x, err := a.usr.Open(name)
+	x, err := a.usr.Content(&a.files[name].Stat)
 	if err != nil {
 		return false, err
 	}
-	defer x.Close()
-	y, err := b.usr.Open(name)
+	y, err := b.usr.Content(&b.files[name].Stat)
 	if err != nil {
 		return false, err
 	}
-	defer y.Close()
-	return sameBytes(x, y)
+	return sameBytes(x, y, x.Size())
 }
 
-func sameBytes(x, y fs.File) (bool, error) {
-	left, right := make([]byte, 256<<10), make([]byte, 256<<10)
+// sameBytes compares two readers of size bytes.
+func sameBytes(x, y io.Reader, size int64) (bool, error) {
+	room := min(size+1, 256<<10)
+	left, right := make([]byte, room), make([]byte, room)
 	for {
 		n, err := io.ReadFull(x, left)
 		m, otherErr := io.ReadFull(y, right)

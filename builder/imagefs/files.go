@@ -122,14 +122,13 @@ func (t *Tree) walk(f *File, depth int, visit func(*File) error) error {
 	if err := visit(f); err != nil || !f.IsDir() || depth == 0 {
 		return err
 	}
-	names, err := t.names(f)
+	children, err := t.children(f)
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.Path, withoutPath(err))
 	}
-	for _, name := range names {
-		child, err := t.file(append(elements(f.Path), name))
-		if err != nil {
-			return fmt.Errorf("%s: %s: %w", f.Path, name, withoutPath(err))
+	for _, child := range children {
+		if err := child.describe(); err != nil {
+			return fmt.Errorf("%s: %w", child.Path, withoutPath(err))
 		}
 		if err := t.walk(child, depth-1, visit); err != nil {
 			return err
@@ -164,11 +163,20 @@ func (f *File) Open() (io.ReadCloser, error) {
 	if !f.IsRegular() {
 		return nil, &fs.PathError{Op: "read", Path: f.Path, Err: errors.New("not a regular file")}
 	}
-	r, err := f.fsys.Open(f.name)
+	r, err := f.open()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.Path, withoutPath(err))
 	}
 	return r, nil
+}
+
+func (f *File) open() (io.ReadCloser, error) {
+	usr, ok := f.fsys.(*erofs.FS)
+	if !ok {
+		return f.fsys.Open(f.name)
+	}
+	content, err := usr.Content(&f.Stat)
+	return io.NopCloser(content), err
 }
 
 // withoutPath takes a volume's own path out of an error: the caller adds the whole one.

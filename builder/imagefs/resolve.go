@@ -65,14 +65,6 @@ func (t *Tree) step(here []string, next string) []string {
 
 func (t *Tree) bare() bool { return t.volumes[""] != nil }
 
-// elements splits the path of a File.
-func elements(name string) []string {
-	if name == "/" {
-		return nil
-	}
-	return strings.Split(name[1:], "/")
-}
-
 // file reads what is at a path without links, given by its elements.
 func (t *Tree) file(at []string) (*File, error) {
 	f := &File{Path: "/" + strings.Join(at, "/")}
@@ -107,8 +99,18 @@ func (f *File) read() (err error) {
 		return err
 	}
 	f.Stat = *info.Sys().(*erofs.Stat)
+	return f.describe()
+}
+
+// describe fills in what Stat does not tell. It looks nothing up by its path: that
+// would make a walk take longer than the number of files.
+func (f *File) describe() (err error) {
+	usr, ok := f.fsys.(*erofs.FS)
+	if !ok {
+		return nil
+	}
 	if f.Stat.Mode&typeMask == typeSymlink {
-		if f.Target, err = usr.ReadLink(f.name); err != nil {
+		if f.Target, err = usr.Target(&f.Stat); err != nil {
 			return err
 		}
 	}
@@ -128,14 +130,34 @@ func statOf(info fs.FileInfo) erofs.Stat {
 	return s
 }
 
-// names lists a directory.
-func (t *Tree) names(f *File) (names []string, err error) {
+// children lists a directory; what describe tells is left to the caller.
+func (t *Tree) children(f *File) (files []*File, err error) {
 	if f.fsys == nil {
-		return slices.Sorted(maps.Keys(t.volumes)), nil
+		for _, name := range slices.Sorted(maps.Keys(t.volumes)) {
+			volume, err := t.file([]string{name})
+			if err != nil {
+				return nil, err
+			}
+			files = append(files, volume)
+		}
+		return files, nil
 	}
 	entries, err := fs.ReadDir(f.fsys, f.name)
-	for _, e := range entries {
-		names = append(names, e.Name())
+	if err != nil {
+		return nil, err
 	}
-	return names, err
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil {
+			return nil, err
+		}
+		child := &File{Path: path.Join(f.Path, e.Name()), fsys: f.fsys, name: path.Join(f.name, e.Name())}
+		if s, ok := info.Sys().(*erofs.Stat); ok {
+			child.Stat = *s
+		} else {
+			child.Stat = statOf(info)
+		}
+		files = append(files, child)
+	}
+	return files, nil
 }

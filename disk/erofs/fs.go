@@ -2,6 +2,7 @@ package erofs
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"path"
@@ -89,6 +90,32 @@ func (f *FS) ReadLink(name string) (string, error) {
 		return "", &fs.PathError{Op: "readlink", Path: name, Err: err}
 	}
 	return target, nil
+}
+
+// Target returns the target of a symbolic link that Walk or a FileInfo told about.
+// Unlike ReadLink it does not look the file up by its path.
+func (f *FS) Target(s *Stat) (string, error) {
+	in, err := f.inode(s.NID)
+	if err == nil && !in.isSymlink() {
+		err = fs.ErrInvalid
+	}
+	if err != nil {
+		return "", fmt.Errorf("read link inode %d: %w", s.NID, err)
+	}
+	return f.readLink(in)
+}
+
+// Content returns a reader of a regular file that Walk or a FileInfo told about.
+// Unlike Open it does not look the file up by its path.
+func (f *FS) Content(s *Stat) (*io.SectionReader, error) {
+	in, err := f.inode(s.NID)
+	if err == nil && in.Mode&typeMask != typeRegular {
+		err = fs.ErrInvalid
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read inode %d: %w", s.NID, err)
+	}
+	return f.content(in), nil
 }
 
 // resolve finds the inode that a path leads to, and the number of the
