@@ -40,7 +40,7 @@ func (c Conversion) Run(ctx context.Context) (err error) {
 		}
 		disk.Progress = func(done int64) { c.Progress(min(done, size), size) }
 	}
-	out, err := output.Create(c.Output)
+	out, err := output.Create(ctx, c.Output)
 	if err != nil {
 		return err
 	}

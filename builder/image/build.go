@@ -133,7 +133,7 @@ func (b *build) prepareKeys() (err error) {
 }
 
 func (b *build) build(ctx context.Context) (err error) {
-	if b.out, err = output.Create(b.Output); err != nil {
+	if b.out, err = output.Create(ctx, b.Output); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.out.Discard(), b.closeStack()) }()

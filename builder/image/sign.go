@@ -131,7 +131,7 @@ func Sign(ctx context.Context, o SignOptions) (err error) {
 	if err := signAll(ctx, programs(u.info.Version), u.programs, o.Signer, o.Keys); err != nil {
 		return err
 	}
-	if err := u.write(o.Output); err != nil {
+	if err := u.write(ctx, o.Output); err != nil {
 		return err
 	}
 	return exportSBOM(o.Output)
@@ -196,8 +196,8 @@ func secrecy(development bool) string {
 }
 
 // write writes the image with the programs as they are now.
-func (u *unsigned) write(name string) (err error) {
-	out, err := output.Create(name)
+func (u *unsigned) write(ctx context.Context, name string) (err error) {
+	out, err := output.Create(ctx, name)
 	if err != nil {
 		return err
 	}

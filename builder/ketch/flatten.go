@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 
@@ -14,6 +13,7 @@ import (
 
 	"github.com/ketch-os/ketch/builder/image"
 	"github.com/ketch-os/ketch/builder/oci"
+	"github.com/ketch-os/ketch/builder/output"
 	"github.com/ketch-os/ketch/builder/progress"
 	"github.com/ketch-os/ketch/builder/tree"
 	"github.com/ketch-os/ketch/internal/cli"
@@ -26,12 +26,15 @@ func flattenCommand() *cobra.Command {
 		Long: `
 Applies the layers of the images, the first image at the bottom, and writes the
 merged tree as a canonical tar: names sorted, the same tree gives the same
-bytes.
+bytes. A FIFO or a character device is written into; nothing but a regular file
+is ever replaced, and that once the tar is complete.
 
   ketch flatten docker.io/library/debian:12 oci:out/layers:base -o tree.tar`,
 	}
 	f := cmd.Flags()
 	out := f.StringP("output", "o", "", "write the tar to `FILE` (- for standard output)")
+	limit := cli.Size{Bytes: 64 << 30}
+	f.Var(&limit, "max-size", "give up on a tar that becomes larger than `SIZE`: 512M, 64G")
 	links := f.String("usr-merge", "error", "a directory over a link to a directory: `error`, follow or replace")
 	cmd.RunE = do(func(ctx context.Context, e *env, args []string) error {
 		if *out == "" {
@@ -40,12 +43,16 @@ bytes.
 		if !slices.Contains([]string{"error", "follow", "replace"}, *links) {
 			return cli.Usagef("--usr-merge %s: want error, follow or replace", *links)
 		}
-		return flatten(ctx, e, args, *out, tree.Policy{Links: tree.LinkPolicy(*links)})
+		to := output.Stream{Path: *out, Stdout: e.stdout, Limit: limit.Bytes}
+		return flatten(ctx, e, args, to, tree.Policy{Links: tree.LinkPolicy(*links)})
 	})
 	return cmd
 }
 
-func flatten(ctx context.Context, e *env, refs []string, out string, policy tree.Policy) (err error) {
+func flatten(ctx context.Context, e *env, refs []string, out output.Stream, policy tree.Policy) (err error) {
+	if err := out.Check(); err != nil {
+		return err
+	}
 	cache, err := openCache()
 	if err != nil {
 		return err
@@ -59,19 +66,7 @@ func flatten(ctx context.Context, e *env, refs []string, out string, policy tree
 		return err
 	}
 	defer func() { err = errors.Join(err, stack.Close()) }()
-	if out == "-" {
-		return writeTar(stack.Tree, e.stdout)
-	}
-	partial := out + ".partial"
-	f, err := os.Create(partial)
-	if err != nil {
-		return err
-	}
-	defer os.Remove(partial)
-	if err := errors.Join(writeTar(stack.Tree, f), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(partial, out)
+	return out.Write(ctx, func(w io.Writer) error { return writeTar(stack.Tree, w) })
 }
 
 func writeTar(t *tree.Tree, w io.Writer) error {

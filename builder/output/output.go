@@ -5,8 +5,10 @@
 package output
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -17,10 +19,33 @@ import (
 	"github.com/ketch-os/ketch/internal/atomicfile"
 )
 
-// File is written under the name of a stand-in until Commit.
+// File is written under the name of a stand-in until Commit. Nothing can be
+// written any more once its context has ended, so that every loop around it ends.
 type File struct {
 	*atomicfile.File
+	ctx  context.Context
 	lock *os.File
+}
+
+// Write is that of os.File.
+func (f *File) Write(p []byte) (int, error) {
+	if err := f.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return f.File.Write(p)
+}
+
+// WriteAt is that of os.File.
+func (f *File) WriteAt(p []byte, off int64) (int, error) {
+	if err := f.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return f.File.WriteAt(p, off)
+}
+
+// ReadFrom copies through Write.
+func (f *File) ReadFrom(r io.Reader) (int64, error) {
+	return io.Copy(struct{ io.Writer }{f}, r)
 }
 
 // Check finds out, before any work is done, that nothing can be written to path.
@@ -45,7 +70,7 @@ func Check(path string) error {
 
 // Create opens the stand-in of path, whose directory it makes where it is
 // missing. The file is for everybody whom the umask lets read it.
-func Create(path string) (*File, error) {
+func Create(ctx context.Context, path string) (*File, error) {
 	if err := Check(path); err != nil {
 		return nil, err
 	}
@@ -60,7 +85,7 @@ func Create(path string) (*File, error) {
 	if err != nil {
 		return nil, errors.Join(err, release(lock))
 	}
-	return &File{f, lock}, nil
+	return &File{f, ctx, lock}, nil
 }
 
 // Commit gives the file its name.

@@ -1,6 +1,9 @@
 package output
 
 import (
+	"context"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -15,7 +18,7 @@ import (
 
 func TestCreate(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "made/on/the/way/disk.raw")
-	f, err := Create(path)
+	f, err := Create(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,14 +37,45 @@ func TestCreate(t *testing.T) {
 	wantOnly(t, filepath.Dir(path), "disk.raw")
 }
 
-func TestSecondWriterIsRefused(t *testing.T) {
+// Whatever writes, it ends with the context.
+func TestInterrupted(t *testing.T) {
 	dir := t.TempDir()
-	path := filepath.Join(dir, "disk.raw")
-	first, err := Create(path)
+	ctx, cancel := context.WithCancel(t.Context())
+	f, err := Create(ctx, filepath.Join(dir, "disk.raw"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Create(path); err == nil || !strings.Contains(err.Error(), "by someone else") || hint.Of(err) == "" {
+	if _, err := f.WriteString("begun"); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	_, byWrite := f.Write([]byte("x"))
+	_, byWriteAt := f.WriteAt([]byte("x"), 0)
+	_, byCopy := io.Copy(f, endless{})
+	for what, err := range map[string]error{"Write": byWrite, "WriteAt": byWriteAt, "Copy": byCopy} {
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("%s = %v; want %v", what, err, context.Canceled)
+		}
+	}
+	if err := f.Discard(); err != nil {
+		t.Fatal(err)
+	}
+	wantOnly(t, dir)
+}
+
+// endless is a file without end.
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) { return len(p), nil }
+
+func TestSecondWriterIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "disk.raw")
+	first, err := Create(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Create(t.Context(), path); err == nil || !strings.Contains(err.Error(), "by someone else") || hint.Of(err) == "" {
 		t.Fatalf("Create() = %v; want that someone else writes it, and a hint", err)
 	}
 	if _, err := first.WriteString("first"); err != nil {
@@ -50,7 +84,7 @@ func TestSecondWriterIsRefused(t *testing.T) {
 	if err := first.Commit(); err != nil {
 		t.Fatal(err)
 	}
-	second, err := Create(path)
+	second, err := Create(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +156,7 @@ func TestCheck(t *testing.T) {
 		case test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(hint.Of(err), test.cure)):
 			t.Errorf("Check(%s) = %v, hint %q; want %q, hint %q", test.path, err, hint.Of(err), test.want, test.cure)
 		}
-		if _, err := Create(test.path); test.want != "" && err == nil {
+		if _, err := Create(t.Context(), test.path); test.want != "" && err == nil {
 			t.Errorf("Create(%s) = nil error", test.path)
 		}
 	}
