@@ -39,7 +39,7 @@ func (s *signing) seal(ctx context.Context, e *env, path string) error {
 	if err != nil {
 		return err
 	}
-	signer, err := s.signer(set)
+	signer, err := s.signer(set, e.stderr)
 	if err != nil {
 		return err
 	}

@@ -49,14 +49,21 @@ func (s *signing) set(stderr io.Writer) (set *keys.Set, err error) {
 }
 
 // signer is who signs by the flags.
-func (s *signing) signer(set *keys.Set) (image.Signer, error) {
+func (s *signing) signer(set *keys.Set, stderr io.Writer) (image.Signer, error) {
 	switch {
 	case s.command != "" && s.key != "":
 		return nil, errors.New("--sign-with and --key: want one of them")
 	case s.command != "":
 		return keys.Shell(s.command), nil
 	case strings.HasPrefix(s.key, "pkcs11:"):
-		return keys.PKCS11(s.key), nil
+		token, err := keys.PKCS11(s.key)
+		if err != nil {
+			return nil, err
+		}
+		if token.ShowsPIN() {
+			fmt.Fprintln(stderr, "warning: the PIN in --key stands in the process list, for everybody on this machine: ?pin-source=file:FILE hides it")
+		}
+		return token, nil
 	case s.key != "":
 		key, err := keys.ReadKey(s.key)
 		if err != nil {
@@ -121,7 +128,7 @@ func (o *signOptions) sign(ctx context.Context, e *env, unsigned string) error {
 	if err != nil {
 		return err
 	}
-	signer, err := o.signer(set)
+	signer, err := o.signer(set, e.stderr)
 	if err != nil {
 		return err
 	}
@@ -134,9 +141,9 @@ func (o *signOptions) sign(ctx context.Context, e *env, unsigned string) error {
 }
 
 // signer is who signs; signatures that are there need nobody.
-func (o *signOptions) signer(set *keys.Set) (image.Signer, error) {
+func (o *signOptions) signer(set *keys.Set, stderr io.Writer) (image.Signer, error) {
 	if o.signatures == "" {
-		return o.signing.signer(set)
+		return o.signing.signer(set, stderr)
 	}
 	return keys.Signatures{Dir: o.signatures}, o.unused()
 }

@@ -1,19 +1,14 @@
 package keys
 
 import (
-	"bytes"
 	"context"
 	"crypto"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
-	"strings"
-	"time"
 
 	"github.com/ketch-os/ketch/builder/hint"
 )
@@ -38,58 +33,6 @@ func (s *Set) Signer() (Local, error) {
 func (l Local) Sign(_ context.Context, _ string, message []byte) ([]byte, error) {
 	digest := sha256.Sum256(message)
 	return l.Key.Sign(nil, digest[:], crypto.SHA256)
-}
-
-// Command signs by running a program: it reads the message on its standard
-// input and writes the signature, without any encoding, to its standard output.
-// What it is signing stands in its environment, as KETCH_SIGN_NAME.
-type Command struct {
-	Args []string
-	Hint string // what to do when it fails
-}
-
-// Shell is a Command in the words of a shell.
-func Shell(line string) Command { return Command{Args: []string{"/bin/sh", "-c", line}} }
-
-// PKCS11 is a Command for a key in a PKCS #11 token (RFC 7512), by OpenSSL and
-// its engine for them. A PIN comes with the URI, as pin-source= or pin-value=.
-func PKCS11(uri string) Command {
-	return Command{
-		Args: []string{"openssl", "dgst", "-sha256", "-engine", "pkcs11", "-keyform", "engine", "-sign", uri},
-		Hint: "a pkcs11: key needs OpenSSL and its engine: sudo apt-get install -y openssl libengine-pkcs11-openssl; see docs/signing.md",
-	}
-}
-
-// nameVariable tells a command what it signs.
-const nameVariable = "KETCH_SIGN_NAME"
-
-// waitDelay is how long what a command has left running may keep its output open.
-const waitDelay = 5 * time.Second
-
-// maxComplaint bounds what of a command's complaint an error repeats.
-const maxComplaint = 2000
-
-// Sign implements image.Signer.
-func (c Command) Sign(ctx context.Context, name string, message []byte) ([]byte, error) {
-	var signature, complaint bytes.Buffer
-	cmd := exec.CommandContext(ctx, c.Args[0], c.Args[1:]...)
-	cmd.Env = append(os.Environ(), nameVariable+"="+name)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(message), &signature, &complaint
-	cmd.WaitDelay = waitDelay
-	err := cmd.Run()
-	switch {
-	case ctx.Err() != nil:
-		return nil, ctx.Err()
-	case err != nil:
-		said := strings.TrimSpace(complaint.String())
-		err = fmt.Errorf("signing command: %w: %s", err, said[max(0, len(said)-maxComplaint):])
-	case signature.Len() == 0:
-		err = errors.New("signing command: it wrote no signature to its standard output")
-	}
-	if err != nil && c.Hint != "" {
-		err = hint.Add(err, "%s", c.Hint)
-	}
-	return signature.Bytes(), err
 }
 
 // Names of the files by which a signature is asked for and given.
