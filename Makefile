@@ -15,6 +15,8 @@ MAKEFLAGS += --no-print-directory
 
 KETCH := bin/ketch
 PORT ?= 8080
+KEYS ?= keys
+BUILD = $(KETCH) build --keys $(KEYS) $(if $(filter 1,$(RELEASE)),--release)
 GOFLAGS := -trimpath -buildvcs=false
 export GOFLAGS
 
@@ -34,8 +36,8 @@ modules: setup
 build: modules ## bin/ketch, the builder
 	@go build -o $(KETCH) ./builder/ketch
 
-keys: build ## development keys in keys/, made on the first build
-	@[ -e keys ] || $(KETCH) keys new --development keys
+keys: build ## development keys in keys/, made on the first build, unless KEYS=DIR names others
+	@[ -e $(KEYS) ] || [ $(KEYS) != keys ] || $(KETCH) keys new --development keys
 
 kernel: setup ## the kernel, kept by content hash
 	@scripts/kernel >/dev/null
@@ -44,17 +46,19 @@ layers: build kernel ## the OS's own layers, in out/layers
 	@$(KETCH) layers build -o out/layers
 
 qemu: layers keys ## out/qemu/disk.raw
-	@$(KETCH) build images/qemu.yaml -o out/qemu/disk.raw
+	@$(BUILD) images/qemu.yaml -o out/qemu/disk.raw
 	@$(KETCH) check out/qemu/disk.raw --platform qemu >/dev/null
 
-# A platform's image is built, written as the platform takes it, and checked.
+# A platform's image is built, written as the platform takes it, and checked; what
+# to do with it stands beside it. KEYS=DIR signs it with the keys in DIR, RELEASE=1
+# refuses development keys.
 OUT := out
-IMAGE = $(KETCH) build images/$@.yaml -o $(OUT)/$@/disk.raw && $(KETCH) convert $(OUT)/$@/disk.raw -o
-CHECK = $(KETCH) check --platform $@
+IMAGE = $(BUILD) images/$@.yaml -o $(OUT)/$@/disk.raw && $(KETCH) convert $(OUT)/$@/disk.raw -o
+CHECK = $(KETCH) check --platform $@ --next-steps $(OUT)/$@/next-steps.md
 
 ec2: layers keys ## out/ec2: disk.raw for a snapshot, disk.vmdk for an import
 	@$(IMAGE) $(OUT)/ec2/disk.vmdk
-	@$(CHECK) $(OUT)/ec2/disk.raw
+	@$(KETCH) check --platform ec2 $(OUT)/ec2/disk.raw
 	@$(CHECK) $(OUT)/ec2/disk.vmdk
 
 gce: layers keys ## out/gce/disk.raw.tar.gz
@@ -75,8 +79,8 @@ onmetal: layers keys ## out/onmetal/disk.qcow2
 
 metal: layers keys ## out/metal/disk.raw.zst, with checksum and signature
 	@$(IMAGE) $(OUT)/metal/disk.raw.zst
-	@$(KETCH) seal $(OUT)/metal/disk.raw.zst
-	@$(CHECK) $(OUT)/metal/disk.raw.zst --cert keys/db.crt
+	@$(KETCH) seal $(OUT)/metal/disk.raw.zst --keys $(KEYS)
+	@$(CHECK) $(OUT)/metal/disk.raw.zst --cert $(KEYS)/db.crt
 
 run: qemu ## build what is missing, boot it in QEMU on this terminal (PORT=8080: the demo's)
 	@$(KETCH) run out/qemu/disk.raw --port $(PORT):8080
@@ -88,7 +92,7 @@ bench: qemu ## the figures that the README quotes, as a table and in out/bench.j
 	@scripts/setup bench
 	@go run ./qemu-tests/bench -image out/qemu/disk.raw -json out/bench.json
 
-lint: ## gofmt, go vet, shellcheck, go.mod
+lint: ## gofmt, go vet, staticcheck, deadcode, go.mod, shellcheck
 	@scripts/lint
 
 fuzz: ## every fuzz target, FUZZTIME each (default 30s)

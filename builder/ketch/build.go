@@ -11,8 +11,11 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/ketch-os/ketch/builder/cache"
+	"github.com/ketch-os/ketch/builder/hint"
 	"github.com/ketch-os/ketch/builder/image"
+	"github.com/ketch-os/ketch/builder/keys"
 	"github.com/ketch-os/ketch/builder/oci"
+	"github.com/ketch-os/ketch/builder/platform"
 	"github.com/ketch-os/ketch/builder/progress"
 	"github.com/ketch-os/ketch/internal/cli"
 )
@@ -22,6 +25,7 @@ type buildOptions struct {
 	signing
 	output   string
 	unsigned bool
+	release  bool
 	update   bool
 	json     bool
 }
@@ -56,6 +60,7 @@ names a key in a PKCS #11 token, and --unsigned leaves the signing to ketch sign
 	o.flags(f)
 	f.BoolVar(&o.json, "json", false, "print the result as JSON")
 	f.BoolVar(&o.unsigned, "unsigned", false, "do not sign: write what is to be signed to FILE.requests (see ketch sign)")
+	f.BoolVar(&o.release, "release", false, "refuse keys that are marked as development keys")
 	cmd.RunE = do(func(ctx context.Context, e *env, args []string) error {
 		_, err := o.build(ctx, e, args[0])
 		return err
@@ -104,10 +109,13 @@ func (o *buildOptions) options(e *env, path string) (image.Options, error) {
 	if options.Keys, err = o.set(e.stderr); err != nil {
 		return image.Options{}, err
 	}
+	if err := o.secret(e, definition, options.Keys); err != nil {
+		return image.Options{}, err
+	}
 	if options.Unsigned = o.unsigned; o.unsigned {
 		err = o.unused()
 	} else {
-		options.Signer, err = o.signer(options.Keys)
+		options.Signer, err = o.signer(options.Keys, e.stderr)
 	}
 	if err != nil {
 		return image.Options{}, err
@@ -120,6 +128,25 @@ func (o *buildOptions) options(e *env, path string) (image.Options, error) {
 		fmt.Fprintf(e.stderr, "build: %-22s %6.2f s  %s\n", s.Name, s.Took.Seconds(), s.Detail)
 	}
 	return options, nil
+}
+
+// developmentHint is how an image comes to keys that are a secret.
+const developmentHint = "make keys of your own with ketch keys new DIR, keep DIR secret, and sign with --keys DIR"
+
+// secret warns of an image that strangers can reach and whose keys are no secret,
+// and refuses any such keys for a release.
+func (o *buildOptions) secret(e *env, definition *image.Definition, set *keys.Set) error {
+	if !set.Development {
+		return nil
+	}
+	if o.release {
+		return hint.Add(fmt.Errorf("a release is not signed with development keys: %s is marked as such", o.keys), developmentHint)
+	}
+	if p, err := platform.Find(definition.Platform); err == nil && p.Production() {
+		fmt.Fprintf(e.stderr, "WARNING: this image for %s is signed with DEVELOPMENT KEYS, which are no secret:\n"+
+			"WARNING: whoever has them can make what its machines boot. Do not ship it.\nhint: %s\n", p.Name, developmentHint)
+	}
+	return nil
 }
 
 // sourceFor is where the images of a definition come from: its lock says what tags mean.

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -25,6 +27,7 @@ the signed kernel image, and what has to stand beside the file. The image may
 be raw or as ketch convert writes it. docs/platforms.md lists the rules.
 
   ketch check out/gce/disk.raw.tar.gz --platform gce
+  ketch check out/gce/disk.raw.tar.gz --platform gce --next-steps out/gce/next-steps.md
 
 A line for each rule; exit status 1 when one of them is broken. Notes tell what
 a file cannot show.`,
@@ -34,6 +37,7 @@ a file cannot show.`,
 	f.StringVar(&o.platform, "platform", "", "the `PLATFORM`: qemu, ec2, gce, openstack, rackspace, onmetal or metal")
 	f.StringArrayVar(&o.certs, "cert", nil, "trust signatures beside the file by this certificate: PEM `FILE` (repeatable; default keys/db.crt)")
 	f.BoolVar(&o.json, "json", false, "print the result as JSON")
+	f.StringVar(&o.nextSteps, "next-steps", "", "where no rule is broken, write to `FILE` how the image gets to the platform: the commands of its own client")
 	cmd.RunE = do(func(_ context.Context, e *env, args []string) error {
 		return o.check(e, args[0])
 	})
@@ -44,6 +48,8 @@ type checkOptions struct {
 	platform string
 	certs    []string
 	json     bool
+
+	nextSteps string
 }
 
 // checkReport is what ketch check prints as JSON.
@@ -68,7 +74,7 @@ func (o *checkOptions) check(e *env, path string) error {
 	if a.Certs, err = o.readCerts(); err != nil {
 		return err
 	}
-	report := checkReport{path, p.Name, a.Format, p.Check(a), p.Notes}
+	report := checkReport{path, p.Name, a.Format, p.Check(a), p.NotesOn(a)}
 	if o.json {
 		if err := cli.JSON(e.stdout, report); err != nil {
 			return err
@@ -76,7 +82,19 @@ func (o *checkOptions) check(e *env, path string) error {
 	} else {
 		report.print(e)
 	}
-	return report.err()
+	if err := report.err(); err != nil || o.nextSteps == "" {
+		return err
+	}
+	return writeNextSteps(o.nextSteps, p, a)
+}
+
+// writeNextSteps writes the page of what to do with an artefact.
+func writeNextSteps(path string, p *platform.Platform, a *platform.Artefact) error {
+	var page bytes.Buffer
+	if err := p.NextSteps(&page, a); err != nil {
+		return err
+	}
+	return os.WriteFile(path, page.Bytes(), 0o666)
 }
 
 // readCerts reads the certificates that were named. The default one may be

@@ -9,6 +9,7 @@ package platform
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/ketch-os/ketch/builder/hint"
@@ -45,8 +46,37 @@ func everywhere() []Rule {
 
 // production adds to a platform's rules that of an image that strangers can reach.
 func production(own ...Rule) []Rule {
-	return append([]Rule{{"no debug shell", noDebugShell}}, own...)
+	return append([]Rule{{productionRule, noDebugShell}}, own...)
 }
+
+// productionRule is the rule that only platforms of production images have.
+const productionRule = "no debug shell"
+
+// Production tells whether strangers can reach the machines: keys that are no secret
+// are not for these.
+func (p *Platform) Production() bool {
+	return slices.ContainsFunc(p.Rules, func(r Rule) bool { return r.Name == productionRule })
+}
+
+// NotesOn are the notes on one artefact: the platform's, and what is worth a word
+// of the artefact itself.
+func (p *Platform) NotesOn(a *Artefact) []string {
+	notes := p.Notes
+	development := false
+	if a.broken == nil {
+		// What cannot be read breaks a rule, which says so.
+		_ = a.eachEntry(func(e image.Entry) error {
+			development = development || slices.Contains(values(e.Cmdline, layout.ParamDev), "1")
+			return nil
+		})
+	}
+	if p.Production() && development {
+		notes = append(slices.Clone(notes), noteDevelopment)
+	}
+	return notes
+}
+
+const noteDevelopment = "signed with DEVELOPMENT KEYS, which are no secret: whoever has them can make what such a machine boots"
 
 // All lists the platforms.
 func All() []Platform {
