@@ -180,9 +180,9 @@ func TestBootSectorErrors(t *testing.T) {
 // of free space. What passes must have changed a name or a size, which
 // the caller of Pristine knows.
 func TestPristine(t *testing.T) {
-	b, f := smallVolume(t)
+	b, _ := smallVolume(t)
 	b = append(b, make([]byte, 31*mib)...)
-	f = openVolume(t, b, 33*mib)
+	f := openVolume(t, b, 33*mib)
 	if err := f.Pristine(); err != nil {
 		t.Fatal(err)
 	}

@@ -66,7 +66,7 @@ func (n Name) Validate() error {
 	case n.ID[0] == '.':
 		return errors.New("starts with a dot: boot loaders pass over it")
 	case strings.ContainsFunc(n.ID, foreign):
-		return errors.New("has a character other than A-Z a-z 0-9 + - _ .")
+		return errors.New("has a character other than A-Z a-z 0-9 . + _ -")
 	case !n.Counted && (n.Left != 0 || n.Done != 0):
 		return errors.New("has tries and no counter")
 	case n.Left < 0 || n.Done < 0 || len(strconv.Itoa(max(n.Left, n.Done))) > maxDigits:

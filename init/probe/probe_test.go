@@ -9,8 +9,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"golang.org/x/net/http2"
 )
 
 // listen serves one connection after another with serve.
@@ -41,8 +39,16 @@ func TestHTTP2(t *testing.T) {
 	if got := binary.Size(frame{}); got != 9 {
 		t.Errorf("binary.Size(frame) = %d; want 9", got)
 	}
-	server := &http2.Server{} // the oracle
-	good := listen(t, func(c net.Conn) { server.ServeConn(c, &http2.ServeConnOpts{Handler: http.NotFoundHandler()}) })
+	var protocols http.Protocols
+	protocols.SetUnencryptedHTTP2(true)
+	server := &http.Server{Protocols: &protocols, Handler: http.NotFoundHandler()} // the oracle
+	good := filepath.Join(t.TempDir(), "good")
+	l, err := net.Listen("unix", good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go server.Serve(l)
+	t.Cleanup(func() { server.Close() })
 	if err := HTTP2(good, time.Minute); err != nil {
 		t.Errorf("HTTP2 of a server = %v", err)
 	}
