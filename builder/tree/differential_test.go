@@ -25,9 +25,9 @@ import (
 )
 
 // TestDifferential applies random stacks of layers, and lets umoci unpack the
-// same ones as root: the trees must be equal to the last attribute. It runs for
-// five seconds, or as long as KETCH_DIFFERENTIAL says, beginning with seed 1 or
-// the one in KETCH_SEED.
+// same ones as root: the trees must be equal to the last attribute. It takes the
+// same stacks each time, unless KETCH_DIFFERENTIAL says for how long it is to run,
+// beginning with seed 1 or the one in KETCH_SEED.
 func TestDifferential(t *testing.T) {
 	tool := testkit.Tool(t, "umoci")
 	testkit.Root(t, "for umoci to restore owners and devices")
@@ -35,7 +35,7 @@ func TestDifferential(t *testing.T) {
 	if text := os.Getenv("KETCH_SEED"); text != "" {
 		fmt.Sscan(text, &seed)
 	}
-	limit := 5 * time.Second
+	var limit time.Duration
 	if text := os.Getenv("KETCH_DIFFERENTIAL"); text != "" {
 		var err error
 		if limit, err = time.ParseDuration(text); err != nil {
@@ -43,11 +43,14 @@ func TestDifferential(t *testing.T) {
 		}
 	}
 	first := seed
-	for start := time.Now(); time.Since(start) < limit && !t.Failed(); seed++ {
+	for start := time.Now(); (seed < first+seeds || time.Since(start) < limit) && !t.Failed(); seed++ {
 		compareWithUmoci(t, tool, seed)
 	}
 	t.Logf("%d stacks of layers, seeds %d to %d", (seed-first)*stacks, first, seed-1)
 }
+
+// seeds is how many images of that many stacks there are at least.
+const seeds = 4
 
 // stacks is how many stacks of layers one image has, each in a directory of its
 // own: umoci takes longer to start than to unpack.
