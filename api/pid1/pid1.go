@@ -55,6 +55,7 @@ type Reply struct {
 type Status struct {
 	Version     string    `json:"version"`               // of the running OS
 	Development bool      `json:"development,omitempty"` // signed with development keys
+	SecureBoot  bool      `json:"secureBoot"`            // the firmware checks signatures: EFI variable SecureBoot
 	RootHash    string    `json:"rootHash"`              // of the running /usr
 	Disk        string    `json:"disk"`                  // the disk it runs from: "vda"
 	Entry       string    `json:"entry,omitempty"`       // boot entry as the boot loader named it

@@ -144,7 +144,7 @@ func who(by string, pid int) string {
 // Report gathers a machine's facts; the caller adds services and gate.
 func Report(m *machine.Machine) *pid1.Status {
 	s := &pid1.Status{
-		Version: m.Version, Development: m.Development, RootHash: m.RootHash,
+		Version: m.Version, Development: m.Development, SecureBoot: m.SecureBoot, RootHash: m.RootHash,
 		Disk: m.Disk, Entry: m.Entry, MachineID: m.MachineID,
 		Degraded: m.Degraded(), Boot: m.Timeline.Boot(), Record: bootcount.Report(m),
 	}

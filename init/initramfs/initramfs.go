@@ -108,8 +108,9 @@ func (s *Stage) take(line *cmdline.Line) error {
 }
 
 // ReadLoader takes from the EFI variables what the boot loader tells: which entry
-// it booted, from which disk, whether it counts tries, and its times. A
-// machine without EFI, or with another loader, boots without.
+// it booted, from which disk, whether it counts tries, and its times; and from the
+// firmware whether it checks signatures. A machine without EFI, or with another
+// loader, boots without.
 func (s *Stage) ReadLoader() error {
 	m := s.Machine
 	for name, to := range map[string]*string{
@@ -123,6 +124,11 @@ func (s *Stage) ReadLoader() error {
 		}
 		*to = value
 	}
+	secure, err := efivar.SecureBoot()
+	if err != nil {
+		m.Log.Printf(kmsg.Warning, "%v", err)
+	}
+	m.SecureBoot = secure
 	began, err := efivar.LoaderUsec(efivar.LoaderTimeInitUSec)
 	ended, errEnd := efivar.LoaderUsec(efivar.LoaderTimeExecUSec)
 	if err == nil && errEnd == nil && began >= 0 && ended >= began {

@@ -26,6 +26,7 @@ const handoffVariable = "KETCH_INITRAMFS"
 type Facts struct {
 	Version     string
 	Development bool
+	SecureBoot  bool                // the firmware has checked the kernel image's signature
 	RootHash    string              // 64 hex digits
 	Disk        string              // "vda"
 	Entry       string              // LoaderEntrySelected

@@ -12,7 +12,7 @@ import (
 
 func TestHandoff(t *testing.T) {
 	first := New()
-	first.Facts = Facts{Version: "1.0", Development: true, RootHash: "ab", Disk: "vda", CountPath: `\EFI\Linux\x+2-1.efi`}
+	first.Facts = Facts{Version: "1.0", Development: true, SecureBoot: true, RootHash: "ab", Disk: "vda", CountPath: `\EFI\Linux\x+2-1.efi`}
 	first.Timeline.Add(pid1.StageInitramfs, "slot", 0, nil)
 	record := &bootrecord.Record{Generation: 7, Asked: bootrecord.Key{1}}
 	record.Count(bootrecord.Key{2}, "1.0", "ketch_1.0")

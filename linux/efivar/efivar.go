@@ -59,6 +59,29 @@ func usec(vars fs.FS, file string) (int64, error) {
 	return n, nil
 }
 
+// globalGUID is the vendor of the variables that UEFI itself defines (UEFI 2.10,
+// section 3.3).
+const globalGUID = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
+
+// SecureBoot tells whether the firmware checks what it starts: its variable of
+// that name is 1 (UEFI 2.10, section 3.3). A firmware that has none does not.
+func SecureBoot() (bool, error) { return flag(os.DirFS(Dir), "SecureBoot-"+globalGUID) }
+
+// flag reads a variable of one byte, 0 or 1; one that does not exist is 0.
+func flag(vars fs.FS, file string) (bool, error) {
+	data, err := fs.ReadFile(vars, file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read EFI variable: %w", err)
+	}
+	if len(data) != 5 || data[4] > 1 {
+		return false, fmt.Errorf("read EFI variable %s: want attributes and a byte that is 0 or 1; got %x", file, data)
+	}
+	return data[4] == 1, nil
+}
+
 // text reads the first, or only, text of a variable.
 func text(vars fs.FS, file string) (string, error) {
 	list, err := texts(vars, file)

@@ -38,6 +38,23 @@ func TestText(t *testing.T) {
 	}
 }
 
+func TestFlag(t *testing.T) {
+	vars := fstest.MapFS{
+		"on": {Data: []byte("\x06\x00\x00\x00\x01")}, "off": {Data: []byte("\x06\x00\x00\x00\x00")},
+		"two": {Data: []byte("\x06\x00\x00\x00\x02")}, "short": {Data: []byte("\x06\x00\x00\x00")}, "long": {Data: []byte("\x06\x00\x00\x00\x01\x00")},
+	}
+	for file, want := range map[string]bool{"on": true, "off": false, "none": false} {
+		if got, err := flag(vars, file); got != want || err != nil {
+			t.Errorf("flag(%s) = %t, %v; want %t", file, got, err, want)
+		}
+	}
+	for _, file := range []string{"two", "short", "long"} {
+		if got, err := flag(vars, file); err == nil {
+			t.Errorf("flag(%s) = %t; want an error", file, got)
+		}
+	}
+}
+
 func TestTexts(t *testing.T) {
 	vars := fstest.MapFS{
 		"two":   {Data: []byte("\x06\x00\x00\x00a\x00\x00\x00b\x00\x00\x00")},
