@@ -21,7 +21,7 @@ GOFLAGS := -trimpath -buildvcs=false
 export GOFLAGS
 
 # Every target is a command, not a file: the tools below decide what is up to date.
-.PHONY: help setup modules build keys kernel layers qemu run test bench lint fuzz clean \
+.PHONY: help setup modules build install keys kernel layers qemu run test bench lint fuzz clean \
 	ec2 gce openstack rackspace onmetal metal
 
 help: ## this list
@@ -33,8 +33,23 @@ setup: ## install the Debian packages that are missing (the only step that needs
 modules: setup
 	@scripts/modules
 
+# ketch version tells the commit, where git knows it.
+VCS := -buildvcs=$(if $(shell git rev-parse HEAD 2>/dev/null),true,false)
+
 build: modules ## bin/ketch, the builder
-	@go build -o $(KETCH) ./builder/ketch
+	@go build $(VCS) -o $(KETCH) ./builder/ketch
+
+PREFIX ?= /usr/local
+SHARE = $(DESTDIR)$(PREFIX)/share
+
+install: ## bin/ketch, completions and manual pages, under PREFIX (default /usr/local)
+	@[ -x $(KETCH) ] || $(MAKE) build
+	@install -D -m 755 $(KETCH) $(DESTDIR)$(PREFIX)/bin/ketch
+	@mkdir -p $(SHARE)/{bash-completion/completions,zsh/site-functions,fish/vendor_completions.d}
+	@$(KETCH) completion bash > $(SHARE)/bash-completion/completions/ketch
+	@$(KETCH) completion zsh > $(SHARE)/zsh/site-functions/_ketch
+	@$(KETCH) completion fish > $(SHARE)/fish/vendor_completions.d/ketch.fish
+	@$(KETCH) man $(SHARE)/man/man1
 
 keys: build ## development keys in keys/, made on the first build, unless KEYS=DIR names others
 	@[ -e $(KEYS) ] || [ $(KEYS) != keys ] || $(KETCH) keys new --development keys

@@ -61,7 +61,7 @@ func example() *node.Status {
 		State:    node.Degraded,
 		Problems: []string{"workload demo-web: failed (exited with status 1)"},
 		System: &pid1.Status{
-			Version: "1.2.3", Development: true, Uptime: 93.4, Ready: true, Good: true, Disk: "vda", Entry: "ketch_1.2.3+2-1.efi",
+			Version: "1.2.3", Development: true, SecureBoot: true, Uptime: 93.4, Ready: true, Good: true, Disk: "vda", Entry: "ketch_1.2.3+2-1.efi",
 			Services: []pid1.Service{{Name: "containerd", State: pid1.StateReady, PID: 80}, {Name: "ketchd", State: pid1.StateBackoff, Restarts: 2, LastExit: "signal: killed", Reason: "signal: killed", Lines: []string{"one", "out\tof memory"}}},
 			Gate:     []pid1.Check{{Name: "containerd serves", Passed: true, After: 1.9}, {Name: "ketchd is ready", Reason: "it is not"}},
 			Boot:     pid1.Boot{ReadyUsec: 1_900_000, GoodUsec: 3_200_000},
@@ -73,12 +73,13 @@ func example() *node.Status {
 	}
 }
 
-const shown = `state    degraded
-version  1.2.3, signed with development keys
-boot     up 1m33s, runtime-ready after 1.9 s, good after 3.2 s
-entry    ketch_1.2.3+2-1.efi on vda
-memory   71 MiB in use of 487 MiB
-problem  workload demo-web: failed (exited with status 1)
+const shown = `state        degraded
+version      1.2.3, signed with development keys
+secure boot  on
+boot         up 1m33s, runtime-ready after 1.9 s, good after 3.2 s
+entry        ketch_1.2.3+2-1.efi on vda
+memory       71 MiB in use of 487 MiB
+problem      workload demo-web: failed (exited with status 1)
 
 LINK  ADDRESSES                DHCP                              DNS
 eth0  10.0.2.15/24 fe80::1/64  bound until 2026-01-01T00:00:00Z  10.0.2.3
@@ -183,7 +184,11 @@ func TestHelpAndVersion(t *testing.T) {
 			t.Errorf("%q = %q, %v; want %q in it", test.args, got, err, test.want)
 		}
 	}
-	if got, err := ketchctl("version"); got != "1.2.3\n" || err != nil {
-		t.Errorf("version = %q, %v; want 1.2.3", got, err)
+	if got, err := ketchctl("version"); !strings.HasPrefix(got, "version  1.2.3\n") || !strings.Contains(got, "\nkernel ") || err != nil {
+		t.Errorf("version = %q, %v; want 1.2.3 and the kernel", got, err)
+	}
+	var v cli.Version
+	if got, err := ketchctl("version", "--json"); err != nil || json.Unmarshal([]byte(got), &v) != nil || v.Version != "1.2.3" || v.Go == "" {
+		t.Errorf("version --json = %q, %v; want 1.2.3 and Go", got, err)
 	}
 }

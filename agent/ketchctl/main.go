@@ -42,8 +42,9 @@ func program(m machine) *cobra.Command {
 ketchctl COMMAND --help tells more. Workloads are Compose files:
 /etc/ketch/compose/*.yaml`,
 	},
+		m.version,
 		cli.Group{Title: "The machine", Commands: []*cobra.Command{
-			m.statusCommand(), m.bootCommand(), m.logsCommand(), memoryCommand(), m.versionCommand(),
+			m.statusCommand(), m.bootCommand(), m.logsCommand(), memoryCommand(),
 		}},
 	)
 }

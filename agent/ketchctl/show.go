@@ -10,14 +10,20 @@ import (
 
 	"github.com/ketch-os/ketch/api/node"
 	"github.com/ketch-os/ketch/api/pid1"
+	"github.com/ketch-os/ketch/internal/cli"
 )
 
 // show prints a status for a person.
 func show(out io.Writer, s *node.Status) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	colour := cli.Green
+	if s.State != node.Healthy {
+		colour = cli.Red
+	}
+	fmt.Fprintf(w, "state\t%s\n", cli.Paint(out, colour, s.State))
 	showMachine(w, s)
 	for _, problem := range s.Problems {
-		fmt.Fprintf(w, "problem\t%s\n", problem)
+		fmt.Fprintf(w, "problem\t%s\n", cli.Paint(out, cli.Red, problem))
 	}
 	if s.System != nil {
 		showRecord(w, s.System.Record)
@@ -33,13 +39,13 @@ func show(out io.Writer, s *node.Status) error {
 }
 
 func showMachine(w io.Writer, s *node.Status) {
-	fmt.Fprintf(w, "state\t%s\n", s.State)
 	if system := s.System; system != nil {
 		version := system.Version
 		if system.Development {
 			version += ", signed with development keys"
 		}
 		fmt.Fprintf(w, "version\t%s\n", version)
+		fmt.Fprintf(w, "secure boot\t%s\n", onOff(system.SecureBoot))
 		fmt.Fprintf(w, "boot\t%s\n", bootLine(system))
 		if system.GoingDown != "" {
 			fmt.Fprintf(w, "going down\t%s\n", system.GoingDown)
@@ -49,6 +55,13 @@ func showMachine(w io.Writer, s *node.Status) {
 		}
 	}
 	fmt.Fprintf(w, "memory\t%d MiB in use of %d MiB\n", s.Memory.UsedKiB>>10, s.Memory.TotalKiB>>10)
+}
+
+func onOff(on bool) string {
+	if on {
+		return "on"
+	}
+	return "off: the firmware does not check signatures"
 }
 
 // bootLine sums up how this boot went.

@@ -32,7 +32,7 @@ type Options struct {
 // Step is a step that has been done.
 type Step struct {
 	Name   string        `json:"name"`
-	Took   time.Duration `json:"took"` // nanoseconds
+	Took   time.Duration `json:"-"` // see MarshalJSON
 	Detail string        `json:"detail,omitempty"`
 }
 

@@ -112,7 +112,7 @@ func LoadDefinition(path string) (*Definition, error) {
 func (d *Definition) load(path string, depth int) error {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return hint.Add(fmt.Errorf("read definition: %w", err), "definitions are the YAML files in images/")
+		return hint.Add(fmt.Errorf("read definition: %w", err), "a definition is a YAML file that says what an image is made of: ketch build --help")
 	}
 	f, err := parse(data)
 	if err != nil {

@@ -6,8 +6,10 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -35,6 +37,7 @@ a file cannot show.`,
 	f := cmd.Flags()
 	var o checkOptions
 	f.StringVar(&o.platform, "platform", "", "the `PLATFORM`: qemu, ec2, gce, openstack, rackspace, onmetal or metal")
+	_ = cmd.RegisterFlagCompletionFunc("platform", cobra.FixedCompletions(platform.Names(), cobra.ShellCompDirectiveNoFileComp))
 	f.StringArrayVar(&o.certs, "cert", nil, "trust signatures beside the file by this certificate: PEM `FILE` (repeatable; default keys/db.crt)")
 	f.BoolVar(&o.json, "json", false, "print the result as JSON")
 	f.StringVar(&o.nextSteps, "next-steps", "", "where no rule is broken, write to `FILE` how the image gets to the platform: the commands of its own client")
@@ -117,9 +120,22 @@ func (o *checkOptions) readCerts() (certs []*x509.Certificate, err error) {
 	return certs, nil
 }
 
+// verdict is the line of a check; its first word has a colour on a terminal.
+func verdict(w io.Writer, c image.Check) string {
+	colour := cli.Green
+	switch {
+	case c.Err != nil:
+		colour = cli.Red
+	case c.LeftOut != "":
+		colour = cli.Yellow
+	}
+	word, rest, _ := strings.Cut(c.Line(), " ")
+	return cli.Paint(w, colour, word) + " " + rest
+}
+
 func (r checkReport) print(e *env) {
 	for _, c := range r.Checks {
-		fmt.Fprintln(e.stdout, c.Line())
+		fmt.Fprintln(e.stdout, verdict(e.stdout, c))
 	}
 	for _, note := range r.Notes {
 		fmt.Fprintf(e.stdout, "note %s\n", note)

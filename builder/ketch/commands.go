@@ -29,9 +29,11 @@ func program() *cobra.Command {
 		Use:  "ketch",
 		Long: "ketch builds, starts and examines images of the Ketch operating system.",
 		Example: `
-ketch COMMAND --help tells more. An image is a raw disk; a container image is
-registry/name:tag, …@sha256:…, oci:DIR[:TAG] or archive:FILE.`,
+ketch COMMAND --help tells more. An image is a disk, raw or in any format that
+ketch convert writes; a container image is registry/name:tag, …@sha256:…,
+oci:DIR[:TAG] or archive:FILE.`,
 	},
+		func() (cli.Version, error) { return cli.Built(), nil },
 		cli.Group{Title: "Build", Commands: []*cobra.Command{
 			buildCommand(), signCommand(), convertCommand(), sealCommand(), layersCommand(), keysCommand(), flattenCommand(),
 		}},

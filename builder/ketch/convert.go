@@ -36,17 +36,26 @@ same bytes. FILE is replaced when the new one is complete.
 	}
 	f := cmd.Flags()
 	output := f.StringP("output", "o", "", "write to `FILE`")
+	asJSON := f.Bool("json", false, "print the result as JSON")
 	format := f.String("format", "", "write the format `NAME` whatever FILE is called")
 	cmd.RunE = do(func(ctx context.Context, e *env, args []string) error {
 		if *output == "" {
 			return cli.Usagef("-o FILE is missing")
 		}
-		return convertImage(ctx, e, convert.Conversion{Input: args[0], Output: *output}, *format)
+		return convertImage(ctx, e, convert.Conversion{Input: args[0], Output: *output}, *format, *asJSON)
 	})
 	return cmd
 }
 
-func convertImage(ctx context.Context, e *env, c convert.Conversion, format string) (err error) {
+// converted is what ketch convert prints as JSON.
+type converted struct {
+	Path     string `json:"path"`
+	Format   string `json:"format"`
+	Size     int64  `json:"size"` // bytes of the file
+	TookUsec int64  `json:"tookUsec"`
+}
+
+func convertImage(ctx context.Context, e *env, c convert.Conversion, format string, asJSON bool) (err error) {
 	start := time.Now()
 	if format != "" {
 		c.Format, err = convert.Named(format)
@@ -67,6 +76,10 @@ func convertImage(ctx context.Context, e *env, c convert.Conversion, format stri
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(e.stdout, "%s: %s, %.1f MiB, in %.2f s\n", c.Output, c.Format.Name, float64(info.Size())/(1<<20), time.Since(start).Seconds())
+	took := time.Since(start)
+	if asJSON {
+		return cli.JSON(e.stdout, converted{c.Output, c.Format.Name, info.Size(), took.Microseconds()})
+	}
+	fmt.Fprintf(e.stdout, "%s: %s, %.1f MiB, in %.2f s\n", c.Output, c.Format.Name, float64(info.Size())/(1<<20), took.Seconds())
 	return nil
 }

@@ -22,14 +22,18 @@ content hash in the cache; a layer whose input has not changed is left alone.
 	}
 	f := cmd.Flags()
 	out := f.StringP("output", "o", "out/layers", "write the OCI layout to `DIR`")
+	asJSON := f.Bool("json", false, "print the layers as JSON")
 	source := f.String("rootfs", "rootfs", "read the layer definitions in `DIR`")
 	cmd.RunE = do(func(ctx context.Context, e *env, args []string) error {
 		kept, err := cache.Dir()
 		if err != nil {
 			return err
 		}
-		_, err = oslayers.Build(ctx, oslayers.Options{Source: *source, Out: *out, Cache: kept, Names: args, Log: e.stderr})
-		return err
+		built, err := oslayers.Build(ctx, oslayers.Options{Source: *source, Out: *out, Cache: kept, Names: args, Log: e.stderr})
+		if err != nil || !*asJSON {
+			return err
+		}
+		return cli.JSON(e.stdout, built)
 	})
 	return cli.Parent(&cobra.Command{Use: "layers", Short: "Build the OS's own layers"}, cmd)
 }

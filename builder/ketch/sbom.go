@@ -29,6 +29,7 @@ prints it as it is: an SPDX 2.3 document in JSON.
   ketch sbom --spdx out/qemu/disk.raw > disk.spdx.json`,
 	}
 	f := cmd.Flags()
+	asJSON := f.Bool("json", false, "print the packages as JSON")
 	spdx := f.Bool("spdx", false, "print the SPDX document")
 	cmd.RunE = do(func(_ context.Context, e *env, args []string) error {
 		document, raw, err := image.ReadSBOM(args[0])
@@ -42,9 +43,30 @@ prints it as it is: an SPDX 2.3 document in JSON.
 			_, err := e.stdout.Write(raw)
 			return err
 		}
+		if *asJSON {
+			return cli.JSON(e.stdout, contentsOf(document))
+		}
 		return printSBOM(e.stdout, document)
 	})
 	return cmd
+}
+
+// packaged is a package as ketch sbom --json prints it.
+type packaged struct {
+	Kind    string `json:"kind"` // "deb", "golang", "oci", …
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	Licence string `json:"licence"` // SPDX expression, or NOASSERTION
+}
+
+func contentsOf(d *sbom.Document) []packaged {
+	list := []packaged{}
+	for _, p := range d.Packages {
+		if kind := p.Kind(); kind != "" {
+			list = append(list, packaged{kind, p.Name, p.Version, p.LicenceDeclared})
+		}
+	}
+	return list
 }
 
 func printSBOM(out io.Writer, d *sbom.Document) error {

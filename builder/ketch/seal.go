@@ -28,13 +28,14 @@ or with ketch check disk.raw.zst --platform metal --cert db.crt.`,
 	f := cmd.Flags()
 	var s signing
 	s.flags(f)
+	asJSON := f.Bool("json", false, "print the result as JSON")
 	cmd.RunE = do(func(ctx context.Context, e *env, args []string) error {
-		return s.seal(ctx, e, args[0])
+		return s.seal(ctx, e, args[0], *asJSON)
 	})
 	return cmd
 }
 
-func (s *signing) seal(ctx context.Context, e *env, path string) error {
+func (s *signing) seal(ctx context.Context, e *env, path string, asJSON bool) error {
 	set, err := s.set(e.stderr)
 	if err != nil {
 		return err
@@ -45,6 +46,9 @@ func (s *signing) seal(ctx context.Context, e *env, path string) error {
 	}
 	if err := platform.Seal(ctx, path, signer); err != nil {
 		return err
+	}
+	if asJSON {
+		return cli.JSON(e.stdout, signedFile{path, set.DB.Certificate.Subject.CommonName})
 	}
 	fmt.Fprintf(e.stdout, "%s: checksum and signature by %s beside it\n", path, set.DB.Certificate.Subject.CommonName)
 	return nil

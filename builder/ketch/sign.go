@@ -90,6 +90,7 @@ type signOptions struct {
 	signing
 	output     string
 	signatures string
+	json       bool
 }
 
 func signCommand() *cobra.Command {
@@ -113,6 +114,7 @@ with SHA-256 over that file's bytes.`,
 	var o signOptions
 	o.flags(f)
 	f.StringVarP(&o.output, "output", "o", "", "write the signed image to `FILE`")
+	f.BoolVar(&o.json, "json", false, "print the result as JSON")
 	f.StringVar(&o.signatures, "signatures", "", "take the signatures from `DIR`")
 	cmd.RunE = do(func(ctx context.Context, e *env, args []string) error {
 		if o.output == "" {
@@ -121,6 +123,12 @@ with SHA-256 over that file's bytes.`,
 		return o.sign(ctx, e, args[0])
 	})
 	return cmd
+}
+
+// signedFile is what ketch sign and seal print as JSON.
+type signedFile struct {
+	Path   string `json:"path"`
+	Signer string `json:"signer"` // common name of the certificate
 }
 
 func (o *signOptions) sign(ctx context.Context, e *env, unsigned string) error {
@@ -135,6 +143,9 @@ func (o *signOptions) sign(ctx context.Context, e *env, unsigned string) error {
 	options := image.SignOptions{Unsigned: unsigned, Output: o.output, Keys: set, Signer: signer}
 	if err := image.Sign(ctx, options); err != nil {
 		return err
+	}
+	if o.json {
+		return cli.JSON(e.stdout, signedFile{o.output, set.DB.Certificate.Subject.CommonName})
 	}
 	fmt.Fprintf(e.stdout, "%s: signed by %s\n", o.output, set.DB.Certificate.Subject.CommonName)
 	return nil

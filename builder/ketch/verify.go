@@ -78,7 +78,7 @@ func verify(e *env, path string, certFiles []string, written, asJSON bool) error
 		if c.Err != nil {
 			wrong = append(wrong, fmt.Errorf("%s: %w", c.Name, c.Err))
 		} else if !asJSON {
-			fmt.Fprintln(e.stdout, c.Line())
+			fmt.Fprintln(e.stdout, verdict(e.stdout, c))
 		}
 	}
 	switch len(wrong) {

@@ -42,11 +42,11 @@ type Options struct {
 
 // Layer is a layer as it is in the layout now.
 type Layer struct {
-	Name    string
-	Image   v1.Hash // digest of the manifest
-	Layer   v1.Hash // digest of the tar, and its diff ID
-	Size    int64   // bytes of the tar
-	Rebuilt bool    // false: its inputs had not changed
+	Name    string  `json:"name"`
+	Image   v1.Hash `json:"image"`   // digest of the manifest
+	Layer   v1.Hash `json:"layer"`   // digest of the tar, and its diff ID
+	Size    int64   `json:"size"`    // bytes of the tar
+	Rebuilt bool    `json:"rebuilt"` // false: its inputs had not changed
 }
 
 // Build builds the layers, one after the other.

@@ -134,20 +134,26 @@ func All() []Platform {
 
 const noteUEFI = "the image boots by UEFI only"
 
+// Names lists the platforms.
+func Names() (names []string) {
+	for _, p := range All() {
+		names = append(names, p.Name)
+	}
+	return names
+}
+
 // Find returns the platform of a name; its error lists those there are.
 func Find(name string) (*Platform, error) {
-	var names []string
 	for _, p := range All() {
 		if p.Name == name {
 			return &p, nil
 		}
-		names = append(names, p.Name)
 	}
 	err := fmt.Errorf("unknown platform %q", name)
 	if name == "" {
 		err = fmt.Errorf("no platform given")
 	}
-	return nil, hint.Add(err, "platforms: %s", strings.Join(names, ", "))
+	return nil, hint.Add(err, "platforms: %s", strings.Join(Names(), ", "))
 }
 
 // Check holds an artefact against every rule of the platform, and says what it

@@ -57,7 +57,7 @@ func report(cmd *cobra.Command, err error, stderr io.Writer) int {
 		return int(status)
 	}
 	if errors.Is(err, context.Canceled) {
-		fmt.Fprintln(stderr, "error: interrupted")
+		fmt.Fprintln(stderr, Paint(stderr, Red, "error:"), "interrupted")
 		return 130
 	}
 	text, cure, status := err.Error(), "", 1
@@ -70,9 +70,9 @@ func report(cmd *cobra.Command, err error, stderr io.Writer) int {
 	if h, ok := errors.AsType[Hinter](err); ok {
 		cure = h.Hint()
 	}
-	fmt.Fprintf(stderr, "error: %s\n", text)
+	fmt.Fprintln(stderr, Paint(stderr, Red, "error:"), text)
 	if cure != "" {
-		fmt.Fprintf(stderr, "hint: %s\n", cure)
+		fmt.Fprintln(stderr, Paint(stderr, Bold, "hint:"), cure)
 	}
 	return status
 }

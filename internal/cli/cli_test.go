@@ -3,11 +3,21 @@ package cli
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
+
+	"github.com/ketch-os/ketch/internal/testkit"
 )
 
 // cured is an error that knows its cure.
@@ -23,6 +33,9 @@ func example(do func(*cobra.Command, []string) error) *cobra.Command {
 	_ = build.Flags().MarkHidden("internal")
 	fresh := &cobra.Command{Use: "new", Short: "Make keys", Args: None, RunE: do}
 	return Program(&cobra.Command{Use: "ship", Long: "ship makes things."},
+		func() (Version, error) {
+			return Version{Version: "1.2", Commit: "abc", Changed: true, Go: "go1", Machine: "linux/x", Kernel: "6.1"}, nil
+		},
 		Group{"Make", []*cobra.Command{build, Parent(&cobra.Command{Use: "keys", Short: "Keys"}, fresh)}})
 }
 
@@ -69,7 +82,9 @@ Make:
   ship keys        Keys
 
 This program:
-  ship help [COMMAND]  Tell more of a command
+  ship completion bash|zsh|fish  Print what completes command lines in a shell
+  ship help [COMMAND]            Tell more of a command
+  ship version                   Show the version, the commit, Go's and the kernel's version
 `
 	const build = `usage: ship build FILE
 
@@ -132,5 +147,122 @@ func TestSize(t *testing.T) {
 	}
 	if err := mib.Set("9999999999999"); err == nil {
 		t.Errorf("Set(9999999999999) of MiB: %d; want an error", mib.Bytes)
+	}
+}
+
+// run executes a command line of the example and returns what it prints.
+func run(t *testing.T, args ...string) string {
+	t.Helper()
+	var out bytes.Buffer
+	root := example(func(*cobra.Command, []string) error { return nil })
+	if status := Run(t.Context(), root, args, Streams{Out: &out, Err: t.Output()}); status != 0 {
+		t.Fatalf("%q: exit status %d", args, status)
+	}
+	return out.String()
+}
+
+func TestVersion(t *testing.T) {
+	if got, want := run(t, "version"), "version  1.2\ncommit   abc, and changes\ngo       go1 linux/x\nkernel   6.1\n"; got != want {
+		t.Errorf("version = %q; want %q", got, want)
+	}
+	var v Version
+	if err := json.Unmarshal([]byte(run(t, "version", "--json")), &v); err != nil || v.Commit != "abc" || v.Kernel != "6.1" {
+		t.Errorf("version --json: %v, %+v", err, v)
+	}
+	release, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	if built := Built(); err != nil || built.Go != runtime.Version() || built.Kernel != strings.TrimSpace(string(release)) {
+		t.Errorf("Built = %+v, %v; want %s and kernel %s", built, err, runtime.Version(), release)
+	}
+}
+
+// TestCompletion: what a shell asks for is answered, and the shells that are there
+// take what they are given.
+func TestCompletion(t *testing.T) {
+	if got := run(t, "__complete", "bu"); !strings.HasPrefix(got, "build\tBuild a thing\n") {
+		t.Errorf("completion of bu = %q; want build", got)
+	}
+	if got := run(t, "__complete", "build", "--o"); !strings.HasPrefix(got, "--output") {
+		t.Errorf("completion of --o = %q; want --output", got)
+	}
+	for _, shell := range shells {
+		script := run(t, "completion", shell)
+		if !strings.Contains(script, "ship") {
+			t.Errorf("completion %s says nothing of the program", shell)
+		}
+		path, err := exec.LookPath(shell)
+		if err != nil {
+			continue // that the scripts are right is cobra's to test
+		}
+		check := exec.Command(path, "-n")
+		check.Stdin = strings.NewReader(script)
+		if out, err := check.CombinedOutput(); err != nil {
+			t.Errorf("%s does not take its completion: %v: %s", shell, err, out)
+		}
+	}
+}
+
+func TestMan(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "man1")
+	run(t, "man", dir)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	want := []string{"ship-build.1", "ship-completion.1", "ship-keys-new.1", "ship-keys.1", "ship-version.1", "ship.1"}
+	if !slices.Equal(names, want) {
+		t.Errorf("pages: %q; want %q", names, want)
+	}
+	page, err := os.ReadFile(filepath.Join(dir, "ship-build.1"))
+	const text = `.TH SHIP\-BUILD 1 "" "Ketch" "Ketch"
+.SH NAME
+ship\-build \- Build a thing
+.SH SYNOPSIS
+ship build FILE
+.SH OPTIONS
+.TP
+\fB\-\-output\fP FILE
+write to FILE
+.SH SEE ALSO
+ship(1)
+`
+	if string(page) != text || err != nil {
+		t.Errorf("page: %v\n%s\nwant\n%s", err, page, text)
+	}
+}
+
+func TestRoff(t *testing.T) {
+	for in, want := range map[string]string{".x": `\&.x`, "'x": `\&'x`, `a\b-c`: `a\eb\-c`, "plain": "plain"} {
+		if got := roff(in); got != want {
+			t.Errorf("roff(%q) = %q; want %q", in, got, want)
+		}
+	}
+}
+
+func TestPaint(t *testing.T) {
+	testkit.File(t, "/dev/ptmx")
+	terminal, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer terminal.Close()
+	for _, test := range []struct {
+		out           io.Writer
+		noColor, term string
+		want          string
+	}{
+		{terminal, "", "xterm", "\x1b[31mbad\x1b[0m"},
+		{terminal, "1", "xterm", "bad"},
+		{terminal, "", "dumb", "bad"},
+		{new(bytes.Buffer), "", "xterm", "bad"},
+	} {
+		t.Setenv("NO_COLOR", test.noColor)
+		t.Setenv("TERM", test.term)
+		if got := Paint(test.out, Red, "bad"); got != test.want {
+			t.Errorf("Paint with NO_COLOR=%s TERM=%s = %q; want %q", test.noColor, test.term, got, test.want)
+		}
 	}
 }

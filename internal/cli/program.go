@@ -17,11 +17,14 @@ type Group struct {
 }
 
 // Program makes a program's root of its commands. The root's Long says what the
-// program is, its Example, without a heading, ends the overview.
-func Program(root *cobra.Command, groups ...Group) *cobra.Command {
+// program is; its Example, without a heading, ends the overview; version is what
+// the command of that name tells.
+func Program(root *cobra.Command, version func() (Version, error), groups ...Group) *cobra.Command {
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.DisableDefaultCmd = true
-	groups = append(groups, Group{"This program", []*cobra.Command{helpCommand()}})
+	groups = append(groups, Group{"This program", []*cobra.Command{
+		helpCommand(), versionCommand(version), completionCommand(root.Name()), manCommand(),
+	}})
 	for _, g := range groups {
 		root.AddGroup(&cobra.Group{ID: g.Title, Title: g.Title})
 		for _, cmd := range g.Commands {
@@ -98,7 +101,7 @@ func overview(w io.Writer, cmd *cobra.Command) {
 		}
 		fmt.Fprintln(w)
 		if g.Title != "" {
-			fmt.Fprintf(w, "%s:\n", g.Title)
+			fmt.Fprintln(w, Paint(w, Bold, g.Title+":"))
 		}
 		table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 		for _, c := range commands {
@@ -134,6 +137,6 @@ func printFlags(w io.Writer, cmd *cobra.Command) {
 		}
 	})
 	if flags.HasAvailableFlags() {
-		fmt.Fprintf(w, "\nFlags:\n%s", flags.FlagUsagesWrapped(80))
+		fmt.Fprintf(w, "\n%s\n%s", Paint(w, Bold, "Flags:"), flags.FlagUsagesWrapped(80))
 	}
 }
