@@ -10,6 +10,7 @@ import (
 	"path"
 	"strings"
 
+	"github.com/ketch-os/ketch/builder/diskfile"
 	"github.com/ketch-os/ketch/builder/hint"
 	"github.com/ketch-os/ketch/disk/erofs"
 	"github.com/ketch-os/ketch/disk/fat"
@@ -29,11 +30,12 @@ type Disk struct {
 	file  *os.File // what from is, where it is a file of its own
 }
 
-// Open opens a raw disk and reads its partition table and ESP.
+// Open opens a disk, in any format that package diskfile knows, and reads its
+// partition table and ESP.
 func Open(name string) (*Disk, error) {
-	f, err := os.Open(name)
+	f, err := diskfile.Raw(name)
 	if err != nil {
-		return nil, hint.Add(err, "an image is a raw disk; make qemu builds one")
+		return nil, hint.Add(err, "an image is a disk that ketch build wrote, or a machine's own")
 	}
 	d, err := open(f)
 	if err != nil {
@@ -57,7 +59,7 @@ func open(f *os.File) (*Disk, error) {
 func Read(r io.ReaderAt, size int64) (d *Disk, err error) {
 	d = &Disk{Size: size, from: r}
 	if d.Table, err = gpt.Read(r, size); err != nil {
-		return nil, hint.Add(err, "is it a raw disk image of Ketch?")
+		return nil, hint.Add(err, "is it an image of Ketch?")
 	}
 	esp, err := d.partition(layout.NumESP, layout.TypeESP)
 	if err != nil {

@@ -32,12 +32,13 @@ type File struct {
 	name   string            // in fsys
 }
 
-// Open opens an image, or a bare EROFS file system. Of an image, usr is that of
+// Open opens an image, in any format that package diskfile knows, or a bare EROFS
+// file system. Of an image, usr is that of
 // a slot, "A" or "B", or by default that of the newest boot entry.
 func Open(name, slot string) (*Tree, error) {
 	f, err := os.Open(name)
 	if err != nil {
-		return nil, hint.Add(err, "an image is a raw disk; make qemu builds one")
+		return nil, hint.Add(err, "an image is a disk that ketch build wrote, or a machine's own")
 	}
 	if erofs.Is(f) {
 		return openBare(f)

@@ -3,52 +3,18 @@ package platform
 import (
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
 	"github.com/ketch-os/ketch/disk/qcow2"
 	"github.com/ketch-os/ketch/disk/vhd"
-	"github.com/ketch-os/ketch/disk/vmdk"
 )
-
-func (a *Artefact) openQCOW2() (err error) {
-	if a.qcow2, err = qcow2.Open(a.Disk, a.Size); err != nil {
-		return err
-	}
-	a.Disk, a.Size = a.qcow2, int64(a.qcow2.Header.Size)
-	return nil
-}
-
-func (a *Artefact) openVHD() (err error) {
-	if a.vhd, err = vhd.Open(a.Disk, a.Size); err != nil {
-		return err
-	}
-	a.Disk, a.Size = a.vhd, int64(a.vhd.Footer.CurrentSize)
-	return nil
-}
-
-// openVMDK opens the one kind of VMDK that is read, and wanted: streamOptimized.
-func (a *Artefact) openVMDK() error {
-	disk, err := vmdk.Open(a.Disk, a.Size)
-	if err != nil {
-		return err
-	}
-	a.Disk, a.Size = disk, disk.Size
-	return nil
-}
-
-// endsWithVHD tells a VHD by its footer.
-func endsWithVHD(r io.ReaderAt, size int64) bool {
-	const cookie = "conectix"
-	return size > vhd.FooterSize && startsWith(cookie)(io.NewSectionReader(r, size-vhd.FooterSize, vhd.FooterSize), vhd.FooterSize)
-}
 
 // contained is the rule that the disk is wrapped in one of some ways, and can be unwrapped.
 func contained(formats []string) func(*Artefact) (string, error) {
 	return func(a *Artefact) (string, error) {
-		if a.broken != nil {
-			return "", a.broken
+		if a.Broken != nil {
+			return "", a.Broken
 		}
 		if !slices.Contains(formats, a.Format) {
 			return "", fmt.Errorf("the file is %s; want %s", a.Format, strings.Join(formats, " or "))
@@ -65,10 +31,10 @@ var (
 // noSnapshots is the rule that a qcow2 is one disk and nothing besides. That it
 // needs no other file has been settled by opening it.
 func noSnapshots(a *Artefact) (string, error) {
-	if a.qcow2 == nil {
+	if a.QCOW2 == nil {
 		return "", errNoQCOW2
 	}
-	if n := a.qcow2.Header.SnapshotCount; n > 0 {
+	if n := a.QCOW2.Header.SnapshotCount; n > 0 {
 		return "", fmt.Errorf("header: %d snapshots", n)
 	}
 	return "none", nil
@@ -76,10 +42,10 @@ func noSnapshots(a *Artefact) (string, error) {
 
 // compat010 is the rule of platforms with old readers.
 func compat010(a *Artefact) (string, error) {
-	if a.qcow2 == nil {
+	if a.QCOW2 == nil {
 		return "", errNoQCOW2
 	}
-	if v := a.qcow2.Header.Version; v != qcow2.Version2 {
+	if v := a.QCOW2.Header.Version; v != qcow2.Version2 {
 		return "", fmt.Errorf("header: version %d (compat=1.1); want version %d, compat=0.10", v, qcow2.Version2)
 	}
 	return "0.10", nil
@@ -88,10 +54,10 @@ func compat010(a *Artefact) (string, error) {
 // compressed is the rule that clusters are compressed. Some may not be: those
 // that would become larger by it.
 func compressed(a *Artefact) (string, error) {
-	if a.qcow2 == nil {
+	if a.QCOW2 == nil {
 		return "", errNoQCOW2
 	}
-	small, plain, err := a.qcow2.Clusters()
+	small, plain, err := a.QCOW2.Clusters()
 	if err != nil {
 		return "", err
 	}
@@ -103,10 +69,10 @@ func compressed(a *Artefact) (string, error) {
 
 // dynamicVHD is the rule of platforms that grow a disk as it is written.
 func dynamicVHD(a *Artefact) (string, error) {
-	if a.vhd == nil {
+	if a.VHD == nil {
 		return "", errNoVHD
 	}
-	if t := a.vhd.Footer.DiskType; t != vhd.Dynamic {
+	if t := a.VHD.Footer.DiskType; t != vhd.Dynamic {
 		return "", fmt.Errorf("footer, byte 60: disk type %d (fixed); want %d, dynamic", t, vhd.Dynamic)
 	}
 	return "dynamic", nil
@@ -115,10 +81,10 @@ func dynamicVHD(a *Artefact) (string, error) {
 // createdBy is the rule of platforms that go by the program that made a VHD.
 func createdBy(creator string) func(*Artefact) (string, error) {
 	return func(a *Artefact) (string, error) {
-		if a.vhd == nil {
+		if a.VHD == nil {
 			return "", errNoVHD
 		}
-		if got := a.vhd.Footer.CreatorApplication; strings.TrimRight(string(got[:]), "\x00") != creator {
+		if got := a.VHD.Footer.CreatorApplication; strings.TrimRight(string(got[:]), "\x00") != creator {
 			return "", fmt.Errorf("footer, byte 28: creator %q; want %q", got[:], creator)
 		}
 		return creator, nil

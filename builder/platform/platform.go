@@ -63,7 +63,7 @@ func (p *Platform) Production() bool {
 func (p *Platform) NotesOn(a *Artefact) []string {
 	notes := p.Notes
 	development := false
-	if a.broken == nil {
+	if a.Broken == nil {
 		// What cannot be read breaks a rule, which says so.
 		_ = a.eachEntry(func(e image.Entry) error {
 			development = development || slices.Contains(values(e.Cmdline, layout.ParamDev), "1")
@@ -162,7 +162,7 @@ func (p *Platform) Check(a *Artefact) []image.Check {
 	var checks []image.Check
 	for i, r := range append([]Rule{{"container", contained(p.Formats)}}, append(everywhere(), p.Rules...)...) {
 		c := image.Check{Name: r.Name}
-		if a.broken != nil && i > 0 {
+		if a.Broken != nil && i > 0 {
 			c.LeftOut = "there is no disk to look at"
 		} else if c.Detail, c.Err = r.Check(a); c.Err != nil {
 			c.Detail, c.Error = "", c.Err.Error()

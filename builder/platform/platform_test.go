@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ketch-os/ketch/builder/diskfile"
 	"github.com/ketch-os/ketch/builder/hint"
 	"github.com/ketch-os/ketch/builder/keys"
 	"github.com/ketch-os/ketch/disk/gpt"
@@ -267,7 +268,7 @@ func repack(format tar.Format, records map[string]string, names ...string) func(
 		check(t, err)
 		defer a.Close()
 		inside := io.NewSectionReader(a.Disk, 0, a.Size)
-		if a.vhd != nil {
+		if a.VHD != nil {
 			inside = vhdOf(t, a)
 		}
 		pack(t, path, &tar.Header{Format: format, PAXRecords: records, Mode: 0o644, Size: inside.Size()}, inside, names...)
@@ -281,7 +282,7 @@ func vhdOf(t *testing.T, a *Artefact) *io.SectionReader {
 	f, err := os.Create(raw)
 	check(t, err)
 	defer f.Close()
-	_, err = copySparse(f, io.NewSectionReader(a.Disk, 0, a.Size))
+	_, err = diskfile.CopySparse(f, io.NewSectionReader(a.Disk, 0, a.Size))
 	check(t, err)
 	check(t, f.Truncate(a.Size))
 	return section(t, convertDisk(t, raw, "vhd"))

@@ -1,4 +1,4 @@
-package platform
+package diskfile
 
 import (
 	"bytes"
@@ -20,47 +20,47 @@ const (
 )
 
 // gunzip unpacks RFC 1952.
-func (a *Artefact) gunzip() error {
-	z, err := gzip.NewReader(io.NewSectionReader(a.Disk, 0, a.Size))
+func (d *File) gunzip() error {
+	z, err := gzip.NewReader(io.NewSectionReader(d.Disk, 0, d.Size))
 	if err != nil {
 		return err
 	}
-	return a.unpack(z)
+	return d.unpack(z)
 }
 
 // unzstd unpacks RFC 8878.
-func (a *Artefact) unzstd() error {
-	z, err := zstd.NewReader(io.NewSectionReader(a.Disk, 0, a.Size), zstd.WithDecoderMaxWindow(maxWindow))
+func (d *File) unzstd() error {
+	z, err := zstd.NewReader(io.NewSectionReader(d.Disk, 0, d.Size), zstd.WithDecoderMaxWindow(maxWindow))
 	if err != nil {
 		return err
 	}
 	defer z.Close()
-	return a.unpack(z)
+	return d.unpack(z)
 }
 
 // unpack writes a stream into a temporary file, which has no name: it goes when it is closed.
-func (a *Artefact) unpack(r io.Reader) (err error) {
-	f, err := os.CreateTemp("", "ketch-check-*")
+func (d *File) unpack(r io.Reader) (err error) {
+	f, err := os.CreateTemp("", "ketch-disk-*")
 	if err != nil {
 		return err
 	}
-	a.closers = append(a.closers, f.Close)
+	d.closers = append(d.closers, f.Close)
 	if err := os.Remove(f.Name()); err != nil {
 		return err
 	}
-	size, err := copySparse(f, io.LimitReader(r, maxUnpacked+1))
+	size, err := CopySparse(f, io.LimitReader(r, maxUnpacked+1))
 	if err == nil && size > maxUnpacked {
 		err = fmt.Errorf("holds more than %d GiB", maxUnpacked/layout.GiB)
 	}
 	if err != nil {
 		return err
 	}
-	a.Disk, a.Size = f, size
+	d.Disk, d.Size = f, size
 	return f.Truncate(size)
 }
 
-// copySparse copies a stream to a file, leaving holes where there is nothing but zeros.
-func copySparse(to io.WriterAt, from io.Reader) (size int64, err error) {
+// CopySparse copies a stream to a file, leaving holes where there is nothing but zeros.
+func CopySparse(to io.WriterAt, from io.Reader) (size int64, err error) {
 	chunk, zeros := make([]byte, chunkSize), make([]byte, chunkSize)
 	for err == nil {
 		var n int

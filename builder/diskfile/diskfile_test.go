@@ -1,0 +1,82 @@
+package diskfile
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/ketch-os/ketch/builder/convert"
+)
+
+// writeRaw writes a disk with some data in it.
+func writeRaw(t *testing.T) (path string, content []byte) {
+	t.Helper()
+	content = make([]byte, 4<<20)
+	copy(content[1<<20:], "a ketch has two masts")
+	copy(content[len(content)-512:], "the end")
+	path = filepath.Join(t.TempDir(), "disk.raw")
+	if err := os.WriteFile(path, content, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path, content
+}
+
+// TestRaw: whatever convert writes, Raw reads as the disk that it was made of, and
+// leaves no file behind.
+func TestRaw(t *testing.T) {
+	raw, want := writeRaw(t)
+	dir, temporary := t.TempDir(), t.TempDir()
+	t.Setenv("TMPDIR", temporary)
+	for _, format := range convert.Formats() {
+		t.Run(format.Name, func(t *testing.T) {
+			path := filepath.Join(dir, format.Name)
+			c := convert.Conversion{Input: raw, Output: path, Format: format, Progress: func(int64, int64) {}}
+			if err := c.Run(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			f, err := Raw(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			got, err := io.ReadAll(f)
+			if err != nil || !bytes.Equal(bytes.TrimRight(got, "\x00"), bytes.TrimRight(want, "\x00")) || len(got) < len(want) {
+				t.Errorf("Raw(%s): %d bytes, %v; want the %d of the disk", format.Name, len(got), err, len(want))
+			}
+			left, err := os.ReadDir(temporary)
+			if err != nil || len(left) > 0 {
+				t.Errorf("files are left: %v, %v", left, err)
+			}
+		})
+	}
+}
+
+func TestRawBroken(t *testing.T) {
+	raw, _ := writeRaw(t)
+	path := filepath.Join(t.TempDir(), "disk.raw.zst")
+	format, err := convert.ForFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := convert.Conversion{Input: raw, Output: path, Format: format, Progress: func(int64, int64) {}}
+	if err := c.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, whole[:len(whole)-5], 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if f, err := Raw(path); err == nil {
+		f.Close()
+		t.Error("Raw of a file that is cut off: want an error")
+	}
+	if _, err := Raw(filepath.Join(t.TempDir(), "none")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("Raw of nothing = %v; want that it does not exist", err)
+	}
+}
