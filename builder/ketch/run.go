@@ -8,12 +8,14 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/ketch-os/ketch/builder/diskfile"
 	"github.com/ketch-os/ketch/builder/hint"
 	"github.com/ketch-os/ketch/builder/qemu"
 	"github.com/ketch-os/ketch/internal/cli"
@@ -28,8 +30,10 @@ type runOptions struct {
 	memory     cli.Size
 	cpus       int
 	ports      forwards
+	network    string
 	serial     string
 	disk       cli.Size
+	sized      bool // the size was asked for
 	fresh      bool
 	secureBoot bool
 	build      buildOptions
@@ -65,6 +69,15 @@ runs CMD in its shell (the image must have the tools layer), prints what CMD
 prints and exits with its status. Without it the status is 0 once the machine
 was powered off, from inside or by Ctrl-A X.
 
+The machine reaches nothing, and is reached by the ports of this host's loopback
+that are forwarded: those that --port names; without --port and --test, each TCP
+port that a container image in the image says it serves (EXPOSE), or the next
+free one. --network user lets it reach what this host reaches, none leaves out
+the network card.
+
+KVM is used where a probe finds that it works, emulation elsewhere; the
+environment variable KETCH_ACCEL=kvm or KETCH_ACCEL=tcg decides instead.
+
   ketch run                                  the image of images/qemu.yaml
   ketch run out/qemu/disk.raw --port 8080:8080
   ketch run --test 'ketchctl status'
@@ -76,18 +89,25 @@ Ctrl-A X ends the machine, Ctrl-A C leads to QEMU's monitor and back.`,
 	f.StringVar(&o.test, "test", "", "run `CMD` on the machine and exit with its status")
 	f.DurationVar(&o.timeout, "timeout", 5*time.Minute, "with --test: give up after this `time`")
 	f.Var(&o.memory, "memory", "memory of the machine: a `SIZE` as 512M or 1G; MiB without a letter")
-	f.IntVar(&o.cpus, "cpus", 2, "processors of the machine")
-	f.Var(&o.ports, "port", "forward a port of this machine's loopback: `HOST:GUEST` (repeatable)")
+	f.IntVar(&o.cpus, "cpus", 2, "`N` processors of the machine")
+	f.Var(&o.ports, "port", "forward a port of this host's loopback: `HOST:GUEST` (repeatable)")
+	f.StringVar(&o.network, "network", qemu.NetworkRestricted, "what the machine reaches: `NETWORK` user, restricted or none")
 	f.StringVar(&o.serial, "serial", "", "with --test: write the console to `FILE`")
-	f.Var(&o.disk, "disk-size", "grow the machine's disk to `SIZE`: a number with K, M, G or T")
+	f.Var(&o.disk, "disk-size", "make the machine's disk `SIZE` large, at least: a number with K, M, G or T")
 	f.BoolVar(&o.fresh, "fresh", false, "start over: forget the disk and the firmware variables of earlier runs")
 	f.BoolVar(&o.secureBoot, "secure-boot", false, "use firmware that checks signatures (the image must enrol its keys)")
 	o.build.flags(f)
-	cmd.RunE = do(func(ctx context.Context, e *env, args []string) error { return o.run(ctx, e, args) })
+	cmd.RunE = do(func(ctx context.Context, e *env, args []string) error {
+		o.sized = f.Changed("disk-size")
+		return o.run(ctx, e, args)
+	})
 	return cmd
 }
 
 func (o *runOptions) run(ctx context.Context, e *env, args []string) error {
+	if err := o.check(); err != nil {
+		return err
+	}
 	what := defaultDefinition
 	if len(args) > 0 {
 		what = args[0]
@@ -105,6 +125,39 @@ func (o *runOptions) run(ctx context.Context, e *env, args []string) error {
 	return o.runInteractive(ctx, e, path)
 }
 
+// check refuses flags that contradict each other.
+func (o *runOptions) check() error {
+	switch {
+	case !slices.Contains(qemu.Networks(), o.network):
+		return cli.Usagef("--network %s: want %s", o.network, strings.Join(qemu.Networks(), ", "))
+	case o.network == qemu.NetworkNone && len(o.ports) > 0:
+		return cli.Usagef("--port: a machine with --network none has no ports")
+	case o.memory.Bytes < leastMemory:
+		return cli.Usagef("--memory %s: the firmware needs %d MiB", &o.memory, leastMemory/layout.MiB)
+	}
+	return nil
+}
+
+// leastMemory is what OVMF starts with.
+const leastMemory = 128 * layout.MiB
+
+// openImage opens the disk in an image as a raw one, and refuses to make a smaller
+// one of it.
+func (o *runOptions) openImage(path string) (*os.File, error) {
+	f, err := diskfile.Raw(path)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && o.sized && o.disk.Bytes < info.Size() {
+		err = cli.Usagef("--disk-size %s: the image has %s", &o.disk, &cli.Size{Bytes: info.Size()})
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
 // imageOf builds a definition's image; an image stands for itself.
 func (o *runOptions) imageOf(ctx context.Context, e *env, what string) (string, error) {
 	if strings.HasSuffix(what, ".yaml") {
@@ -112,25 +165,29 @@ func (o *runOptions) imageOf(ctx context.Context, e *env, what string) (string, 
 		return o.build.build(ctx, &env{e.stdin, e.stderr, e.stderr}, what)
 	}
 	if _, err := os.Stat(what); err != nil {
-		return "", hint.Add(err, "build an image first: make qemu")
+		return "", hint.Add(err, "an image is what ketch build writes; a definition ends in .yaml")
 	}
 	return what, nil
 }
 
 func (o *runOptions) machine() qemu.Options {
-	return qemu.Options{Memory: int(o.memory.Bytes / layout.MiB), CPUs: o.cpus, Ports: o.ports, SecureBoot: o.secureBoot}
+	return qemu.Options{Memory: int(o.memory.Bytes / layout.MiB), CPUs: o.cpus, Ports: o.ports, Network: o.network, SecureBoot: o.secureBoot}
 }
 
 // runInteractive gives the machine this process's terminal.
 func (o *runOptions) runInteractive(ctx context.Context, e *env, path string) error {
 	dir := filepath.Join(filepath.Dir(path), "run")
-	disk, err := machineDisk(dir, path, o.disk.Bytes, o.fresh)
+	disk, err := o.machineDisk(dir, path)
 	if err != nil {
 		return err
 	}
+	promised, _ := promiseOf(disk) // a disk of somebody else's promises nothing
+	if len(o.ports) == 0 && o.network != qemu.NetworkNone {
+		o.ports = defaultForwards(promised.ports)
+	}
 	m := o.machine()
 	m.Image, m.Dir = disk, dir
-	m.Interactive = &announcer{out: e.stdout, after: layout.ConsolePrefix + layout.SayGood, text: o.reach()}
+	m.Interactive = &announcer{out: e.stdout, after: layout.ConsolePrefix + layout.SayGood, text: o.reach(promised)}
 	for _, f := range o.ports {
 		if err := portFree(f.Host); err != nil {
 			return hint.Add(err, "give another: --port %d:%d", f.Host+1, f.Guest)
@@ -147,13 +204,37 @@ func (o *runOptions) runInteractive(ctx context.Context, e *env, path string) er
 }
 
 // reach tells how to reach the machine.
-func (o *runOptions) reach() string {
+func (o *runOptions) reach(promised promise) string {
 	var text strings.Builder
 	for _, f := range o.ports {
 		fmt.Fprintf(&text, "ketch run: http://127.0.0.1:%d/ reaches the machine's port %d\r\n", f.Host, f.Guest)
 	}
-	text.WriteString("ketch run: Enter gets a shell on the machine, Ctrl-A X ends it\r\n")
+	if promised.debug {
+		text.WriteString("ketch run: Enter gets a shell on the machine, Ctrl-A X ends it\r\n")
+	} else {
+		text.WriteString("ketch run: Ctrl-A X ends the machine\r\n")
+	}
 	return text.String()
+}
+
+// defaultForwards makes the ports that an image serves reachable: under the same
+// number, for those that only root may have 8000 more, or the next that is free.
+func defaultForwards(ports []int) (list forwards) {
+	taken := map[int]bool{}
+	for _, guest := range ports {
+		host := guest
+		if host < 1024 {
+			host += 8000
+		}
+		for ; host <= 65535; host++ {
+			if !taken[host] && portFree(host) == nil {
+				taken[host] = true
+				list = append(list, qemu.Forward{Host: host, Guest: guest})
+				break
+			}
+		}
+	}
+	return list
 }
 
 // announcer passes a console on, and says something once a certain line has
@@ -207,26 +288,41 @@ func portFree(port int) error {
 
 // machineDisk returns the machine's copy of the image in dir, made anew where
 // the image is another than the copy was made from.
-func machineDisk(dir, image string, size int64, fresh bool) (string, error) {
+func (o *runOptions) machineDisk(dir, image string) (string, error) {
 	info, err := os.Stat(image)
 	if err != nil {
 		return "", err
 	}
 	stamp := fmt.Sprintf("%d bytes, %s\n", info.Size(), info.ModTime().UTC().Format(time.RFC3339Nano))
 	disk, made := filepath.Join(dir, "disk.raw"), filepath.Join(dir, "made-from")
-	if old, err := os.ReadFile(made); err == nil && string(old) == stamp && !fresh {
-		return disk, nil
+	if old, err := os.ReadFile(made); err == nil && string(old) == stamp && !o.fresh {
+		return disk, o.sameSize(disk)
 	}
+	src, err := o.openImage(image)
+	if err != nil {
+		return "", err
+	}
+	defer src.Close()
 	if err := os.RemoveAll(dir); err != nil {
 		return "", err
 	}
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return "", err
 	}
-	if err := qemu.Copy(disk, image, size); err != nil {
+	if err := qemu.CopyFile(disk, src, o.disk.Bytes); err != nil {
 		return "", err
 	}
 	return disk, os.WriteFile(made, []byte(stamp), 0o666)
+}
+
+// sameSize refuses another size for a disk that a machine has used already.
+func (o *runOptions) sameSize(disk string) error {
+	info, err := os.Stat(disk)
+	if err == nil && o.sized && o.disk.Bytes != info.Size() {
+		has := cli.Size{Bytes: info.Size()}
+		return hint.Add(fmt.Errorf("--disk-size %s: the machine's disk has %s", &o.disk, &has), "--fresh starts over with a new disk")
+	}
+	return err
 }
 
 // runTest boots a machine for one command.
@@ -239,8 +335,8 @@ func (o *runOptions) runTest(ctx context.Context, e *env, path string) (err erro
 	}
 	defer os.RemoveAll(dir)
 	m := o.machine()
-	m.Image, m.Dir, m.ExitOnReboot = filepath.Join(dir, "disk.raw"), dir, true
-	if err := qemu.Copy(m.Image, path, o.disk.Bytes); err != nil {
+	m.Image, m.Dir, m.ExitOnReboot = filepath.Join(dir, "disk.raw"), dir, !o.secureBoot
+	if err := o.copyForTest(m.Image, path); err != nil {
 		return err
 	}
 	// A test wants an answer, not a fixed port: the ports asked for are forwarded all the same.
@@ -265,7 +361,29 @@ func (o *runOptions) runTest(ctx context.Context, e *env, path string) (err erro
 	return nil
 }
 
+// copyForTest makes the machine's disk of an image that must be able to run commands.
+func (o *runOptions) copyForTest(disk, path string) error {
+	src, err := o.openImage(path)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(qemu.CopyFile(disk, src, o.disk.Bytes), src.Close()); err != nil {
+		return err
+	}
+	// A disk of somebody else's may be able to: the machine will tell.
+	if promised, err := promiseOf(disk); err == nil && !promised.debug {
+		return hint.Add(fmt.Errorf("--test: %s is no debug image: it has no service that runs commands", path),
+			"a definition whose images include the layer tools makes one, as images/qemu.yaml does")
+	}
+	return nil
+}
+
 func (o *runOptions) execute(ctx context.Context, e *env, vm *qemu.VM) (int, error) {
+	if o.secureBoot {
+		if err := endOnReboot(ctx, vm); err != nil {
+			return 0, err
+		}
+	}
 	if _, err := vm.Console.WaitLine(ctx, layout.ConsolePrefix+layout.SayGood); err != nil {
 		return 0, err
 	}
@@ -278,6 +396,16 @@ func (o *runOptions) execute(ctx context.Context, e *env, vm *qemu.VM) (int, err
 		err = errors.New(result.Error)
 	}
 	return result.Status, err
+}
+
+// endOnReboot makes the next reboot the machine's end. On its first start an image
+// that enrols its keys resets the machine once it has: that is none. By the time
+// PID 1 speaks it is over.
+func endOnReboot(ctx context.Context, vm *qemu.VM) error {
+	if _, err := vm.Console.WaitLine(ctx, layout.ConsolePrefix+layout.SayVersion); err != nil {
+		return err
+	}
+	return vm.CommandWith(ctx, "set-action", map[string]any{"reboot": "shutdown"})
 }
 
 // testInput reads what is piped into ketch; a terminal is left alone.

@@ -13,12 +13,16 @@ import (
 // Copy makes a sparse copy of a raw image for a machine to write to, size bytes
 // long where that is more than the image. Only the data is copied, not the
 // holes; where the file system can, the blocks are shared.
-func Copy(to, from string, size int64) (err error) {
+func Copy(to, from string, size int64) error {
 	src, err := os.Open(from)
 	if err != nil {
 		return err
 	}
-	defer src.Close()
+	return errors.Join(CopyFile(to, src, size), src.Close())
+}
+
+// CopyFile is Copy of a file that is open.
+func CopyFile(to string, src *os.File, size int64) (err error) {
 	dst, err := os.OpenFile(to, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
 	if err != nil {
 		return err
@@ -33,7 +37,7 @@ func Copy(to, from string, size int64) (err error) {
 	}
 	err = sparse.Each(src, info.Size(), func(start, end int64) error { return copyRange(dst, src, start, end-start) })
 	if err != nil {
-		return fmt.Errorf("copy %s to %s: %w", from, to, err)
+		return fmt.Errorf("copy %s to %s: %w", src.Name(), to, err)
 	}
 	return nil
 }

@@ -31,6 +31,9 @@ type Options struct {
 	Memory int // MiB; default 512
 	CPUs   int // default 2
 	Ports  []Forward
+	// Network is what the machine reaches: NetworkRestricted, which is the default,
+	// NetworkUser or NetworkNone.
+	Network string
 	// SecureBoot uses firmware that checks signatures. Its variables start empty
 	// (setup mode): the image must enrol keys, or Variables must hold them.
 	SecureBoot bool
@@ -65,6 +68,16 @@ type Options struct {
 	Drive string   // appended to the -drive of the disk: "readonly=on"
 	Extra []string // appended to the command line
 }
+
+// The networks of a machine.
+const (
+	NetworkRestricted = "restricted" // nothing; it is reached by the forwarded ports
+	NetworkUser       = "user"       // what this host reaches, too, by QEMU's user network
+	NetworkNone       = "none"       // it has no network card
+)
+
+// Networks lists the networks of a machine.
+func Networks() []string { return []string{NetworkUser, NetworkRestricted, NetworkNone} }
 
 // Forward makes a TCP port of the guest reachable on a port of the host's loopback.
 type Forward struct{ Host, Guest int }
@@ -228,9 +241,15 @@ func (o Options) blockDriver() string {
 		",log.driver=raw,log.file.driver=file,log.file.filename=" + escape(o.WriteLog)
 }
 
-// network isolates the guest: it reaches nothing but the forwarded ports.
+// network gives the guest a card, unless it is to have none.
 func (o Options) network() []string {
-	netdev := "user,id=net,restrict=on"
+	if o.Network == NetworkNone {
+		return nil
+	}
+	netdev := "user,id=net"
+	if o.Network != NetworkUser {
+		netdev += ",restrict=on"
+	}
 	for _, f := range o.Ports {
 		netdev += fmt.Sprintf(",hostfwd=tcp:127.0.0.1:%d-:%d", f.Host, f.Guest)
 	}

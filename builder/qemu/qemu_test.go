@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/ketch-os/ketch/internal/testkit"
 )
@@ -22,37 +25,82 @@ func TestProbe(t *testing.T) {
 	}
 }
 
-// TestDoesNotLinger kills a program that has started a machine: that ends too.
+// TestDoesNotLinger kills a program that has started a machine, with the console
+// recorded and on the terminal: the machine ends, too, and gives up its disk.
 func TestDoesNotLinger(t *testing.T) {
-	if os.Getenv("QEMU_TEST_STARTER") != "" {
-		vm, err := Start(t.Context(), Options{Accel: "tcg"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		fmt.Printf("started %d\n", vm.cmd.Process.Pid)
-		select {}
+	if how := os.Getenv("QEMU_TEST_STARTER"); how != "" {
+		startForever(t, how)
 	}
 	testkit.Tool(t, "qemu-system-x86_64")
-	starter := exec.Command(os.Args[0], "-test.run=^TestDoesNotLinger$")
-	starter.Env = append(os.Environ(), "QEMU_TEST_STARTER=1", "TMPDIR="+t.TempDir())
-	out, err := starter.StdoutPipe()
-	if err == nil {
-		err = starter.Start()
+	for _, how := range []string{"recorded", "interactive"} {
+		t.Run(how, func(t *testing.T) {
+			disk := filepath.Join(t.TempDir(), "disk.raw")
+			if err := os.WriteFile(disk, make([]byte, 1<<20), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			starter := exec.Command(os.Args[0], "-test.run=^TestDoesNotLinger$")
+			starter.Env = append(os.Environ(), "QEMU_TEST_STARTER="+how, "QEMU_TEST_DISK="+disk, "TMPDIR="+t.TempDir())
+			out, err := starter.StdoutPipe()
+			if err == nil {
+				err = starter.Start()
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			var pid int
+			if _, err := fmt.Fscanf(out, "started %d\n", &pid); err != nil {
+				t.Fatal(err)
+			}
+			_ = starter.Process.Kill()
+			_ = starter.Wait()
+			gone := func() bool { return syscall.Kill(pid, 0) != nil || isZombie(pid) }
+			for deadline := time.Now().Add(time.Minute); !gone(); time.Sleep(10 * time.Millisecond) {
+				if time.Now().After(deadline) {
+					_ = syscall.Kill(pid, syscall.SIGKILL)
+					t.Fatalf("QEMU, process %d, outlives its starter", pid)
+				}
+			}
+			f, err := os.OpenFile(disk, os.O_RDWR, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			lock := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart}
+			if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &lock); err != nil {
+				t.Errorf("the disk is still locked: %v", err)
+			}
+		})
 	}
+}
+
+// startForever starts a machine, says so and waits for its own end.
+func startForever(t *testing.T, how string) {
+	o := Options{Accel: "tcg", Image: os.Getenv("QEMU_TEST_DISK")}
+	if how == "interactive" {
+		o.Interactive = io.Discard
+	}
+	vm, err := Start(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var pid int
-	if _, err := fmt.Fscanf(out, "started %d\n", &pid); err != nil {
-		t.Fatal(err)
-	}
-	_ = starter.Process.Kill()
-	_ = starter.Wait()
-	gone := func() bool { return syscall.Kill(pid, 0) != nil || isZombie(pid) }
-	for deadline := time.Now().Add(time.Minute); !gone(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
-			t.Fatalf("QEMU, process %d, outlives its starter", pid)
+	fmt.Printf("started %d\n", vm.cmd.Process.Pid)
+	select {}
+}
+
+// TestNetwork: a machine reaches nothing unless it is asked for.
+func TestNetwork(t *testing.T) {
+	for network, want := range map[string]string{
+		"":                "user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:80-:81",
+		NetworkRestricted: "user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:80-:81",
+		NetworkUser:       "user,id=net,hostfwd=tcp:127.0.0.1:80-:81",
+		NetworkNone:       "",
+	} {
+		got := ""
+		if args := (Options{Network: network, Ports: []Forward{{80, 81}}}).network(); len(args) > 1 {
+			got = args[1]
+		}
+		if got != want {
+			t.Errorf("network %q: -netdev %q; want %q", network, got, want)
 		}
 	}
 }

@@ -93,15 +93,15 @@ func prepareVariables(path, from, empty string) error {
 }
 
 func (vm *VM) connect(interactive io.Writer) {
+	// A machine whose starter dies must not linger: it would keep its disk locked.
+	vm.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if interactive != nil {
 		vm.cmd.Stdin, vm.cmd.Stdout, vm.cmd.Stderr = os.Stdin, interactive, os.Stderr
 		return
 	}
 	vm.Console = newConsole()
 	vm.cmd.Stdout, vm.cmd.Stderr = vm.Console, vm.Console
-	// A machine whose starter dies must not linger; what the terminal sends to the
-	// starter is not for it.
-	vm.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	vm.cmd.SysProcAttr.Setpgid = true // what the terminal sends to the starter is not for it
 }
 
 // live starts QEMU and waits for its end, all on one thread: PR_SET_PDEATHSIG is
