@@ -241,7 +241,7 @@ func TestRecord(t *testing.T) {
 	}
 	want := &inventory.Layer{
 		Layer:  "test",
-		Own:    &inventory.Module{ModuleVersion: inventory.ModuleVersion{Path: "ketch", Version: "(devel)"}, Licence: "Apache-2.0"},
+		Own:    &inventory.Module{ModuleVersion: inventory.ModuleVersion{Path: "github.com/ketch-os/ketch", Version: "(devel)"}, Licence: "Apache-2.0"},
 		Debian: []inventory.Debian{{Name: "a", Version: "1", Source: "s"}, {Name: "b", Version: "2", Files: []string{"usr/b"}}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
