@@ -15,6 +15,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/ketch-os/ketch/internal/printable"
 )
 
 // Streams are what a command reads and writes.
@@ -49,6 +51,7 @@ func Run(ctx context.Context, root *cobra.Command, args []string, s Streams) int
 }
 
 // report prints the error of a command for a person and returns the exit status.
+// What errors and hints quote may come from anywhere.
 func report(cmd *cobra.Command, err error, stderr io.Writer) int {
 	if err == nil {
 		return 0
@@ -70,9 +73,9 @@ func report(cmd *cobra.Command, err error, stderr io.Writer) int {
 	if h, ok := errors.AsType[Hinter](err); ok {
 		cure = h.Hint()
 	}
-	fmt.Fprintln(stderr, Paint(stderr, Red, "error:"), text)
+	fmt.Fprintln(stderr, Paint(stderr, Red, "error:"), printable.Lines(text))
 	if cure != "" {
-		fmt.Fprintln(stderr, Paint(stderr, Bold, "hint:"), cure)
+		fmt.Fprintln(stderr, Paint(stderr, Bold, "hint:"), printable.Lines(cure))
 	}
 	return status
 }

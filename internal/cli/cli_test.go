@@ -50,6 +50,7 @@ func TestErrors(t *testing.T) {
 		{[]string{"build", "x"}, errors.New("layer 2"), 1, "error: build: layer 2\n"},
 		{[]string{"keys", "new"}, errors.New("no room"), 1, "error: keys new: no room\n"},
 		{[]string{"build", "x"}, fmt.Errorf("read: %w", cured{errors.New("stuck")}), 1, "error: build: read: stuck\nhint: press it\n"},
+		{[]string{"build", "x"}, fmt.Errorf("read \x1b[2Jx:\n\ty"), 1, "error: build: read \\x1b[2Jx:\n\ty\n"},
 		{[]string{"build", "x"}, Usagef("want %d", 1), 2, "error: build: want 1\nhint: see: ship build --help\n"},
 		{[]string{"build", "x"}, Usage(cured{errors.New("stuck")}), 2, "error: build: stuck\nhint: press it\n"},
 		{[]string{"build", "x"}, Usage(nil), 0, ""},
