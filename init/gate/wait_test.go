@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -135,9 +136,12 @@ func TestWaitStops(t *testing.T) {
 	})
 }
 
+// theReaper is the one that this process may have, however often its tests run.
+var theReaper = sync.OnceValue(func() *reaper.Reaper { return reaper.New(&kmsg.Log{}) })
+
 // TestCommands: the exit status counts, and the last line is the reason.
 func TestCommands(t *testing.T) {
-	source := Commands(reaper.New(&kmsg.Log{}), []gatefile.Check{
+	source := Commands(theReaper(), []gatefile.Check{
 		{Name: "well", Command: []string{"/bin/true"}},
 		{Name: "ill", Command: []string{"/bin/sh", "-c", "echo checking; echo no space; exit 3"}},
 		{Name: "front page", HTTP: "http://127.0.0.1/"},
