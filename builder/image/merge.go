@@ -94,8 +94,27 @@ func (b *build) merge(ctx context.Context) (err error) {
 		count += len(input.Layers)
 	}
 	b.detail = fmt.Sprintf("%d layers of %d images", count, len(b.stack.Inputs))
-	for _, out := range b.stack.LeftOut {
-		b.detail += fmt.Sprintf("; left out %s (%d files)", out.Path, out.Files)
+	for _, note := range b.stack.Notes() {
+		b.detail += "; " + note
 	}
 	return nil
+}
+
+// maxListed bounds how many files a note lists one by one.
+const maxListed = 10
+
+// Notes say what became of files otherwise than their images have it: what was
+// left out, and what stayed in spite of a whiteout.
+func (s *Stack) Notes() (notes []string) {
+	for _, out := range s.LeftOut {
+		notes = append(notes, fmt.Sprintf("left out %s (%d files)", out.Path, out.Files))
+	}
+	whiteouts := s.Tree.Whiteouts()
+	for _, w := range whiteouts[:min(len(whiteouts), maxListed)] {
+		notes = append(notes, fmt.Sprintf("kept %s of %s: the whiteout is of %s", w.Path, w.Of.Image, w.By.Image))
+	}
+	if more := len(whiteouts) - maxListed; more > 0 {
+		notes = append(notes, fmt.Sprintf("kept %d more files that another image's whiteouts name", more))
+	}
+	return notes
 }

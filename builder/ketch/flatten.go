@@ -66,6 +66,9 @@ func flatten(ctx context.Context, e *env, refs []string, out output.Stream, poli
 		return err
 	}
 	defer func() { err = errors.Join(err, stack.Close()) }()
+	for _, note := range stack.Notes() {
+		fmt.Fprintln(e.stderr, "flatten:", note)
+	}
 	return out.Write(ctx, func(w io.Writer) error { return writeTar(stack.Tree, w) })
 }
 

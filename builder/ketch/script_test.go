@@ -76,20 +76,27 @@ func needs(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// ociImage makes an image of one layer from a directory: oci-image LAYOUT TAG DIR.
+// ociImage makes an image with a layer from each directory: oci-image LAYOUT TAG DIR….
 func ociImage(ts *testscript.TestScript, _ bool, args []string) {
-	ts.Check(writeImage(ts.MkAbs(args[0]), args[1], ts.MkAbs(args[2])))
+	var from []string
+	for _, dir := range args[2:] {
+		from = append(from, ts.MkAbs(dir))
+	}
+	ts.Check(writeImage(ts.MkAbs(args[0]), args[1], from...))
 }
 
-func writeImage(dir, tag, from string) error {
-	data, err := tarOf(from)
-	if err != nil {
-		return err
+func writeImage(dir, tag string, from ...string) error {
+	img := mutate.MediaType(empty.Image, types.OCIManifestSchema1)
+	for _, layer := range from {
+		data, err := tarOf(layer)
+		if err != nil {
+			return err
+		}
+		if img, err = mutate.AppendLayers(img, static.NewLayer(data, types.OCIUncompressedLayer)); err != nil {
+			return err
+		}
 	}
-	img, err := mutate.AppendLayers(mutate.MediaType(empty.Image, types.OCIManifestSchema1), static.NewLayer(data, types.OCIUncompressedLayer))
-	if err != nil {
-		return err
-	}
+	var err error
 	img = mutate.ConfigMediaType(img, types.OCIConfigJSON)
 	if img, err = setPlatform(img); err != nil {
 		return err

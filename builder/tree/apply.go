@@ -29,7 +29,8 @@ type Layer struct {
 // before the layer, and what the layer itself adds.
 //
 //  1. Whiteouts take their effect on the lower view, all of them before anything
-//     is added, wherever they stand in the archive.
+//     is added, wherever they stand in the archive. They are about the layers of
+//     their own image: what other images have given stays, see Whiteouts.
 //  2. The other entries are extracted over what is left, in the order of the
 //     archive, like a regular tar archive: a later entry of a name wins.
 //
@@ -38,6 +39,7 @@ func (t *Tree) Apply(l Layer) error {
 	if l.Origin == nil {
 		l.Origin = &Origin{}
 	}
+	t.begin(l.Origin.Image)
 	a := application{change{t, l.Origin}, l.Blob}
 	if err := a.apply(l); err != nil {
 		return fmt.Errorf("%s: %w", l.Origin, err)
@@ -126,9 +128,9 @@ func (e entry) whiteout() (bool, error) {
 	return true, nil
 }
 
-// hide takes what the whiteouts name out of the lower view. All of them are
-// looked up before the first one takes effect, so that their order is of no
-// consequence. A whiteout of nothing is allowed.
+// hide takes what the whiteouts name out of the lower view, as far as it is of
+// their own image. All of them are looked up before the first one takes effect,
+// so that their order is of no consequence. A whiteout of nothing is allowed.
 func (a application) hide(whiteouts, additions []entry) error {
 	own := map[string]entry{}
 	if len(whiteouts) > 0 {
@@ -153,7 +155,9 @@ func (a application) hide(whiteouts, additions []entry) error {
 		}
 	}
 	for _, name := range gone {
-		a.t.remove(name, Step{Action: Removed, Origin: a.by})
+		if err := a.whiteOut(name, Step{Action: Removed, Origin: a.by}); err != nil {
+			return err
+		}
 	}
 	for _, e := range opaque {
 		if err := a.hideChildren(e); err != nil {
@@ -191,7 +195,9 @@ func (a application) hideChildren(e entry) error {
 	}
 	if n.IsDir() {
 		for _, child := range n.Names() {
-			a.t.remove(path.Join(e.name, child), Step{Action: Hidden, Origin: a.by, Other: e.name})
+			if err := a.uncover(n, path.Join(e.name, child), Step{Action: Hidden, Origin: a.by, Other: e.name}); err != nil {
+				return err
+			}
 		}
 		return nil
 	}
@@ -242,6 +248,7 @@ func (a application) describeRoot(e entry) error {
 
 // describe gives a directory that is there the attributes of an entry.
 func (a application) describe(name string, dir *Node, e entry) {
+	a.covers(name, dir.attributes())
 	a.t.record(name, dir, Step{Action: Described, Origin: a.by})
 	children := dir.Children
 	*dir = *a.node(e)

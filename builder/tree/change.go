@@ -100,6 +100,7 @@ func (c change) place(parent *cursor, base string, n *Node, s Step) error {
 		if err := c.mayOverwrite(name, old); err != nil {
 			return err
 		}
+		c.covers(name, old)
 		c.t.forget(name, old, Step{Action: Replaced, Origin: c.by})
 	}
 	parent.dir().Children[base] = n

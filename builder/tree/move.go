@@ -88,6 +88,9 @@ func (c change) renamed(oldName, newName string, n *Node) {
 		past := c.t.trails[from]
 		c.t.trails[to] = append(c.t.trails[to], slices.Clone(past[:len(past)-1])...)
 		c.t.record(to, nil, Step{Action: Received, Origin: c.by, Other: from})
+		if lower := c.t.lower[from]; lower != nil {
+			c.t.lower[to] = lower
+		}
 		return nil
 	})
 }

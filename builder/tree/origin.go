@@ -39,6 +39,7 @@ const (
 	Followed  Action = "followed"  // a directory and a link to Step.Other met and were taken for the same
 	Removed   Action = "removed"   // by a whiteout, or with the parent Step.Other
 	Hidden    Action = "hidden"    // by an opaque whiteout of the parent
+	Kept      Action = "kept"      // in spite of a whiteout, which another image has
 	Moved     Action = "moved"     // by a mapping rule, to Step.Other
 	Received  Action = "received"  // by a mapping rule, from Step.Other
 	Dropped   Action = "dropped"   // by the definition's list
@@ -54,6 +55,9 @@ type Step struct {
 
 // String returns "replaced by layer 1 of oci:tools (sha256:…)".
 func (s Step) String() string {
+	if s.Action == Kept {
+		return fmt.Sprintf("kept in spite of a whiteout by %s", s.Origin)
+	}
 	other := ""
 	if s.Other != "" {
 		other = " " + s.preposition() + " " + s.Other

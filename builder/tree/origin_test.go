@@ -24,8 +24,8 @@ func steps(trail []Step) []string {
 func TestWhy(t *testing.T) {
 	tree, err := build(t, Policy{Links: LinksFollow}, lists(
 		"image one; d d; f d/f=1; f d/g=1; f x=1; h y->x; l l->d; f old/f=1; d o; f o/a=1; d o/b; f o/b/c=1; d lib; f lib/m=1",
-		"d d mode=0700; f d/f=2; w x; w old",
-		"image two; f d/f=3; f x=2; f new/deep/f=1; d l; f l/z=1; o o; l lib->d")...)
+		"d d mode=0700; f d/f=2; w x; w old; o o",
+		"image two; f d/f=3; f x=2; f new/deep/f=1; d l; f l/z=1; w y; l lib->d")...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,15 +45,15 @@ func TestWhy(t *testing.T) {
 		{"/d/f/", []string{"added one.1", "replaced one.2", "replaced two.1"}},
 		{"l/f", []string{"added one.1", "replaced one.2", "replaced two.1"}},
 		{"x", []string{"added one.1", "removed one.2", "added two.1"}},
-		{"y", []string{"linked one.1 x"}},
+		{"y", []string{"linked one.1 x", "kept two.1"}},
 		{"old", []string{"implied one.1", "removed one.2"}},
 		{"old/f", []string{"added one.1", "removed one.2 old"}},
 		{"new/deep", []string{"implied two.1"}},
 		{"new/deep/f", []string{"added two.1"}},
 		{"l", []string{"added one.1", "followed two.1 d"}},
 		{"d/z", []string{"added two.1"}},
-		{"o/a", []string{"added one.1", "hidden two.1 o"}},
-		{"o/b/c", []string{"added one.1", "removed two.1 o/b"}},
+		{"o/a", []string{"added one.1", "hidden one.2 o"}},
+		{"o/b/c", []string{"added one.1", "removed one.2 o/b"}},
 		{"lib", []string{"added one.1", "followed two.1 d"}},
 		{"lib/m", []string{"added one.1", "moved two.1 d/m"}},
 		{"d/m", []string{"added one.1", "received two.1 lib/m"}},

@@ -3,8 +3,6 @@ package tree
 import (
 	"fmt"
 	"path"
-
-	"github.com/ketch-os/ketch/builder/hint"
 )
 
 // Policy says what to do where the layers' rules give a legal result that is
@@ -89,15 +87,6 @@ func (e *Overwrite) Error() string {
 	return fmt.Sprintf("%s is already in %s", e.Path, e.Lower)
 }
 
-// mayOverwrite applies the policy for overwrites between images. The builder
-// itself, which has no image, may overwrite everything.
-func (c change) mayOverwrite(name string, old *Node) error {
-	if c.t.policy.Overwrites != OverwritesError || c.by.Image == "" || old.Origin.Image == c.by.Image {
-		return nil
-	}
-	return hint.Add(&Overwrite{name, old.Origin}, "take overwrites: error out of the definition's policy, or the file out of one of the images")
-}
-
 // directoryOverLink decides what becomes of a directory where the lower view
 // has a symbolic link. After followed, the link stays and nothing is left to do;
 // otherwise, with no error, the directory goes in its place.
@@ -122,7 +111,7 @@ func (a application) directoryOverLink(parent *cursor, base string, link *Node) 
 // how a distribution merges its /usr, and the specification's rule holds.
 func (a application) linkOverDirectory(parent *cursor, base string, link, dir *Node) (followed bool, err error) {
 	name := parent.name(base)
-	at, file := foreign(name, dir, a.by.Image)
+	at, file := a.t.foreign(name, dir, a.by.Image)
 	if file == nil || a.t.policy.Links == LinksReplace {
 		return false, nil
 	}
@@ -152,12 +141,12 @@ func (a application) swap(parent *cursor, base string, link, dir *Node) error {
 }
 
 // foreign returns the first file below dir, no directory, that another image has given.
-func foreign(name string, dir *Node, image string) (string, *Node) {
+func (t *Tree) foreign(name string, dir *Node, image string) (string, *Node) {
 	for _, base := range dir.Names() {
 		at, n := path.Join(name, base), dir.Children[base]
 		if n.IsDir() {
-			at, n = foreign(at, n, image)
-		} else if n.Origin.Image == image {
+			at, n = t.foreign(at, n, image)
+		} else if t.owner(at, n).Image == image {
 			n = nil
 		}
 		if n != nil {

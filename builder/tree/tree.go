@@ -46,6 +46,12 @@ type Tree struct {
 	policy Policy
 	nodes  int
 	trails map[string][]Step
+
+	// image is the one whose layers are being applied, lower what it has put
+	// files of its own in the place of.
+	image     string
+	lower     map[string]*Node
+	whiteouts []Whiteout
 }
 
 // Node is a file of any type: an inode. One node under two names is a hard link.
@@ -67,7 +73,7 @@ type Node struct {
 func New(p Policy) *Tree {
 	root := Dir(0o755, time.Unix(0, 0))
 	root.Origin = &Origin{}
-	return &Tree{root: root, policy: p, nodes: 1, trails: map[string][]Step{}}
+	return &Tree{root: root, policy: p, nodes: 1, trails: map[string][]Step{}, lower: map[string]*Node{}}
 }
 
 // Root returns the root directory.
@@ -128,7 +134,7 @@ func (t *Tree) Subtree(name string) (*Tree, error) {
 	if dir == nil || !dir.IsDir() {
 		return nil, fmt.Errorf("take %s out of the tree: no such directory", name)
 	}
-	sub := &Tree{root: dir, policy: t.policy, trails: map[string][]Step{}}
+	sub := &Tree{root: dir, policy: t.policy, trails: map[string][]Step{}, lower: map[string]*Node{}}
 	return sub, sub.Walk(func(string, *Node) error { sub.nodes++; return nil })
 }
 
