@@ -30,7 +30,8 @@ type Definition struct {
 	Cmdline  []string   // kernel parameters, in order
 	// Drop lists paths of the merged tree that are left out on purpose.
 	Drop []Line
-	// Policy decides about overwrites between images and the usr-merge conflict.
+	// Policy decides about overwrites between images, the usr-merge conflict and
+	// foreign extended attributes.
 	Policy tree.Policy
 	// SlotFill is the part of a slot that usr may fill, 0.5 unless the definition says otherwise.
 	SlotFill float64
@@ -91,8 +92,9 @@ type file struct {
 
 // policy is the YAML form of tree.Policy.
 type policy struct {
-	Overwrites yaml.Node `yaml:"overwrites"`
-	UsrMerge   yaml.Node `yaml:"usr-merge"`
+	Overwrites yaml.Node   `yaml:"overwrites"`
+	UsrMerge   yaml.Node   `yaml:"usr-merge"`
+	Xattrs     []yaml.Node `yaml:"xattrs"`
 }
 
 // maxExtends bounds a chain of definitions.
@@ -170,6 +172,13 @@ func (d *Definition) merge(f *file, path string) error {
 			return fmt.Errorf("definition %s:%d: images: want a reference to a container image, such as oci:DIR:TAG", path, node.Line)
 		}
 		d.Images = append(d.Images, ref)
+	}
+	for _, node := range f.Policy.Xattrs {
+		var pattern string
+		if err := node.Decode(&pattern); err != nil || (tree.Policy{Xattrs: []string{pattern}}).Check() != nil {
+			return fmt.Errorf("definition %s:%d: policy: xattrs: want a pattern for names of extended attributes, such as com.apple.*", path, node.Line)
+		}
+		d.Policy.Xattrs = append(d.Policy.Xattrs, pattern)
 	}
 	if err := d.choose(f); err != nil {
 		return fmt.Errorf("definition %s:%w", path, err)

@@ -25,8 +25,8 @@ func writeDefinition(t *testing.T, dir, name, text string) string {
 
 func TestLoadDefinition(t *testing.T) {
 	dir := t.TempDir()
-	base := writeDefinition(t, dir, "base.yaml", goodDefinition+"cmdline: [quiet]\ndrop: [var/log]\nslot-fill: 0.4\npolicy: {overwrites: error, usr-merge: replace}\nenroll: manual\n")
-	path := writeDefinition(t, dir, "top.yaml", "extends: base.yaml\nplatform: qemu\nversion: 2.0-rc1\nimages:\n  - oci:b\ncmdline: [console=ttyS0]\npolicy:\n  usr-merge: follow\n")
+	base := writeDefinition(t, dir, "base.yaml", goodDefinition+"cmdline: [quiet]\ndrop: [var/log]\nslot-fill: 0.4\npolicy: {overwrites: error, usr-merge: replace, xattrs: [com.apple.*]}\nenroll: manual\n")
+	path := writeDefinition(t, dir, "top.yaml", "extends: base.yaml\nplatform: qemu\nversion: 2.0-rc1\nimages:\n  - oci:b\ncmdline: [console=ttyS0]\npolicy:\n  usr-merge: follow\n  xattrs: [user.x]\n")
 	got, err := LoadDefinition(path)
 	if err != nil {
 		t.Fatal(err)
@@ -36,7 +36,7 @@ func TestLoadDefinition(t *testing.T) {
 		Images:  []ImageRef{{Ref: "oci:a", Dir: dir, File: base, Line: 4}, {Ref: "oci:b", Dir: dir, File: path, Line: 5}},
 		Cmdline: []string{"quiet", "console=ttyS0"},
 		Drop:    []Line{{Text: "var/log", File: base, Number: 6}},
-		Policy:  tree.Policy{Links: tree.LinksFollow, Overwrites: tree.OverwritesError}, SlotFill: 0.4, Enroll: "manual",
+		Policy:  tree.Policy{Links: tree.LinksFollow, Overwrites: tree.OverwritesError, Xattrs: []string{"com.apple.*", "user.x"}}, SlotFill: 0.4, Enroll: "manual",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("LoadDefinition (-want +got):\n%s", diff)
@@ -66,6 +66,8 @@ func TestLoadDefinitionRefuses(t *testing.T) {
 		goodDefinition + "policy:\n\n  overwrites: [error]\n":              `:7: policy: overwrites: "": want one of ["allow" "error"]`,
 		goodDefinition + "policy:\n  overwrites:\n":                        `:6: policy: overwrites: "": want`,
 		goodDefinition + "policy:\n  overwrite: error\n":                   "overwrite",
+		goodDefinition + "policy: {xattrs: ['[']}\n":                       ":5: policy: xattrs: want a pattern",
+		goodDefinition + "policy:\n  xattrs:\n  - ''\n":                    ":7: policy: xattrs: want a pattern",
 		goodDefinition + "policy: error\n":                                 "line 5",
 		goodDefinition + "usr-merge: error\n":                              "usr-merge",
 		goodDefinition + "enroll: sometimes\n":                             ":5: enroll:",

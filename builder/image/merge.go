@@ -109,6 +109,9 @@ func (s *Stack) Notes() (notes []string) {
 	for _, out := range s.LeftOut {
 		notes = append(notes, fmt.Sprintf("left out %s (%d files)", out.Path, out.Files))
 	}
+	for _, x := range s.Tree.DroppedXattrs() {
+		notes = append(notes, fmt.Sprintf("dropped extended attribute %s of %d files of %s", x.Name, x.Files, x.Image))
+	}
 	whiteouts := s.Tree.Whiteouts()
 	for _, w := range whiteouts[:min(len(whiteouts), maxListed)] {
 		notes = append(notes, fmt.Sprintf("kept %s of %s: the whiteout is of %s", w.Path, w.Of.Image, w.By.Image))

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
+	"os"
 
 	"golang.org/x/sync/errgroup"
 
@@ -95,8 +97,8 @@ func (from Source) openOne(ctx context.Context, ref ImageRef) (*oci.Image, error
 		return nil, err
 	}
 	img, err := from.Client.Open(ctx, parsed)
-	if err != nil && parsed.Transport == oci.Layout && hint.Of(err) == "" {
-		err = hint.Add(err, "the OS's own layers come from: make layers")
+	if _, missing := os.Stat(parsed.Path); parsed.Transport == oci.Layout && errors.Is(missing, fs.ErrNotExist) {
+		err = hint.Add(err, "there is no directory %s; one with the OS's own layers is made by ketch layers build", parsed.Path)
 	}
 	return img, err
 }

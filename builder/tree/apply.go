@@ -216,6 +216,7 @@ func (a application) hideChildren(e entry) error {
 
 // add extracts one entry.
 func (a application) add(e entry) error {
+	a.dropXattrs(e)
 	if err := e.check(); err != nil {
 		return err
 	}

@@ -4,9 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strings"
 
-	"github.com/ketch-os/ketch/builder/hint"
 	"github.com/ketch-os/ketch/builder/tree/tarfile"
 )
 
@@ -45,24 +43,6 @@ func (e entry) check() error {
 		return errors.New("character device 0:0 is a whiteout of overlayfs")
 	}
 	return e.checkXattrs()
-}
-
-func (e entry) checkXattrs() error {
-	total := 0
-	for name, value := range e.Xattrs {
-		total += len(name) + len(value)
-		switch {
-		case name == "" || len(name) > maxName || strings.IndexByte(name, 0) >= 0:
-			return fmt.Errorf("extended attribute %.40q: not a name", name)
-		case strings.HasPrefix(name, "trusted.overlay."), strings.HasPrefix(name, "user.overlay."):
-			return hint.Add(fmt.Errorf("extended attribute %s belongs to overlayfs", name),
-				"the layer was made from the upper directory of an overlay: export it with the container engine instead")
-		}
-	}
-	if total > maxXattrs {
-		return fmt.Errorf("%d bytes of extended attributes are more than %d", total, maxXattrs)
-	}
-	return nil
 }
 
 func (e entry) xattrs() map[string][]byte {

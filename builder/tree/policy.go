@@ -10,7 +10,8 @@ import (
 type Policy struct {
 	Links      LinkPolicy
 	Overwrites OverwritePolicy
-	MaxNodes   int // 0: DefaultMaxNodes
+	Xattrs     []string // patterns of path.Match for the extended attributes to drop
+	MaxNodes   int      // 0: DefaultMaxNodes
 }
 
 func (p Policy) maxNodes() int {
@@ -49,7 +50,7 @@ func (p Policy) Check() error {
 	}
 	switch p.Overwrites {
 	case "", OverwritesAllow, OverwritesError:
-		return nil
+		return p.checkXattrs()
 	}
 	return fmt.Errorf("policy for overwrites %q: not one of %s, %s", p.Overwrites, OverwritesAllow, OverwritesError)
 }

@@ -96,11 +96,12 @@ func (t *Tree) MapOS(drop []string, by *Origin) (*MapReport, error) {
 	if by == nil {
 		by = &Origin{}
 	}
-	m := mapping{change{t, by}, &MapReport{}}
+	m := mapping{change{t, by}, &MapReport{}, map[string]string{}}
 	if err := m.drop(drop); err != nil {
 		return nil, err
 	}
 	rules := OSRules()
+	m.followLinks(rules)
 	for _, r := range rules {
 		if err := m.apply(r, rules); err != nil {
 			return nil, fmt.Errorf("map %s to %s: %w", r.From, r.To, err)
@@ -113,6 +114,21 @@ func (t *Tree) MapOS(drop []string, by *Origin) (*MapReport, error) {
 type mapping struct {
 	change
 	report *MapReport
+	// targets is where links of the root lead, under the names that the rules give.
+	targets map[string]string
+}
+
+// followLinks notes where links lead while everything is still there.
+func (m mapping) followLinks(rules []Rule) {
+	for _, r := range rules {
+		n := m.t.root.Children[r.From]
+		if n == nil || n.Type() != TypeSymlink {
+			continue
+		}
+		if target, real, err := m.t.find(r.From, true); err == nil && target.IsDir() {
+			m.targets[r.From] = mapped(real, rules)
+		}
+	}
 }
 
 func (m mapping) drop(names []string) error {
@@ -147,9 +163,8 @@ func (m mapping) apply(r Rule, rules []Rule) error {
 	if n == nil {
 		return nil
 	}
-	if n.Type() == TypeSymlink && r.Link && strings.TrimPrefix(path.Clean("/"+n.Target), "/") == r.To {
-		m.t.remove(r.From, Step{Action: Moved, Origin: m.by, Other: r.To})
-		return nil
+	if n.Type() == TypeSymlink && r.Link {
+		return m.link(r, n)
 	}
 	if !n.IsDir() {
 		return fmt.Errorf("%s in %s is neither a directory nor a link to %s", r.From, n.Origin, r.To)
@@ -163,6 +178,49 @@ func (m mapping) apply(r Rule, rules []Rule) error {
 	moved.To = r.To
 	m.report.Moved = append(m.report.Moved, moved)
 	return m.move(r.From, n, r.To)
+}
+
+// link gives up an image's link From for the running system's, which leads to
+// To. Nothing is lost where both lead to one directory; that may be a directory
+// of another name, as in distributions where sbin → usr/bin and usr/sbin → bin.
+// Where To is missing, the policy may make it a link to where the image's leads.
+func (m mapping) link(r Rule, n *Node) error {
+	if strings.TrimPrefix(path.Clean("/"+n.Target), "/") == r.To {
+		m.t.remove(r.From, Step{Action: Moved, Origin: m.by, Other: r.To})
+		return nil
+	}
+	wrong := fmt.Errorf("%s in %s is neither a directory nor a link to %s, but a link to %s", r.From, n.Origin, r.To, n.Target)
+	real := m.targets[r.From]
+	target := m.t.Lookup(real)
+	if target == nil || !strings.HasPrefix(real, "usr/") {
+		return hint.Add(wrong, "on the running system /%s leads to /%s: give up the link with drop: %s in the definition", r.From, r.To, r.From)
+	}
+	switch there, _, err := m.t.find(r.To, true); {
+	case err == nil && there == target:
+	case err == nil || m.t.Lookup(r.To) != nil:
+		return hint.Add(wrong, "on the running system /%s leads to /%s, which is another directory than %s: "+
+			"move the files into one of them, and give up the link with drop: %s in the definition", r.From, r.To, real, r.From)
+	case m.t.policy.Links != LinksFollow:
+		return hint.Add(wrong, "on the running system /%s leads to /%s: with policy: usr-merge: follow in the definition %s becomes a link to %s",
+			r.From, r.To, r.To, real)
+	default:
+		if err := m.makeLink(r.To, real, n); err != nil {
+			return err
+		}
+	}
+	m.t.remove(r.From, Step{Action: Moved, Origin: m.by, Other: r.To})
+	return nil
+}
+
+// makeLink makes name, below usr/, a link to the directory target, below usr/ too.
+func (m mapping) makeLink(name, target string, as *Node) error {
+	link := Symlink(strings.TrimPrefix(target, "usr/"), as.Mtime)
+	link.Origin = as.Origin
+	parent, err := m.parent(path.Dir(name), as.Mtime)
+	if err != nil {
+		return err
+	}
+	return m.place(parent, path.Base(name), link, Step{Action: Received, Origin: m.by, Other: as.Target})
 }
 
 // checkLinks refuses relative links that would lead somewhere else after the

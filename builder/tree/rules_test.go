@@ -13,6 +13,7 @@ import (
 func TestMapOS(t *testing.T) {
 	tests := []struct {
 		name   string
+		policy Policy
 		layers []string
 		drop   []string
 		want   string
@@ -40,7 +41,15 @@ func TestMapOS(t *testing.T) {
 		{name: "a directory and a file of one name", layers: []string{"d usr; f usr/bin/x=1; d bin; f bin/x/y=1"}, err: "are the same file of the image", hint: "drop bin/x or usr/bin/x"},
 		{name: "relative links that still lead there", layers: []string{"d usr; f usr/lib/y=1; d bin; l bin/a->b; l bin/b->../lib/x; f lib/x=1; l bin/c->/lib/x; l lib/d->../usr/../bin/b"}, want: "d usr; d usr/bin; l usr/bin/a->b; l usr/bin/b->../lib/x; l usr/bin/c->/lib/x; d usr/lib; l usr/lib/d->../usr/../bin/b; f usr/lib/x=1; f usr/lib/y=1", report: "moved bin usr/bin 4; moved lib usr/lib 3"},
 		{name: "a relative link that leads elsewhere", layers: []string{"d usr; l bin/sh->../usr/bin/dash"}, err: "symbolic link bin/sh → ../usr/bin/dash in layer 1 of base (sha256:1111) leads to usr/bin/dash, and after the move to usr/usr/bin/dash", hint: "install it as usr/bin/sh"},
-		{name: "a link of the wrong target", layers: []string{"d usr; l bin->busybox"}, err: "map bin to usr/bin: bin in layer 1 of base (sha256:1111) is neither a directory nor a link to usr/bin"},
+		{name: "a link of the wrong target", layers: []string{"d usr; l bin->busybox"}, err: "map bin to usr/bin: bin in layer 1 of base (sha256:1111) is neither a directory nor a link to usr/bin, but a link to busybox", hint: "drop: bin"},
+		{name: "links that lead to one directory", layers: []string{"d usr; d usr/bin; f usr/bin/x=1; d usr/lib; l bin->usr/bin; l sbin->usr/bin; l lib->usr/lib; l lib64->usr/lib; l usr/sbin->bin; l usr/lib64->lib"}, want: "d usr; d usr/bin; f usr/bin/x=1; d usr/lib; l usr/sbin->bin; l usr/lib64->lib"},
+		{name: "a link to another directory", layers: []string{"d usr; d usr/bin; l sbin->usr/bin"}, err: "sbin in layer 1 of base (sha256:1111) is neither a directory nor a link to usr/sbin, but a link to usr/bin", hint: "policy: usr-merge: follow"},
+		{name: "a link to another directory, followed", policy: Policy{Links: LinksFollow}, layers: []string{"d usr; d usr/bin; f usr/bin/x=1; l sbin->bin; l bin->usr/bin; l lib64->/usr/lib; f usr/lib/y=1"},
+			want: "d usr; d usr/bin; f usr/bin/x=1; l usr/sbin->bin; d usr/lib; f usr/lib/y=1; l usr/lib64->lib"},
+		{name: "a link to one of two directories", policy: Policy{Links: LinksFollow}, layers: []string{"d usr; d usr/bin; f usr/sbin/x=1; l sbin->usr/bin"}, err: "sbin in layer 1 of base", hint: "drop: sbin"},
+		{name: "a link that leads to a directory outside usr", policy: Policy{Links: LinksFollow}, layers: []string{"d usr; d opt/bin; l sbin->opt/bin"}, err: "sbin in layer 1 of base", hint: "drop: sbin"},
+		{name: "a link that leads nowhere", policy: Policy{Links: LinksFollow}, layers: []string{"d usr; l sbin->usr/bin"}, err: "sbin in layer 1 of base", hint: "drop: sbin"},
+		{name: "a link that is dropped", layers: []string{"d usr; d usr/bin; l sbin->usr/bin"}, drop: []string{"sbin"}, want: "d usr; d usr/bin", report: "dropped sbin 1"},
 		{name: "etc as a link", layers: []string{"d usr; l etc->usr/etc"}, err: "etc in layer 1 of base (sha256:1111) is neither"},
 		{name: "the empty skeleton", layers: []string{"d usr; d proc; d sys; d dev; d run/lock; d tmp mode=1777; d var/lib/x; d root; d home; d mnt; d opt; d srv; d media"}, want: "d usr",
 			report: "ignored dev 1; ignored home 1; ignored media 1; ignored mnt 1; ignored opt 1; ignored proc 1; ignored root 1; ignored run 2; ignored srv 1; ignored sys 1; ignored tmp 1; ignored var 3"},
@@ -62,7 +71,7 @@ func TestMapOS(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			tree, err := build(t, Policy{}, lists(tt.layers...)...)
+			tree, err := build(t, tt.policy, lists(tt.layers...)...)
 			if err != nil {
 				t.Fatal(err)
 			}

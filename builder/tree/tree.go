@@ -52,6 +52,7 @@ type Tree struct {
 	image     string
 	lower     map[string]*Node
 	whiteouts []Whiteout
+	dropped   map[DroppedXattr]int // files, by attribute and image
 }
 
 // Node is a file of any type: an inode. One node under two names is a hard link.
@@ -73,7 +74,14 @@ type Node struct {
 func New(p Policy) *Tree {
 	root := Dir(0o755, time.Unix(0, 0))
 	root.Origin = &Origin{}
-	return &Tree{root: root, policy: p, nodes: 1, trails: map[string][]Step{}, lower: map[string]*Node{}}
+	return newTree(root, p, 1)
+}
+
+func newTree(root *Node, p Policy, nodes int) *Tree {
+	return &Tree{
+		root: root, policy: p, nodes: nodes,
+		trails: map[string][]Step{}, lower: map[string]*Node{}, dropped: map[DroppedXattr]int{},
+	}
 }
 
 // Root returns the root directory.
@@ -134,7 +142,7 @@ func (t *Tree) Subtree(name string) (*Tree, error) {
 	if dir == nil || !dir.IsDir() {
 		return nil, fmt.Errorf("take %s out of the tree: no such directory", name)
 	}
-	sub := &Tree{root: dir, policy: t.policy, trails: map[string][]Step{}, lower: map[string]*Node{}}
+	sub := newTree(dir, t.policy, 0)
 	return sub, sub.Walk(func(string, *Node) error { sub.nodes++; return nil })
 }
 

@@ -42,6 +42,13 @@ var xattrPrefixes = [...]string{
 	6: "security.",
 }
 
+// CheckXattr says whether EROFS has a place for an extended attribute of this
+// name: those of user, trusted and security, and the two of POSIX ACLs.
+func CheckXattr(name string) error {
+	_, _, err := splitXattr(name)
+	return err
+}
+
 // splitXattr splits a name into the index of its prefix and the rest.
 func splitXattr(name string) (prefix uint8, rest string, err error) {
 	for i, p := range xattrPrefixes {
