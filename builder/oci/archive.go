@@ -1,6 +1,7 @@
 package oci
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -147,24 +148,34 @@ func (c *Client) openDocker(ctx context.Context, ref Reference, a *archive) (*Im
 	return img, nil
 }
 
-// dockerConfig reads the configuration, whose file is named after its digest.
+// dockerConfig reads the configuration. Where its file is named after its
+// digest, as docker save does, it is held against that. Other tools call it
+// what they like: then nothing says what it should be. The layers are held
+// against the diffIDs in it in either case.
 func (c *Client) dockerConfig(ctx context.Context, ref Reference, a *archive, file string) (*Image, error) {
 	s, err := a.find(inArchive(file))
 	if err != nil {
 		return nil, err
 	}
 	hex := strings.TrimPrefix(strings.TrimSuffix(path.Base(file), ".json"), "sha256:")
-	digest, err := v1.NewHash("sha256:" + hex)
+	named, err := v1.NewHash("sha256:" + hex)
 	if err != nil {
-		return nil, fmt.Errorf("configuration %q is not named after its digest: %w", file, err)
+		named = v1.Hash{}
 	}
 	r := reader{docker{s}, ref, c.platform()}
-	data, err := r.document(ctx, "configuration", r.source.blob, v1.Descriptor{Digest: digest, Size: s.size})
+	data, err := readDocument(ctx, r.source.blob, v1.Descriptor{Digest: named, Size: s.size})
+	if err != nil {
+		return nil, fmt.Errorf("configuration %s: %w", file, err)
+	}
+	digest, _, err := v1.SHA256(bytes.NewReader(data))
 	if err != nil {
 		return nil, err
 	}
-	config, err := r.config(data)
-	return &Image{Reference: ref, Digest: digest, Config: config}, err
+	config, err := parseConfig(data)
+	if err != nil {
+		return nil, err
+	}
+	return &Image{Reference: ref, Digest: digest, Config: config}, r.checkPlatform(config)
 }
 
 // docker is one file of a docker archive as a source.

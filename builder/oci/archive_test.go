@@ -86,6 +86,34 @@ func TestDockerArchive(t *testing.T) {
 	}
 }
 
+// TestDockerArchiveNames has configurations that are not named after their
+// digest, as other tools write them. The layers are still held against it.
+func TestDockerArchiveNames(t *testing.T) {
+	layers := threeLayers(t)
+	for _, name := range []string{"config.json", "config", "blobs/config/abc.json"} {
+		dir := t.TempDir()
+		members := dockerArchive(t, layers, nil)
+		members[4].data = bytes.Replace(members[4].data, []byte(members[3].name), []byte(name), 1)
+		members[3].name = name
+		writeArchive(t, filepath.Join(dir, "a.tar"), members)
+		ref := reference(t, "archive:a.tar", dir)
+		got, err := pull(t, &Client{}, newCache(t), ref)
+		if err != nil {
+			t.Fatalf("configuration %s: %v", name, err)
+		}
+		checkContents(t, got, layers)
+		img, err := (&Client{}).Open(t.Context(), ref)
+		if err != nil || img.Digest != digestOf(members[3].data) {
+			t.Errorf("configuration %s: %v, %v; want the digest %s", name, img, err, digestOf(members[3].data))
+		}
+
+		members[1].data = append([]byte{'x'}, members[1].data[1:]...)
+		writeArchive(t, filepath.Join(dir, "a.tar"), members)
+		_, err = pull(t, &Client{}, newCache(t), ref)
+		checkError(t, name, err, "layer 2 of archive:a.tar", "damaged")
+	}
+}
+
 // TestDockerArchiveLinks has a layer twice, the second time as a link, and names
 // that begin with "./".
 func TestDockerArchiveLinks(t *testing.T) {
@@ -179,7 +207,7 @@ func TestBadArchives(t *testing.T) {
 			m := good()
 			m[3].data = append(m[3].data, ' ')
 			return m
-		}(), want: "configuration sha256:", hint: "damaged"},
+		}(), want: "digest is sha256:", hint: "damaged"},
 		{name: "layer changed", members: func() []member {
 			m := good()
 			m[1].data = append([]byte{'x'}, m[1].data[1:]...)

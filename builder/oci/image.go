@@ -72,15 +72,11 @@ func (r reader) image(ctx context.Context, root v1.Descriptor) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkDescriptor(manifest.Config); err != nil {
-		return nil, fmt.Errorf("configuration: %w", err)
-	}
-	config, err := r.document(ctx, "configuration", r.source.blob, manifest.Config)
-	if err != nil {
+	img := &Image{Reference: r.ref, Digest: root.Digest}
+	if img.Config, err = r.readConfig(ctx, manifest.Config); err != nil {
 		return nil, err
 	}
-	img := &Image{Reference: r.ref, Digest: root.Digest}
-	if img.Config, err = r.config(config); err != nil {
+	if err := r.checkPlatform(img.Config); err != nil {
 		return nil, err
 	}
 	diffIDs := img.Config.RootFS.DiffIDs
@@ -118,7 +114,7 @@ func (r reader) resolve(ctx context.Context, d v1.Descriptor, depth int) (*v1.Ma
 	}
 	switch {
 	case d.MediaType.IsIndex(), d.MediaType == "" && both.Manifests != nil:
-		child, err := choose(both.Manifests, r.platform)
+		child, err := r.choose(ctx, both.Manifests, depth)
 		if err != nil {
 			return nil, fmt.Errorf("index %s: %w", d.Digest, err)
 		}
@@ -136,28 +132,19 @@ func (r reader) resolve(ctx context.Context, d v1.Descriptor, depth int) (*v1.Ma
 	return nil, fmt.Errorf("manifest %s: media type %s is not that of an image", d.Digest, d.MediaType)
 }
 
-// choose picks the manifest for a platform.
-func choose(manifests []v1.Descriptor, want v1.Platform) (v1.Descriptor, error) {
-	var have []string
-	for _, d := range manifests {
-		if d.Platform == nil {
-			continue
-		}
-		if d.Platform.OS == want.OS && d.Platform.Architecture == want.Architecture {
-			return d, nil
-		}
-		if d.Platform.OS != "unknown" { // attestations of BuildKit
-			have = append(have, d.Platform.String())
-		}
+// readConfig reads the configuration that a manifest names.
+func (r reader) readConfig(ctx context.Context, d v1.Descriptor) (*v1.ConfigFile, error) {
+	if err := checkDescriptor(d); err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
 	}
-	if len(manifests) == 1 && manifests[0].Platform == nil {
-		return manifests[0], nil
+	data, err := r.document(ctx, "configuration", r.source.blob, d)
+	if err != nil {
+		return nil, err
 	}
-	return v1.Descriptor{}, fmt.Errorf("no image for %s, only for: %s", want, strings.Join(have, ", "))
+	return parseConfig(data)
 }
 
-// config parses a configuration and checks that the image is for the platform.
-func (r reader) config(data []byte) (*v1.ConfigFile, error) {
+func parseConfig(data []byte) (*v1.ConfigFile, error) {
 	config, err := v1.ParseConfigFile(bytes.NewReader(data))
 	if err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
@@ -165,10 +152,16 @@ func (r reader) config(data []byte) (*v1.ConfigFile, error) {
 	if config.RootFS.Type != "" && config.RootFS.Type != "layers" {
 		return nil, fmt.Errorf("configuration: root file system of type %q, not of layers", config.RootFS.Type)
 	}
-	if a := config.Architecture; a != "" && a != r.platform.Architecture || config.OS != "" && config.OS != r.platform.OS {
-		return nil, fmt.Errorf("the image is for %s/%s, not for %s", config.OS, a, r.platform)
-	}
 	return config, nil
+}
+
+// checkPlatform refuses an image that is for another platform. One that was
+// asked for by its own digest may be for a variant.
+func (r reader) checkPlatform(config *v1.ConfigFile) error {
+	if a := config.Architecture; a != "" && a != r.platform.Architecture || config.OS != "" && config.OS != r.platform.OS {
+		return fmt.Errorf("the image is for %s/%s, not for %s", config.OS, a, r.platform)
+	}
+	return nil
 }
 
 // document reads a small blob whole and verifies it.

@@ -65,34 +65,35 @@ func (c *Client) openIndex(ctx context.Context, ref Reference, files files) (*Im
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", layoutIndex, err)
 	}
-	root, err := selectImage(index.Manifests, ref, c.platform())
+	r := reader{layout{files}, ref, c.platform()}
+	root, err := r.selectImage(ctx, index.Manifests)
 	if err != nil {
 		return nil, err
 	}
 	if err := checkDescriptor(root); err != nil {
 		return nil, fmt.Errorf("%s: %w", layoutIndex, err)
 	}
-	return reader{layout{files}, ref, c.platform()}.image(ctx, root)
+	return r.image(ctx, root)
 }
 
 // selectImage finds the image of a reference among those of an index: by
 // digest, by tag, or because there is no other.
-func selectImage(all []v1.Descriptor, ref Reference, platform v1.Platform) (v1.Descriptor, error) {
+func (r reader) selectImage(ctx context.Context, all []v1.Descriptor) (v1.Descriptor, error) {
 	matching := slices.DeleteFunc(slices.Clone(all), func(d v1.Descriptor) bool {
-		if ref.Digest != (v1.Hash{}) {
-			return d.Digest != ref.Digest
+		if r.ref.Digest != (v1.Hash{}) {
+			return d.Digest != r.ref.Digest
 		}
-		return ref.Tag != "" && !hasTag(d, ref.Tag)
+		return r.ref.Tag != "" && !hasTag(d, r.ref.Tag)
 	})
 	switch {
 	case len(matching) == 0:
-		return v1.Descriptor{}, hint.Add(errors.New("no such image in the index"), "it has: %s", names(all))
+		return v1.Descriptor{}, r.ref.offer(errors.New("no such image in the index"), "it has", all)
 	case len(matching) == 1:
 		return matching[0], nil
-	case ref.Tag == "" && len(tags(all)) > 1:
-		return v1.Descriptor{}, hint.Add(fmt.Errorf("%d images in the index", len(all)), "name one of: %s", names(all))
+	case r.ref.Tag == "" && len(tags(all)) > 1:
+		return v1.Descriptor{}, r.ref.offer(fmt.Errorf("%d images in the index", len(all)), "name one of", all)
 	}
-	return choose(matching, platform)
+	return r.choose(ctx, matching, 0)
 }
 
 // hasTag says whether a descriptor has a tag, in either annotation: as it is, or
@@ -102,7 +103,7 @@ func hasTag(d v1.Descriptor, tag string) bool {
 	return d.Annotations[annotationRef] == tag || full == tag || strings.HasSuffix(full, ":"+tag)
 }
 
-// tags lists what the images of an index are called.
+// tags lists what the images of an index are called, each once.
 func tags(all []v1.Descriptor) []string {
 	var out []string
 	for _, d := range all {
@@ -117,11 +118,32 @@ func tags(all []v1.Descriptor) []string {
 	return out
 }
 
-func names(all []v1.Descriptor) string {
-	if len(all) == 0 {
-		return "nothing"
+// offer adds to an error what could have been asked for instead.
+func (r Reference) offer(err error, intro string, all []v1.Descriptor) error {
+	if r.Transport == Archive {
+		return hint.Add(err, "an archive's only image is taken: save one image per archive")
 	}
-	return strings.Join(tags(all), ", ")
+	if len(all) == 0 {
+		return hint.Add(err, "the index is empty")
+	}
+	return hint.Add(err, "%s: %s", intro, strings.Join(r.alternatives(all), ", "))
+}
+
+// alternatives are references to the images of an index, in the form in which a
+// definition can name them: by a tag, as far as a reference can hold it, or by digest.
+func (r Reference) alternatives(all []v1.Descriptor) []string {
+	at := r.withoutImage()
+	var out []string
+	for _, d := range all {
+		text := at + "@" + d.Digest.String()
+		if tag := d.Annotations[annotationRef]; tag != "" && !strings.ContainsAny(tag, "/:@") {
+			text = at + ":" + tag
+		}
+		if !slices.Contains(out, text) {
+			out = append(out, text)
+		}
+	}
+	return out
 }
 
 // layout is a layout as a source.

@@ -129,7 +129,7 @@ func TestBadLayouts(t *testing.T) {
 		hint   string
 	}{
 		{name: "no such directory", text: "oci:nowhere", want: "no such file", hint: "not an OCI image layout"},
-		{name: "no such tag", text: "oci:.:y", want: "no such image in the index", hint: "it has: x"},
+		{name: "no such tag", text: "oci:.:y", want: "no such image in the index", hint: "it has: oci:.:x"},
 		{name: "no such digest", text: "oci:.@" + digest(0).String(), want: "no such image in the index"},
 		{name: "no marker", damage: func(t *testing.T, dir string, _ v1.Descriptor) { os.Remove(filepath.Join(dir, layoutMarker)) },
 			want: "oci-layout: no such file", hint: "not an OCI image layout"},

@@ -138,5 +138,14 @@ func (r *Reference) cutDigest(text string) (string, error) {
 	return text[:i], err
 }
 
+// withoutImage is the reference as it was written, without tag and digest.
+func (r Reference) withoutImage() string {
+	text, _, _ := strings.Cut(r.Text, "@sha256:")
+	if r.Tag != "" {
+		text = strings.TrimSuffix(text, ":"+r.Tag)
+	}
+	return text
+}
+
 // key is the name of a tag in the lock file: the same for every way to write it.
 func (r Reference) key() string { return r.Name + ":" + r.Tag }
