@@ -25,6 +25,8 @@ type Client struct {
 	Lock *Lock
 	// Update resolves every tag anew and moves it in the lock.
 	Update bool
+
+	patience patience
 }
 
 // Open finds an image and verifies its manifest and configuration.

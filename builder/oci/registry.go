@@ -9,7 +9,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
+	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -17,6 +20,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/ketch-os/ketch/builder/hint"
 )
@@ -48,15 +52,24 @@ func (c *Client) openRegistry(ctx context.Context, ref Reference) (*Image, error
 	return img, nil
 }
 
-// registry is a repository of a registry as a source.
+// registry is a repository of a registry as a source (OCI Distribution 1.1, "Pull").
 type registry struct {
 	repository name.Repository
-	puller     *remote.Puller
+	keychain   authn.Keychain
+	transport  http.RoundTripper
+	patience   patience
+
+	mu     sync.Mutex
+	client *http.Client // signed in, nil before
 }
 
 func (c *Client) registry(ref Reference) (*registry, error) {
 	var options []name.Option
-	guard := tlsOnly{c.Transport, c.Insecure}
+	next := c.Transport
+	if next == nil {
+		next = remote.DefaultTransport
+	}
+	guard := tlsOnly{impatient{next, c.patience}, c.Insecure}
 	repository, err := name.NewRepository(ref.Name)
 	if err != nil {
 		return nil, err
@@ -71,39 +84,121 @@ func (c *Client) registry(ref Reference) (*registry, error) {
 	if keychain == nil {
 		keychain = authn.DefaultKeychain
 	}
-	if guard.next == nil {
-		guard.next = remote.DefaultTransport
+	return &registry{repository: repository, keychain: keychain, transport: guard, patience: c.patience}, nil
+}
+
+// signIn returns a client with the registry's token or password.
+func (r *registry) signIn(ctx context.Context) (*http.Client, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.client != nil {
+		return r.client, nil
 	}
-	puller, err := remote.NewPuller(remote.WithAuthFromKeychain(keychain), remote.WithTransport(guard))
+	auth, err := authn.Resolve(ctx, r.keychain, r.repository)
 	if err != nil {
 		return nil, err
 	}
-	return &registry{repository, puller}, nil
+	signed, err := transport.NewWithContext(ctx, r.repository.Registry, auth, r.transport, []string{r.repository.Scope(transport.PullScope)})
+	if err != nil {
+		return nil, err
+	}
+	r.client = &http.Client{Transport: signed, CheckRedirect: checkRedirect}
+	return r.client, nil
+}
+
+// checkRedirect keeps a registry on the internet from sending us to an address
+// of our own network, such as that of a cloud's metadata service.
+func checkRedirect(to *http.Request, via []*http.Request) error {
+	if len(via) >= 10 {
+		return errors.New("stopped after 10 redirects")
+	}
+	ip := net.ParseIP(to.URL.Hostname())
+	private := ip != nil && (ip.IsPrivate() || ip.IsLoopback() || ip.IsLinkLocalUnicast() || ip.IsUnspecified())
+	if from := via[0].URL.Hostname(); private && to.URL.Hostname() != from {
+		return hint.Add(fmt.Errorf("%s sends us to the private address %s", from, ip), "if you trust it, copy the image to a registry of your own first")
+	}
+	return nil
+}
+
+// get asks for a manifest or blob. The answer is good, or has no such range.
+func (r *registry) get(ctx context.Context, kind, name string, header http.Header) (*http.Response, error) {
+	client, err := r.signIn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	at := url.URL{
+		Scheme: r.repository.Scheme(), Host: r.repository.RegistryStr(),
+		Path: "/v2/" + r.repository.RepositoryStr() + "/" + kind + "/" + name,
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, at.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+	request.Header = header
+	answer, err := client.Do(request)
+	if err != nil {
+		return nil, withoutQuery(err)
+	}
+	good := []int{http.StatusOK}
+	if header.Get("Range") != "" {
+		good = append(good, http.StatusPartialContent, http.StatusRequestedRangeNotSatisfiable)
+	}
+	if err := transport.CheckError(answer, good...); err != nil {
+		answer.Body.Close()
+		return nil, err
+	}
+	return answer, nil
+}
+
+// withoutQuery takes the query off the address in an error: a registry redirects
+// to addresses with a password in it.
+func withoutQuery(err error) error {
+	if failed, ok := errors.AsType[*url.Error](err); ok {
+		if at, parseErr := url.Parse(failed.URL); parseErr == nil {
+			at.RawQuery = ""
+			failed.URL = at.Redacted()
+		}
+	}
+	return err
+}
+
+// manifestTypes are the documents that a reader understands.
+var manifestTypes = strings.Join([]string{
+	string(types.OCIManifestSchema1), string(types.OCIImageIndex), string(types.DockerManifestSchema2), string(types.DockerManifestList),
+}, ",")
+
+// readManifest reads what a tag or a digest names, whole.
+func (r *registry) readManifest(ctx context.Context, name string) (data []byte, media types.MediaType, err error) {
+	err = r.patience.retry(ctx, func() error {
+		answer, err := r.get(ctx, "manifests", name, http.Header{"Accept": {manifestTypes}})
+		if err != nil {
+			return err
+		}
+		defer answer.Body.Close()
+		media = types.MediaType(answer.Header.Get("Content-Type"))
+		data, err = io.ReadAll(io.LimitReader(answer.Body, maxDocument+1))
+		return err
+	})
+	return data, media, r.explain(err)
 }
 
 // resolve asks what a tag means.
 func (r *registry) resolve(ctx context.Context, tag string) (v1.Descriptor, error) {
-	d, err := r.puller.Get(ctx, r.repository.Tag(tag))
+	data, media, err := r.readManifest(ctx, tag)
 	if err != nil {
-		return v1.Descriptor{}, r.explain(err)
+		return v1.Descriptor{}, err
 	}
-	return d.Descriptor, nil
+	digest, size, err := v1.SHA256(bytes.NewReader(data))
+	return v1.Descriptor{MediaType: media, Digest: digest, Size: size}, err
 }
 
 func (r *registry) manifest(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error) {
-	got, err := r.puller.Get(ctx, r.repository.Digest(d.Digest.String()))
-	if err != nil {
-		return nil, r.explain(err)
-	}
-	return io.NopCloser(bytes.NewReader(got.Manifest)), nil
+	data, _, err := r.readManifest(ctx, d.Digest.String())
+	return io.NopCloser(bytes.NewReader(data)), err
 }
 
 func (r *registry) blob(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error) {
-	layer, err := r.puller.Layer(ctx, r.repository.Digest(d.Digest.String()))
-	if err != nil {
-		return nil, r.explain(err)
-	}
-	rc, err := layer.Compressed()
+	rc, err := r.open(ctx, d)
 	if err != nil {
 		err = r.explain(err)
 		if len(d.URLs) > 0 {
@@ -133,6 +228,8 @@ func (r *registry) explain(err error) error {
 		return hint.Add(err, "the registry %s has no such image: look at its name, tag and digest", host)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return hint.Add(err, "nothing listens on %s: is the registry running?", host)
+	case errors.Is(err, errIdle):
+		return hint.Add(err, "the registry %s was there and fell silent: is the network up, is a proxy in between?", host)
 	case isTLS(err):
 		return hint.Add(err, "let SSL_CERT_FILE name the certificate of the registry's authority")
 	}
