@@ -24,6 +24,31 @@ func isCompressed(head []byte) bool {
 	return bytes.HasPrefix(head, []byte(magicGzip)) || bytes.HasPrefix(head, []byte(magicZstd))
 }
 
+// IsPlain says whether a layer is stored without compression.
+func IsPlain(layer io.ReaderAt) (bool, error) {
+	head := make([]byte, len(magicZstd))
+	n, err := layer.ReadAt(head, 0)
+	if err != nil && err != io.EOF {
+		return false, err
+	}
+	return !isCompressed(head[:n]), nil
+}
+
+// Decompress writes a layer uncompressed and returns its size. It does not
+// verify what it reads, and ends with an error behind the limit.
+func Decompress(w io.Writer, r io.Reader, limit int64) (int64, error) {
+	plain, err := decompress(r)
+	if err != nil {
+		return 0, err
+	}
+	defer plain.Close()
+	n, err := io.Copy(w, io.LimitReader(plain, limit+1))
+	if n > limit {
+		return n, &tooLarge{limit}
+	}
+	return n, err
+}
+
 // decompress undoes the compression that the first bytes tell of. A tar archive
 // begins with a file name, which none of the magic numbers is.
 func decompress(r io.Reader) (io.ReadCloser, error) {

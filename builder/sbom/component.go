@@ -41,7 +41,7 @@ func (d *draft) addDatabases(inTree map[*tree.Node]bool) error {
 			if p.FilesRecorded && !slices.ContainsFunc(p.nodes, there) {
 				continue
 			}
-			added, err := d.debian(db.Distribution, inventory.Debian{Name: p.Name, Version: p.Version, Architecture: p.Architecture, Source: p.Source})
+			added, err := d.installed(d.licence, db.Distribution, p)
 			if err != nil {
 				return err
 			}
@@ -54,8 +54,31 @@ func (d *draft) addDatabases(inTree map[*tree.Node]bool) error {
 	return nil
 }
 
+// installed adds a package that a database lists.
+func (d *draft) installed(from licences, distribution string, p installed) (*Package, error) {
+	if !p.alpine {
+		return d.debianIn(from, distribution, inventory.Debian{Name: p.Name, Version: p.Version, Architecture: p.Architecture, Source: p.Source})
+	}
+	made := &Package{
+		Name: p.Name, Version: p.Version, LicenceDeclared: stated(p.licence),
+		ExternalRefs: purl(apkURL(distribution, p.Name, p.Version, p.Architecture)),
+	}
+	if made.LicenceDeclared == noAssertion && p.licence != "" {
+		made.LicenceComments = "the package states: " + p.licence
+	}
+	if p.Source != "" && p.Source != p.Name {
+		made.SourceInfo = "built from source package " + p.Source
+	}
+	return d.add("apk", made), nil
+}
+
 func (d *draft) debian(distribution string, p inventory.Debian) (*Package, error) {
-	declared, err := d.licence.debian(p)
+	return d.debianIn(d.licence, distribution, p)
+}
+
+// debianIn adds a Debian package whose copyright file lies in a tree.
+func (d *draft) debianIn(from licences, distribution string, p inventory.Debian) (*Package, error) {
+	declared, err := from.debian(p)
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +92,11 @@ func (d *draft) debian(distribution string, p inventory.Debian) (*Package, error
 	if source, version := dpkg.SourceOf(p.Name, p.Version, p.Source); source != p.Name || version != p.Version {
 		made.SourceInfo = fmt.Sprintf("built from source package %s %s", source, version)
 	}
-	return d.add("deb", made), nil
+	kind := "deb"
+	if distribution != "debian" {
+		kind += "-" + distribution
+	}
+	return d.add(kind, made), nil
 }
 
 // kernel is the source that the kernel was built from.

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"strings"
 
+	"github.com/ketch-os/ketch/builder/sbom/apk"
 	"github.com/ketch-os/ketch/builder/sbom/dpkg"
 	"github.com/ketch-os/ketch/builder/tree"
 )
@@ -19,24 +20,49 @@ type Database struct {
 // installed is a package with its files.
 type installed struct {
 	dpkg.Package
-	nodes []*tree.Node
+	alpine  bool
+	licence string // as an Alpine package states it
+	nodes   []*tree.Node
+}
+
+// database is the files of a tree that package databases are read from.
+type database interface {
+	dpkg.Tree
+	apk.Tree
+	nodes(names []string) []*tree.Node
+}
+
+// readDatabases reads the databases of Debian's and of Alpine's packages.
+func readDatabases(from database) (*Database, error) {
+	debian, err := dpkg.Read(from)
+	if err != nil {
+		return nil, err
+	}
+	alpine, err := apk.Read(from)
+	if err != nil {
+		return nil, err
+	}
+	if len(debian)+len(alpine) == 0 {
+		return nil, nil
+	}
+	db := &Database{Distribution: distribution(from)}
+	for _, p := range debian {
+		db.packages = append(db.packages, installed{Package: p, nodes: from.nodes(p.Files)})
+	}
+	for _, p := range alpine {
+		common := dpkg.Package{Name: p.Name, Version: p.Version, Architecture: p.Architecture, Source: p.Origin, Files: p.Files, FilesRecorded: true}
+		db.packages = append(db.packages, installed{Package: common, alpine: true, licence: p.Licence, nodes: from.nodes(p.Files)})
+	}
+	return db, nil
 }
 
 // ReadDatabase reads the packages that an image has brought into the tree. It
 // looks before the tree is mapped to the shape of an OS, because the database
 // itself does not outlive that. It returns nil for an image without one.
 func ReadDatabase(t *tree.Tree, ref, place string) (*Database, error) {
-	from := imageTree{t, ref, place}
-	packages, err := dpkg.Read(from)
+	db, err := readDatabases(imageTree{t, ref, place})
 	if err != nil {
 		return nil, fmt.Errorf("packages of image %s: %w", ref, err)
-	}
-	if len(packages) == 0 {
-		return nil, nil
-	}
-	db := &Database{Distribution: from.distribution()}
-	for _, p := range packages {
-		db.packages = append(db.packages, installed{p, from.nodes(p.Files)})
 	}
 	return db, nil
 }
@@ -84,10 +110,10 @@ func (i imageTree) nodes(names []string) []*tree.Node {
 }
 
 // distribution is the ID in os-release; an image without it is taken for Debian's.
-func (i imageTree) distribution() string {
-	data, err := i.ReadFile("etc/os-release")
+func distribution(from database) string {
+	data, err := from.ReadFile("etc/os-release")
 	if errors.Is(err, fs.ErrNotExist) {
-		data, _ = i.ReadFile("usr/lib/os-release")
+		data, _ = from.ReadFile("usr/lib/os-release")
 	}
 	for line := range strings.Lines(string(data)) {
 		if id, found := strings.CutPrefix(strings.TrimSpace(line), "ID="); found && id != "" {
@@ -95,4 +121,31 @@ func (i imageTree) distribution() string {
 		}
 	}
 	return "debian"
+}
+
+// wholeTree is a tree of one image: a database.
+type wholeTree struct{ *tree.Tree }
+
+func (w wholeTree) ReadFile(name string) ([]byte, error) {
+	if n := w.Follow(name); n == nil || n.Type() != tree.TypeRegular {
+		return nil, fs.ErrNotExist
+	}
+	return w.Tree.ReadFile(name)
+}
+
+func (w wholeTree) Names(dir string) []string {
+	if n := w.Follow(dir); n != nil && n.IsDir() {
+		return n.Names()
+	}
+	return nil
+}
+
+func (w wholeTree) nodes(names []string) []*tree.Node {
+	var found []*tree.Node
+	for _, name := range names {
+		if n := w.Lookup(name); n != nil && !n.IsDir() {
+			found = append(found, n)
+		}
+	}
+	return found
 }

@@ -69,6 +69,7 @@ func (d *draft) add(kind string, p *Package) *Package {
 	if there := d.packages[key]; there != nil {
 		return there
 	}
+	p.Name, p.Version = fileName(p.Name), fileName(p.Version)
 	p.SPDXID = d.id(kind + "-" + p.Name + "-" + p.Version)
 	p.DownloadLocation = noAssertion
 	d.packages[key] = p

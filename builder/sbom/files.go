@@ -15,7 +15,7 @@ import (
 func (d *draft) addFiles(found []*binary) error {
 	for _, b := range found {
 		f := &File{
-			Name: "./" + b.name, SPDXID: d.id("File-" + b.name), Types: []string{b.fileType},
+			Name: "./" + fileName(b.name), SPDXID: d.id("File-" + b.name), Types: []string{b.fileType},
 			Checksums: []Checksum{{"SHA1", b.sha1}, {"SHA256", b.sha256}},
 		}
 		d.files = append(d.files, f)
@@ -81,7 +81,7 @@ func (d *draft) link(f *File, release string, modules []*debug.Module) {
 // programs are linked with, and the programs in container images.
 func (d *draft) addRecorded() error {
 	for _, f := range d.files {
-		name := strings.TrimPrefix(f.Name, "./")
+		name := filePath(strings.TrimPrefix(f.Name, "./"))
 		for _, path := range slices.Sorted(maps.Keys(d.programs)) {
 			program := d.programs[path]
 			archive, _, nested := strings.Cut(path, ":")

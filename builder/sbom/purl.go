@@ -3,12 +3,27 @@ package sbom
 import (
 	"fmt"
 	"strings"
+
+	"github.com/ketch-os/ketch/builder/sbom/language"
 )
 
-// Package URLs (the purl specification; types deb, golang, oci).
+// Package URLs (the purl specification; types deb, apk, golang, oci, npm, pypi, maven).
 
 func debURL(distribution, name, version, architecture string) string {
 	return "pkg:deb/" + escape(distribution) + "/" + escape(name) + "@" + escape(version) + "?arch=" + escape(architecture)
+}
+
+func apkURL(distribution, name, version, architecture string) string {
+	return "pkg:apk/" + escape(distribution) + "/" + escape(name) + "@" + escape(version) + "?arch=" + escape(architecture)
+}
+
+// languageURL is that of a package of npm, Python or Maven.
+func languageURL(p language.Package) string {
+	url := "pkg:" + p.Kind + "/"
+	if p.Group != "" {
+		url += escape(p.Group) + "/"
+	}
+	return url + escape(p.Name) + "@" + escape(p.Version)
 }
 
 func golangURL(path, version string) string {

@@ -2,14 +2,19 @@
 // 2.3) of every Debian package, every Go module in every Go program, the kernel,
 // and every program and library with the package it belongs to.
 //
+// It looks into the container images that the tree carries for its workloads as
+// into the tree itself, and finds there what npm, Python's and Java's package
+// formats say, too.
+//
 // It reads the merged tree. What a file cannot tell itself comes from the
 // inventories of our own layers and, in other people's images, from dpkg's
 // database. The same tree gives the same bytes: the time is the release's, the
 // namespace derives from the content. docs/sbom.md describes the document.
 //
 // Left out: files that are neither program nor library, packages of other
-// package managers (their programs are listed as the image's), and conclusions
-// about licences: what is here is what the packages declare.
+// package managers (their programs are listed as the image's), the single files
+// of carried images, and conclusions about licences: what is here is what the
+// packages declare.
 package sbom
 
 import (
@@ -53,6 +58,8 @@ func Make(s Source) (*Document, error) {
 		d.addDebian,
 		func() error { return d.addDatabases(nodes) },
 		func() error { d.addImages(); return nil },
+		func() error { return d.addLanguages(d.root, s.Tree) },
+		d.addCarried,
 		func() error { return d.addFiles(found) },
 	} {
 		if err := step(); err != nil {

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ketch-os/ketch/builder/tree"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // binary is a file that is looked at: a program, a library, an archive of them.
@@ -33,11 +34,13 @@ var kinds = []struct{ start, fileType string }{
 }
 
 // scan finds the programs and libraries of a tree and reads them. also names
-// files that are looked at whatever they are.
+// files that are looked at whatever they are. nodes are the files of the image.
 func scan(t *tree.Tree, also map[string]bool) (found []*binary, nodes map[*tree.Node]bool, err error) {
-	nodes = map[*tree.Node]bool{}
+	nodes = bootParts(t)
 	err = t.Walk(func(name string, n *tree.Node) error {
-		nodes[n] = true
+		if !strings.HasPrefix(name, "boot/") {
+			nodes[n] = true
+		}
 		if n.Type() != tree.TypeRegular {
 			return nil
 		}
@@ -54,6 +57,20 @@ func scan(t *tree.Tree, also map[string]bool) (found []*binary, nodes map[*tree.
 		return nil, nil, err
 	}
 	return found, nodes, readAll(found)
+}
+
+// bootParts are the files of boot/ that an image is made of. The others do not
+// come into it.
+func bootParts(t *tree.Tree) map[*tree.Node]bool {
+	parts := map[*tree.Node]bool{}
+	for _, name := range []string{
+		layout.BootKernel, layout.BootRelease, layout.BootSource, layout.BootStub, layout.BootGuard, layout.BootLoader,
+	} {
+		if n := t.Follow(name); n != nil {
+			parts[n], parts[t.Lookup(name)] = true, true
+		}
+	}
+	return parts
 }
 
 // fileType is "" for a file that is no program and no library.

@@ -113,7 +113,8 @@ func (p *Package) PURL() string {
 	return ""
 }
 
-// Kind is "deb", "golang" or "oci", "" of the image as a whole.
+// Kind is the type of the package URL ("deb", "golang", "npm", …), "oci" of a
+// container image, and "" of the image as a whole.
 func (p *Package) Kind() string {
 	kind, _, found := strings.Cut(strings.TrimPrefix(p.PURL(), "pkg:"), "/")
 	switch {
@@ -163,20 +164,29 @@ func Parse(data []byte) (*Document, error) {
 	return &d, nil
 }
 
-// Summary counts what a document lists: "23 Debian packages, 120 Go modules, 35 files".
+// Summary counts what a document lists: "23 Debian packages, 120 Go modules, 35
+// programs and libraries".
 func (d *Document) Summary() string {
 	count := map[string]int{}
 	for _, p := range d.Packages {
 		count[p.Kind()]++
 	}
-	return fmt.Sprintf("%d Debian packages, %d Go modules, %d programs and libraries", count["deb"], count["golang"], len(d.Files))
+	text := fmt.Sprintf("%d Debian packages, %d Go modules", count["deb"], count["golang"])
+	for _, kind := range []struct{ name, what string }{
+		{"apk", "Alpine packages"}, {"npm", "npm packages"}, {"pypi", "Python packages"}, {"maven", "Java artefacts"},
+	} {
+		if n := count[kind.name]; n > 0 {
+			text += fmt.Sprintf(", %d %s", n, kind.what)
+		}
+	}
+	return fmt.Sprintf("%s, %d programs and libraries", text, len(d.Files))
 }
 
-// Owners tells the package of each file: file name → SPDX identifier.
+// Owners tells the package of each file: "./" and its path → SPDX identifier.
 func (d *Document) Owners() map[string]string {
 	names := map[string]string{}
 	for _, f := range d.Files {
-		names[f.SPDXID] = f.Name
+		names[f.SPDXID] = filePath(f.Name)
 	}
 	owners := map[string]string{}
 	for _, r := range d.Relationships {

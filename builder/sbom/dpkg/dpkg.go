@@ -6,7 +6,9 @@
 //	var/lib/dpkg/status.d/NAME     one paragraph: images without dpkg, such as distroless
 //	var/lib/dpkg/status.d/NAME.md5sums
 //
-// Left out: packages that are removed, half-installed or only configured, and diversions.
+// Left out: packages that are removed, half-installed or only configured, and
+// diversions. Packages that are unpacked and not configured, or wait for a
+// trigger, are there: their files are.
 package dpkg
 
 import (
@@ -94,6 +96,9 @@ func readStatus(tree Tree) ([]Package, error) {
 	return packages, nil
 }
 
+// unpacked are the states of packages whose files are there (dpkg(1), "Package states").
+var unpacked = []string{"unpacked", "half-configured", "triggers-awaited", "triggers-pending", "installed"}
+
 // ParseStatus reads a status file and returns what is installed.
 func ParseStatus(text string) ([]Package, error) {
 	paragraphs, err := deb822.Parse(text)
@@ -103,7 +108,7 @@ func ParseStatus(text string) ([]Package, error) {
 	var packages []Package
 	for _, fields := range paragraphs {
 		// "want flag state", such as "install ok installed" or "hold ok installed"
-		if status := strings.Fields(fields["status"]); len(status) != 3 || status[2] != "installed" {
+		if status := strings.Fields(fields["status"]); len(status) != 3 || !slices.Contains(unpacked, status[2]) {
 			continue
 		}
 		p, err := newPackage(fields)

@@ -1,0 +1,154 @@
+package sbom
+
+import (
+	"debug/buildinfo"
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"slices"
+
+	"github.com/ketch-os/ketch/builder/sbom/carried"
+	"github.com/ketch-os/ketch/builder/sbom/language"
+	"github.com/ketch-os/ketch/builder/tree"
+	"github.com/ketch-os/ketch/layout"
+)
+
+// addCarried adds the container images that the image carries for its
+// workloads, and what is in them.
+func (d *draft) addCarried() error {
+	dir := d.Tree.Follow(layout.ImagesDir[1:])
+	if dir == nil || !dir.IsDir() {
+		return nil
+	}
+	for _, base := range dir.Names() {
+		name := layout.ImagesDir[1:] + "/" + base
+		images, err := carried.Read(d.Tree, name, os.TempDir())
+		if err != nil {
+			d.addUnread(name, err)
+			continue
+		}
+		for _, image := range images {
+			err := errors.Join(d.addCarriedImage(name, image), image.Close())
+			if err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// addUnread lists a file among the images that is none, or a damaged one. The
+// machine refuses it; a bill of materials says that nobody knows what is in it.
+func (d *draft) addUnread(name string, err error) {
+	d.component("oci", &Package{
+		Name: name, Purpose: container, LicenceDeclared: noAssertion, Comment: fmt.Sprintf("cannot be looked into: %v", err),
+	})
+}
+
+func (d *draft) addCarriedImage(name string, image *carried.Image) error {
+	called := image.Name
+	if called == "" {
+		called = name
+	}
+	p := d.component("oci", &Package{
+		Name: called, Version: image.Digest, Purpose: container, LicenceDeclared: noAssertion, Comment: "carried as /" + name,
+		ExternalRefs: purl(ociURL(called, image.Digest)),
+	})
+	if rpm := rpmDatabase(image.Tree); rpm != "" {
+		p.Comment += "; its packages are listed in " + rpm + ", which is not read"
+	}
+	for _, step := range []func(*Package, *tree.Tree) error{d.addInstalled, d.addPrograms, d.addLanguages} {
+		if err := step(p, image.Tree); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addInstalled adds the packages that a carried image's databases list, as far
+// as any of their files is there.
+func (d *draft) addInstalled(image *Package, t *tree.Tree) error {
+	db, err := readDatabases(wholeTree{t})
+	if err != nil || db == nil {
+		return err
+	}
+	from := licences{t, d.licences, d.licence.known}
+	for _, p := range db.packages {
+		if p.FilesRecorded && len(p.nodes) == 0 {
+			continue
+		}
+		added, err := d.installed(from, db.Distribution, p)
+		if err != nil {
+			return err
+		}
+		d.relate(image.SPDXID, Contains, added.SPDXID)
+	}
+	return nil
+}
+
+// addPrograms adds the modules that a carried image's Go programs are made of.
+func (d *draft) addPrograms(image *Package, t *tree.Tree) error {
+	return t.Walk(func(_ string, n *tree.Node) error {
+		if n.Type() != tree.TypeRegular {
+			return nil
+		}
+		if kind, err := fileType(n); kind != "BINARY" {
+			return err
+		}
+		info, err := buildinfo.Read(n.Reader())
+		if err != nil { // no Go program
+			return nil
+		}
+		d.relate(image.SPDXID, Contains, d.standardLibrary(info.GoVersion).SPDXID)
+		for _, m := range linked(info) {
+			d.relate(image.SPDXID, Contains, d.goModule(m).SPDXID)
+		}
+		return nil
+	})
+}
+
+// linked are the modules of a Go program, its own among them.
+func linked(info *debug.BuildInfo) []*debug.Module {
+	var modules []*debug.Module
+	if info.Main.Path != "" {
+		modules = append(modules, &info.Main)
+	}
+	for _, m := range info.Deps {
+		if m.Replace != nil {
+			m = m.Replace
+		}
+		modules = append(modules, m)
+	}
+	return modules
+}
+
+// addLanguages adds the packages of npm, Python and Java in a tree.
+func (d *draft) addLanguages(in *Package, t *tree.Tree) error {
+	packages, err := language.Find(t)
+	for _, p := range packages {
+		name := p.Name
+		if p.Group != "" {
+			name = p.Group + "/" + p.Name
+		}
+		made := &Package{Name: name, Version: p.Version, LicenceDeclared: stated(p.Licence), ExternalRefs: purl(languageURL(p))}
+		if made.LicenceDeclared == noAssertion && p.Licence != "" {
+			made.LicenceComments = "the package states: " + p.Licence
+		}
+		d.relate(in.SPDXID, Contains, d.add(p.Kind, made).SPDXID)
+	}
+	return err
+}
+
+// rpmDatabase is where a tree has a database of RPM's, or "".
+func rpmDatabase(t *tree.Tree) string {
+	places := []string{"var/lib/rpm", "usr/lib/sysimage/rpm"}
+	i := slices.IndexFunc(places, func(dir string) bool {
+		n := t.Follow(dir)
+		return n != nil && n.IsDir() && len(n.Children) > 0
+	})
+	if i < 0 {
+		return ""
+	}
+	return "/" + places[i]
+}
