@@ -15,11 +15,12 @@ import (
 
 	"github.com/ketch-os/ketch/builder/oslayers/deb"
 	"github.com/ketch-os/ketch/builder/oslayers/shlib"
+	"github.com/ketch-os/ketch/builder/tree"
 )
 
 // packaged is a file of a Debian package.
 type packaged struct {
-	*file
+	*tree.Node
 	owner string // the package
 	used  bool   // it, or its content, is in the layer
 }
@@ -36,11 +37,11 @@ func newArchive() *archive {
 }
 
 // give puts a file into the layer and notes the packages it is from.
-func (a *archive) give(l *layer, name string, f *file, owners ...string) error {
+func (a *archive) give(l *layer, name string, n *tree.Node, owners ...string) error {
 	for _, owner := range owners {
 		a.given[owner] = append(a.given[owner], name)
 	}
-	return l.files.add(name, f)
+	return l.files.add(name, n)
 }
 
 // maxUnpacked bounds what one package may unpack to, in memory.
@@ -84,19 +85,19 @@ func (a *archive) entry(h *tar.Header, r io.Reader) (*packaged, error) {
 	case tar.TypeDir:
 		return nil, nil
 	case tar.TypeSymlink:
-		p.file = link(h.Linkname)
+		p.Node = link(h.Linkname)
 	case tar.TypeLink:
 		target := a.files[home(h.Linkname)]
 		if target == nil {
 			return nil, fmt.Errorf("%s: hard link to %s, which is not there", h.Name, h.Linkname)
 		}
-		p.file = target.file
+		p.Node = target.Node
 	case tar.TypeReg:
 		var content bytes.Buffer
 		if _, err := io.Copy(&content, r); err != nil {
 			return nil, fmt.Errorf("%s: %w", h.Name, err)
 		}
-		p.file = regular(fs.FileMode(h.Mode)&0o7777, inMemory(content.Bytes()))
+		p.Node = regular(fs.FileMode(h.Mode)&0o7777, content.Bytes())
 	default:
 		return nil, fmt.Errorf("%s: an entry of type %q", h.Name, h.Typeflag)
 	}
@@ -154,10 +155,10 @@ func (a *archive) keepFile(name string) error {
 			return fmt.Errorf("keep %s: more than %d links in a row", name, maxLinks)
 		}
 		a.kept[name], p.used = true, true
-		if p.typeflag != tar.TypeSymlink {
+		if p.Type() != tree.TypeSymlink {
 			return nil
 		}
-		name = follow(name, p.target)
+		name = follow(name, p.Target)
 	}
 }
 
@@ -217,10 +218,11 @@ func (a *archive) read(name string) ([]byte, bool, error) {
 		if p == nil {
 			return nil, false, nil
 		}
-		if p.typeflag != tar.TypeSymlink {
-			return p.content.(inMemory), true, nil
+		if p.Type() != tree.TypeSymlink {
+			content, err := io.ReadAll(p.Reader())
+			return content, true, err
 		}
-		name = follow(name, p.target)
+		name = follow(name, p.Target)
 	}
 	return nil, false, fmt.Errorf("read %s: more than %d links in a row", name, maxLinks)
 }
@@ -248,7 +250,7 @@ func (a *archive) place(l *layer, name, from string) error {
 		return fmt.Errorf("place %s: no package has %s", name, from)
 	}
 	a.files[from].used = true
-	return a.give(l, name, regular(plain, inMemory(content)), a.files[from].owner)
+	return a.give(l, name, regular(plain, content), a.files[from].owner)
 }
 
 // concatenate joins text files, each ended by a line feed.
@@ -274,7 +276,7 @@ func (a *archive) concatenate(l *layer, name, pattern string) error {
 			joined.WriteByte('\n')
 		}
 	}
-	return a.give(l, name, regular(plain, inMemory(joined.Bytes())), slices.Sorted(maps.Keys(owners))...)
+	return a.give(l, name, regular(plain, joined.Bytes()), slices.Sorted(maps.Keys(owners))...)
 }
 
 // owners are the packages that gave something to the layer.
@@ -293,9 +295,9 @@ func (a *archive) owners() map[string]bool {
 func (a *archive) keepCopyrights() error {
 	for _, owner := range slices.Sorted(maps.Keys(a.owners())) {
 		dir := "usr/share/doc/" + owner
-		if p := a.files[dir]; p != nil && p.typeflag == tar.TypeSymlink {
+		if p := a.files[dir]; p != nil && p.Type() == tree.TypeSymlink {
 			a.kept[dir] = true
-			dir = follow(dir, p.target)
+			dir = follow(dir, p.Target)
 		}
 		if err := a.keepFile(dir + "/copyright"); err != nil {
 			return err

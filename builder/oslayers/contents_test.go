@@ -3,11 +3,15 @@ package oslayers
 import (
 	"archive/tar"
 	"bytes"
+	"crypto/sha256"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/ketch-os/ketch/builder/tree"
 )
 
 // listed is what a test compares of a tar entry.
@@ -40,33 +44,38 @@ func list(t *testing.T, r io.Reader) []listed {
 	}
 }
 
-func TestWriteTar(t *testing.T) {
-	twin := regular(0o4755, inMemory("su"))
-	c := contents{}
+func TestWriteLayer(t *testing.T) {
+	twin := regular(0o4755, []byte("su"))
+	c := newContents()
 	for _, e := range []struct {
 		name string
-		file *file
+		file *tree.Node
 	}{
 		{"usr/bin/sudo", twin},
 		{"usr/bin/su", twin},
-		{"usr/bin-extra", regular(0o600, inMemory(""))},
+		{"usr/bin-extra", regular(0o600, nil)},
 		{"usr/sbin/init", link("../lib/ketch/init")},
 		{"usr/empty", directory(0o700)},
-		{"boot/" + strings.Repeat("long/", 60) + "name", regular(0o644, inMemory("x"))},
+		{"boot/" + strings.Repeat("long/", 60) + "name", regular(0o644, []byte("x"))},
 	} {
 		if err := c.add(e.name, e.file); err != nil {
 			t.Fatal(err)
 		}
 	}
 	var first, second bytes.Buffer
-	if err := c.writeTar(&first); err != nil {
+	if err := c.WriteLayer(&first); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.writeTar(&second); err != nil {
+	if err := c.WriteLayer(&second); err != nil {
 		t.Fatal(err)
+	}
+	// The bytes are those of the first release: a layer that nobody has changed
+	// keeps its digest.
+	if got, want := fmt.Sprintf("%x", sha256.Sum256(first.Bytes())), "87d80ca0e06452637e50b9624ff9888be53e4912043f95b3dd6b4ff69a2b2e34"; got != want {
+		t.Errorf("SHA-256 of the layer is %s; want %s", got, want)
 	}
 	if !bytes.Equal(first.Bytes(), second.Bytes()) {
-		t.Error("writeTar twice: different bytes")
+		t.Error("WriteLayer twice: different bytes")
 	}
 	var got []listed
 	for _, e := range list(t, &first) {
@@ -103,11 +112,11 @@ func TestAddRefuses(t *testing.T) {
 		{".", "not a clean path"},
 		{"usrx", "not a clean path"},
 	} {
-		c := contents{}
-		if err := c.add("usr/taken", regular(plain, inMemory(""))); err != nil {
+		c := newContents()
+		if err := c.add("usr/taken", regular(plain, nil)); err != nil {
 			t.Fatal(err)
 		}
-		err := c.add(test.name, regular(plain, inMemory("")))
+		err := c.add(test.name, regular(plain, nil))
 		if err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("add(%q) = %v; want an error with %q", test.name, err, test.want)
 		}

@@ -88,7 +88,7 @@ func (d *debian) pick(a *archive, l *layer) error {
 		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.kept)) {
-		if err := a.give(l, name, a.files[name].file, a.files[name].owner); err != nil {
+		if err := a.give(l, name, a.files[name].Node, a.files[name].owner); err != nil {
 			return err
 		}
 	}

@@ -19,12 +19,12 @@ import (
 	"github.com/ketch-os/ketch/internal/testkit"
 )
 
-// tree describes the files of a package: a content, "→target" for a link, or
+// members describes the files of a package: a content, "→target" for a link, or
 // "=path" for a copy of a file of this machine.
-type tree map[string]string
+type members map[string]string
 
 // packageOf builds a Debian package into the cache.
-func packageOf(t *testing.T, cache, name, architecture string, files tree) apt.File {
+func packageOf(t *testing.T, cache, name, architecture string, files members) apt.File {
 	t.Helper()
 	root := t.TempDir()
 	files["DEBIAN/control"] = fmt.Sprintf(
@@ -77,13 +77,13 @@ func (d *debian) try(t *testing.T, cache string, files ...apt.File) (*layer, err
 
 // libraries maps the paths that mke2fs of this machine is linked with to copies
 // of the files, versioned names and links to them as Debian has them.
-func libraries(t *testing.T) tree {
+func libraries(t *testing.T) members {
 	t.Helper()
 	output, err := exec.Command(testkit.Tool(t, "ldd"), testkit.Tool(t, "mke2fs")).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	files := tree{"usr/share/doc/libs/copyright": "free\n", "lib/x86_64-linux-gnu/libunused.so.1": "unused\n"}
+	files := members{"usr/share/doc/libs/copyright": "free\n", "lib/x86_64-linux-gnu/libunused.so.1": "unused\n"}
 	for _, word := range strings.Fields(string(output)) {
 		if !strings.HasPrefix(word, "/") {
 			continue
@@ -107,7 +107,7 @@ func libraries(t *testing.T) tree {
 
 func TestDebian(t *testing.T) {
 	cache := t.TempDir()
-	tool := packageOf(t, cache, "tool", "amd64", tree{
+	tool := packageOf(t, cache, "tool", "amd64", members{
 		"sbin/mke2fs":                  "=" + testkit.Tool(t, "mke2fs"),
 		"sbin/mkfs.ext4":               "→mke2fs",
 		"sbin/e2scrub":                 "#!/bin/bash\n",
@@ -117,7 +117,7 @@ func TestDebian(t *testing.T) {
 		"usr/share/zone/right/a":       "a",
 	})
 	libs := packageOf(t, cache, "libs", "amd64", libraries(t))
-	certs := packageOf(t, cache, "certs", "all", tree{
+	certs := packageOf(t, cache, "certs", "all", members{
 		"usr/share/certs/b.crt":         "B",
 		"usr/share/certs/a.crt":         "A\n",
 		"usr/share/certs/README":        "?",
@@ -139,16 +139,16 @@ func TestDebian(t *testing.T) {
 		"usr/lib64/ld-linux-x86-64.so.2", "usr/lib/x86_64-linux-gnu/libc.so.6", "usr/lib/x86_64-linux-gnu/libext2fs.so.2",
 		"usr/share/doc/tool/copyright", "usr/share/doc/libs/copyright", "usr/share/doc/certs/copyright",
 	} {
-		if l.files[name] == nil {
+		if l.files.Lookup(name) == nil {
 			t.Errorf("the layer has no %s", name)
 		}
 	}
 	for _, name := range []string{"usr/sbin/e2scrub", "usr/share/zone/right/a", "usr/lib/x86_64-linux-gnu/libunused.so.1", "usr/lib/boot/stub"} {
-		if l.files[name] != nil {
+		if l.files.Lookup(name) != nil {
 			t.Errorf("the layer has %s", name)
 		}
 	}
-	if got := string(l.files["usr/share/all.crt"].content.(inMemory)); got != "A\nB\n" {
+	if got := contentOf(t, l, "usr/share/all.crt"); got != "A\nB\n" {
 		t.Errorf("concatenated: %q; want %q", got, "A\nB\n")
 	}
 	if got, want := l.record.debianLabel(), "tool=1.0-1 libs=1.0-1 certs=1.0-1"; got != want {
@@ -158,6 +158,15 @@ func TestDebian(t *testing.T) {
 		t.Errorf("certs gave %q; want %q", got, want)
 	}
 	checkRuns(t, l)
+}
+
+func contentOf(t *testing.T, l *layer, name string) string {
+	t.Helper()
+	content, err := l.files.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
 }
 
 // checkRuns runs the layer's mke2fs with nothing but the layer's libraries.
@@ -172,7 +181,7 @@ func checkRuns(t *testing.T, l *layer) {
 	if err := untar.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.files.writeTar(in); err != nil {
+	if err := l.files.WriteLayer(in); err != nil {
 		t.Fatal(err)
 	}
 	in.Close()
@@ -197,19 +206,19 @@ func TestDebianErrors(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		d     debian
-		files tree
+		files members
 		want  string
 	}{
-		{"pattern without a match", debian{Keep: []string{"usr/bin/x*"}}, tree{}, "keep usr/bin/x*: no package has anything"},
-		{"bad pattern", debian{Keep: []string{"usr/[a"}}, tree{"usr/a": ""}, "pattern usr/[a"},
-		{"missing library", debian{Keep: []string{"usr/sbin/mke2fs"}}, tree{"sbin/mke2fs": "=/sbin/mke2fs"}, "resolve libraries of usr/sbin/mke2fs: no package has /lib64/ld-linux-x86-64.so.2"},
-		{"link to nowhere", debian{Keep: []string{"usr/bin/a"}}, tree{"bin/a": "→/usr/bin/gone"}, "keep usr/bin/gone: no package has it"},
-		{"links in a circle", debian{Keep: []string{"usr/a"}}, tree{"usr/a": "→b", "usr/b": "→a"}, "more than 40 links"},
-		{"nothing to place", debian{Place: map[string]string{"boot/x": "usr/x"}}, tree{}, "place boot/x: no package has usr/x"},
-		{"no copyright", debian{Keep: []string{"usr/a"}}, tree{"usr/a": "", "usr/share/doc/p/copyright": "→gone"}, "usr/share/doc/p/gone"},
-		{"outside usr", debian{Keep: []string{"opt/a"}}, tree{"opt/a": ""}, `"opt/a": it is not a clean path`},
-		{"two of one name", debian{Keep: []string{"usr/bin/a"}}, tree{"bin/a": "1", "usr/bin/a": "2"}, "./usr/bin/a: the packages have it twice"},
-		{"nothing used", debian{}, tree{"usr/a": ""}, "package p gives nothing to the layer"},
+		{"pattern without a match", debian{Keep: []string{"usr/bin/x*"}}, members{}, "keep usr/bin/x*: no package has anything"},
+		{"bad pattern", debian{Keep: []string{"usr/[a"}}, members{"usr/a": ""}, "pattern usr/[a"},
+		{"missing library", debian{Keep: []string{"usr/sbin/mke2fs"}}, members{"sbin/mke2fs": "=/sbin/mke2fs"}, "resolve libraries of usr/sbin/mke2fs: no package has /lib64/ld-linux-x86-64.so.2"},
+		{"link to nowhere", debian{Keep: []string{"usr/bin/a"}}, members{"bin/a": "→/usr/bin/gone"}, "keep usr/bin/gone: no package has it"},
+		{"links in a circle", debian{Keep: []string{"usr/a"}}, members{"usr/a": "→b", "usr/b": "→a"}, "more than 40 links"},
+		{"nothing to place", debian{Place: map[string]string{"boot/x": "usr/x"}}, members{}, "place boot/x: no package has usr/x"},
+		{"no copyright", debian{Keep: []string{"usr/a"}}, members{"usr/a": "", "usr/share/doc/p/copyright": "→gone"}, "usr/share/doc/p/gone"},
+		{"outside usr", debian{Keep: []string{"opt/a"}}, members{"opt/a": ""}, `"opt/a": it is not a clean path`},
+		{"two of one name", debian{Keep: []string{"usr/bin/a"}}, members{"bin/a": "1", "usr/bin/a": "2"}, "./usr/bin/a: the packages have it twice"},
+		{"nothing used", debian{}, members{"usr/a": ""}, "package p gives nothing to the layer"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			cache := t.TempDir()
@@ -224,7 +233,7 @@ func TestDebianErrors(t *testing.T) {
 	}
 	cache := t.TempDir()
 	d := debian{}
-	if _, err := d.try(t, cache, packageOf(t, cache, "p", "arm64", tree{})); err == nil || !strings.Contains(err.Error(), "architecture is arm64") {
+	if _, err := d.try(t, cache, packageOf(t, cache, "p", "arm64", members{})); err == nil || !strings.Contains(err.Error(), "architecture is arm64") {
 		t.Errorf("apply of an arm64 package = %v", err)
 	}
 }
@@ -235,7 +244,7 @@ func TestRecord(t *testing.T) {
 	if err := (recorded{}).apply(t.Context(), &build{module: "../..", compiler: &gocmd.Compiler{Module: "../.."}}, l); err != nil {
 		t.Fatal(err)
 	}
-	got, err := inventory.Parse(l.files["usr/share/ketch/packages/test.json"].content.(inMemory))
+	got, err := inventory.Parse([]byte(contentOf(t, l, "usr/share/ketch/packages/test.json")))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -61,7 +61,7 @@ func (e efiPrograms) inputs(ctx context.Context, _ *build) ([]string, error) {
 		}
 	}
 	for _, path := range slices.Sorted(maps.Keys(e.from)) {
-		digest, err := digestFile(onDisk(filepath.Join(e.dir, e.from[path])))
+		digest, err := digestFile(filepath.Join(e.dir, e.from[path]))
 		if err != nil {
 			return nil, err
 		}
@@ -76,7 +76,7 @@ func (e efiPrograms) apply(ctx context.Context, b *build, l *layer) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", e.from[path], err)
 		}
-		if err := l.files.add(path, regular(plain, inMemory(program))); err != nil {
+		if err := l.files.add(path, regular(plain, program)); err != nil {
 			return err
 		}
 	}

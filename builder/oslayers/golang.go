@@ -44,7 +44,11 @@ func (b *build) addProgram(ctx context.Context, l *layer, place string, p gocmd.
 	if err := b.record(ctx, l, binary, recordOf(place, p)); err != nil {
 		return err
 	}
-	return l.files.add(place, regular(executable, onDisk(binary)))
+	program, err := hosted(executable, binary)
+	if err != nil {
+		return err
+	}
+	return l.files.add(place, program)
 }
 
 // busybox is a userland in one program, and the links by which it is called.

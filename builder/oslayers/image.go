@@ -53,7 +53,7 @@ func (i *image) apply(ctx context.Context, b *build, l *layer) error {
 	if err != nil {
 		return err
 	}
-	return l.files.add(i.Path, regular(plain, inMemory(archive)))
+	return l.files.add(i.Path, regular(plain, archive))
 }
 
 // root is the image's one layer: the program, and nothing else.
@@ -65,12 +65,16 @@ func (i *image) root(ctx context.Context, b *build, l *layer) ([]byte, error) {
 	if err := b.record(ctx, l, binary, recordOf(i.Path+":"+i.Program.Path, i.Program.resolved)); err != nil {
 		return nil, err
 	}
-	files := contents{i.Program.Path: regular(executable, onDisk(binary))}
-	if err := files.addParents(i.Program.Path); err != nil {
+	program, err := hosted(executable, binary)
+	if err != nil {
+		return nil, err
+	}
+	files := newContents()
+	if err := files.Put(i.Program.Path, program, nil); err != nil {
 		return nil, err
 	}
 	var buffer bytes.Buffer
-	err = files.writeTar(&buffer)
+	err = files.WriteLayer(&buffer)
 	return buffer.Bytes(), err
 }
 

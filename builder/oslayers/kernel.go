@@ -38,11 +38,15 @@ func (k *kernel) inputs(ctx context.Context, b *build) ([]string, error) {
 	return inputs, nil
 }
 
-func (k *kernel) source(path string) onDisk { return onDisk(filepath.Join(k.dir, k.Files[path])) }
+func (k *kernel) source(path string) string { return filepath.Join(k.dir, k.Files[path]) }
 
 func (k *kernel) apply(_ context.Context, _ *build, l *layer) error {
 	for _, path := range slices.Sorted(maps.Keys(k.Files)) {
-		if err := l.files.add(path, regular(plain, k.source(path))); err != nil {
+		file, err := hosted(plain, k.source(path))
+		if err != nil {
+			return err
+		}
+		if err := l.files.add(path, file); err != nil {
 			return err
 		}
 	}

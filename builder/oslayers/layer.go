@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/ketch-os/ketch/builder/tree"
 )
 
 // layer is a layer in the making.
@@ -20,7 +22,7 @@ type layer struct {
 }
 
 func newLayer(d *definition) *layer {
-	return &layer{name: d.name, files: contents{}, record: record{Layer: d.name}}
+	return &layer{name: d.name, files: newContents(), record: record{Layer: d.name}}
 }
 
 // version looks up the version of the layer's main content.
@@ -29,16 +31,11 @@ func (l *layer) version(v version) (string, error) {
 	case v.Module != "":
 		return l.record.moduleVersion(v.Module)
 	case v.File != "":
-		f := l.files[v.File]
-		if f == nil || f.content == nil {
+		f := l.files.Lookup(v.File)
+		if f == nil || f.Type() != tree.TypeRegular {
 			return "", fmt.Errorf("the layer has no file %s", v.File)
 		}
-		r, err := f.content.open()
-		if err != nil {
-			return "", err
-		}
-		defer r.Close()
-		content, err := io.ReadAll(io.LimitReader(r, 1<<10))
+		content, err := io.ReadAll(io.LimitReader(f.Reader(), 1<<10))
 		return strings.TrimSpace(string(content)), err
 	}
 	return "", nil
@@ -96,15 +93,15 @@ type carried struct {
 
 func (c carried) inputs(context.Context, *build) ([]string, error) {
 	var inputs []string
-	err := c.walk(func(name string, f *file) error {
-		digest := f.target
-		if f.content != nil {
+	err := c.walk(func(name string, n *tree.Node) error {
+		digest := n.Target
+		if n.Type() == tree.TypeRegular {
 			var err error
-			if digest, err = digestFile(f.content); err != nil {
+			if digest, err = digestOf(n.Reader()); err != nil {
 				return err
 			}
 		}
-		inputs = append(inputs, fmt.Sprintf("%s %c %o %s", name, f.typeflag, f.mode, digest))
+		inputs = append(inputs, fmt.Sprintf("%s %o %s", name, n.Mode, digest))
 		return nil
 	})
 	return inputs, err
@@ -113,7 +110,7 @@ func (c carried) inputs(context.Context, *build) ([]string, error) {
 func (c carried) apply(_ context.Context, _ *build, l *layer) error { return c.walk(l.files.add) }
 
 // walk calls visit for each file in a fixed order.
-func (c carried) walk(visit func(string, *file) error) error {
+func (c carried) walk(visit func(string, *tree.Node) error) error {
 	root := filepath.Join(c.dir, filesDir)
 	if _, err := os.Lstat(root); err == nil { // a layer may carry none
 		if err := walkDir(root, visit); err != nil {
@@ -138,7 +135,7 @@ func (c carried) walk(visit func(string, *file) error) error {
 }
 
 // walkDir calls visit for everything below root, in lexical order.
-func walkDir(root string, visit func(string, *file) error) error {
+func walkDir(root string, visit func(string, *tree.Node) error) error {
 	return filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || path == root {
 			return err
@@ -155,7 +152,7 @@ func walkDir(root string, visit func(string, *file) error) error {
 	})
 }
 
-func carry(path string, entry fs.DirEntry) (*file, error) {
+func carry(path string, entry fs.DirEntry) (*tree.Node, error) {
 	switch entry.Type() {
 	case fs.ModeDir:
 		return directory(executable), nil
@@ -168,9 +165,9 @@ func carry(path string, entry fs.DirEntry) (*file, error) {
 			return nil, err
 		}
 		if info.Mode()&0o100 != 0 {
-			return regular(executable, onDisk(path)), nil
+			return hosted(executable, path)
 		}
-		return regular(plain, onDisk(path)), nil
+		return hosted(plain, path)
 	}
 	return nil, fmt.Errorf("%s: a layer carries files, directories and symbolic links, not a %s", path, entry.Type())
 }
@@ -198,11 +195,11 @@ func (m modes) apply(_ context.Context, _ *build, l *layer) error {
 		}
 	}
 	for name, mode := range m.all {
-		f := l.files[name]
-		if f == nil {
+		n := l.files.Lookup(name)
+		if n == nil {
 			return fmt.Errorf("set the mode of %s: the layer has no such file", name)
 		}
-		f.mode = fs.FileMode(mode)
+		n.Mode = n.Type() | uint32(mode)
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -120,17 +121,22 @@ func (recorded) apply(ctx context.Context, b *build, l *layer) error {
 	if err != nil {
 		return err
 	}
-	return l.files.add(layout.PackagesDir[1:]+"/"+l.name+".json", regular(plain, inMemory(append(content, '\n'))))
+	return l.files.add(layout.PackagesDir[1:]+"/"+l.name+".json", regular(plain, append(content, '\n')))
 }
 
-// digestFile is the SHA-256 of a file's content, in hex.
-func digestFile(s source) (string, error) {
-	r, err := s.open()
+// digestFile is the SHA-256 of a file of the host, in hex.
+func digestFile(file string) (string, error) {
+	f, err := os.Open(file)
 	if err != nil {
 		return "", err
 	}
-	defer r.Close()
+	defer f.Close()
+	return digestOf(f)
+}
+
+// digestOf is the SHA-256 of what is read, in hex.
+func digestOf(r io.Reader) (string, error) {
 	h := sha256.New()
-	_, err = io.Copy(h, r)
+	_, err := io.Copy(h, r)
 	return hex.EncodeToString(h.Sum(nil)), err
 }

@@ -208,7 +208,7 @@ func digestSelf() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return digestFile(onDisk(path))
+	return digestFile(path)
 }
 
 // inputsAnnotation holds the digest of a layer's inputs in the index.
@@ -246,7 +246,7 @@ func (b *build) make(ctx context.Context, d *definition, steps []step, inputs st
 	if err != nil {
 		return image, tar, err
 	}
-	if tar, err = layout.WriteLayer(made.files.writeTar); err != nil {
+	if tar, err = layout.WriteLayer(made.files.WriteLayer); err != nil {
 		return image, tar, err
 	}
 	image, err = layout.Put(d.name, oci.Image{

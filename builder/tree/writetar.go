@@ -4,6 +4,8 @@ import (
 	"archive/tar"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -16,22 +18,56 @@ import (
 func (t *Tree) WriteTar(w io.Writer) error {
 	tw := tar.NewWriter(w)
 	first := map[*Node]string{}
-	err := t.Walk(func(name string, n *Node) error {
-		if err := writeEntry(tw, name, n, first); err != nil {
-			return fmt.Errorf("write %s of %s: %w", name, n.Origin, err)
-		}
-		return nil
-	})
+	err := t.Walk(func(name string, n *Node) error { return writeEntry(tw, name, n, first, nil) })
 	if err != nil {
 		return err
 	}
 	return tw.Close()
 }
 
-func writeEntry(tw *tar.Writer, name string, n *Node, first map[*Node]string) error {
+// WriteLayer writes the tree as the archive of a container layer, one tree as
+// one sequence of bytes: as WriteTar does, but without the root, with names
+// sorted as a whole, in the plainest format that holds each of them, and with
+// the owner root by name, too.
+func (t *Tree) WriteLayer(w io.Writer) error {
+	nodes := map[string]*Node{}
+	t.Walk(func(name string, n *Node) error { nodes[name] = n; return nil })
+	delete(nodes, ".")
+	tw := tar.NewWriter(w)
+	first := map[*Node]string{}
+	for _, name := range slices.Sorted(maps.Keys(nodes)) {
+		if err := writeEntry(tw, name, nodes[name], first, asLayer); err != nil {
+			return err
+		}
+	}
+	return tw.Close()
+}
+
+func asLayer(h *tar.Header) {
+	h.Format = tar.FormatUnknown
+	if h.Uid == 0 {
+		h.Uname = "root"
+	}
+	if h.Gid == 0 {
+		h.Gname = "root"
+	}
+}
+
+// writeEntry writes one name; edit may change its header.
+func writeEntry(tw *tar.Writer, name string, n *Node, first map[*Node]string, edit func(*tar.Header)) error {
+	if err := writeNode(tw, name, n, first, edit); err != nil {
+		return fmt.Errorf("write %s of %s: %w", name, n.Origin, err)
+	}
+	return nil
+}
+
+func writeNode(tw *tar.Writer, name string, n *Node, first map[*Node]string, edit func(*tar.Header)) error {
 	h, err := tarHeader(name, n)
 	if err != nil {
 		return err
+	}
+	if edit != nil {
+		edit(h)
 	}
 	if target, linked := first[n]; linked {
 		h.Typeflag, h.Linkname, h.Size, h.PAXRecords = tar.TypeLink, target, 0, nil
