@@ -9,6 +9,7 @@ import (
 	"github.com/ketch-os/ketch/builder/hint"
 	"github.com/ketch-os/ketch/builder/oci"
 	"github.com/ketch-os/ketch/builder/tree"
+	"github.com/ketch-os/ketch/internal/printable"
 	"github.com/ketch-os/ketch/layout"
 )
 
@@ -118,6 +119,9 @@ func (s *Stack) Notes() (notes []string) {
 	}
 	if more := len(whiteouts) - maxListed; more > 0 {
 		notes = append(notes, fmt.Sprintf("kept %d more files that another image's whiteouts name", more))
+	}
+	for i, note := range notes {
+		notes[i] = printable.Text(note)
 	}
 	return notes
 }
