@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ketch-os/ketch/disk/bootrecord"
+	"github.com/ketch-os/ketch/disk/verity"
 	"github.com/ketch-os/ketch/init/machine"
 	"github.com/ketch-os/ketch/init/shutdown"
 	"github.com/ketch-os/ketch/layout"
@@ -188,7 +189,7 @@ func TestAStuckPartStarvesTheWatchdog(t *testing.T) {
 // TestBetter: only a version on trial goes back, and only to one that was good.
 func TestBetter(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
-	key := func(n byte) bootrecord.Key { return bootrecord.Key{n} }
+	key := func(n byte) verity.RootHash { return verity.RootHash{n} }
 	record := func(good ...byte) *bootrecord.Record {
 		r := &bootrecord.Record{}
 		for _, n := range good {

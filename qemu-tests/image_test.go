@@ -72,7 +72,7 @@ func TestReferenceToolsAgree(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	root := fmt.Sprintf("%x", entries[0].RootHash)
+	root := entries[0].RootHash.String()
 
 	if out := runTool(t, "sgdisk", "-v", path); !strings.Contains(out, "No problems found") {
 		t.Errorf("sgdisk -v: %s", out)

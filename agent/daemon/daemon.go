@@ -11,7 +11,6 @@ package daemon
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -33,6 +32,7 @@ import (
 	"github.com/ketch-os/ketch/agent/workload"
 	"github.com/ketch-os/ketch/internal/compose"
 	"github.com/ketch-os/ketch/layout"
+	"github.com/ketch-os/ketch/update/release"
 )
 
 const (
@@ -258,9 +258,9 @@ func imageVersion(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var info struct{ Version string }
-	if err := json.Unmarshal(text, &info); err != nil {
-		return "", fmt.Errorf("decode %s: %w", path, err)
+	info, err := release.DecodeInfo(text)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", path, err)
 	}
 	return info.Version, nil
 }

@@ -1,11 +1,11 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 
 	"github.com/ketch-os/ketch/internal/cli"
+	"github.com/ketch-os/ketch/update/release"
 )
 
 // version is that of the OS: ketchctl is a part of it.
@@ -15,9 +15,9 @@ func (m machine) version() (cli.Version, error) {
 	if err != nil {
 		return v, err
 	}
-	var info struct{ Version string }
-	if err := json.Unmarshal(text, &info); err != nil {
-		return v, fmt.Errorf("decode %s: %w", m.info, err)
+	info, err := release.DecodeInfo(text)
+	if err != nil {
+		return v, fmt.Errorf("%s: %w", m.info, err)
 	}
 	v.Version = info.Version
 	return v, nil

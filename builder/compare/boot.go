@@ -28,7 +28,7 @@ func (a *side) compareBoot(b *side) ([]Value, error) {
 		{"name", func(s *side) string { return s.info.Name }},
 		{"version", func(s *side) string { return s.info.Version }},
 		{"platform", func(s *side) string { return s.info.Platform }},
-		{"root hash", func(s *side) string { return fmt.Sprintf("%x", s.entry.RootHash) }},
+		{"root hash", func(s *side) string { return s.entry.RootHash.String() }},
 		{"signed by", func(s *side) string { return signers(s.entry.Data) }},
 		{"kernel", func(s *side) string { return s.uki.Uname }},
 		{"kernel source", func(s *side) string { return s.info.Kernel.Source }},

@@ -6,6 +6,7 @@ import (
 	"github.com/ketch-os/ketch/builder/image"
 	"github.com/ketch-os/ketch/disk/erofs"
 	"github.com/ketch-os/ketch/efi/uki"
+	"github.com/ketch-os/ketch/update/release"
 )
 
 // side is one of the images, opened.
@@ -15,7 +16,7 @@ type side struct {
 	entry image.Entry
 	uki   *uki.Sections
 	slot  *image.Slot
-	info  *image.Info
+	info  *release.Info
 	usr   *erofs.FS
 	files map[string]*file // of usr, by path
 }
@@ -57,6 +58,6 @@ func (s *side) read() (err error) {
 func (s *side) summary() Side {
 	return Side{
 		Path: s.path, Name: s.info.Name, Version: s.info.Version, Platform: s.info.Platform,
-		RootHash: fmt.Sprintf("%x", s.entry.RootHash), UsrSize: s.slot.UsrSize, Files: len(s.files),
+		RootHash: s.entry.RootHash.String(), UsrSize: s.slot.UsrSize, Files: len(s.files),
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ketch-os/ketch/disk/bootrecord"
+	"github.com/ketch-os/ketch/disk/verity"
 	"github.com/ketch-os/ketch/layout"
 )
 
@@ -32,7 +33,7 @@ func TestBootRecord(t *testing.T) {
 		t.Errorf("a fresh disk: %q, %v, pristine %v; want empty", detail, err, d.Pristine())
 	}
 	r := &bootrecord.Record{}
-	r.Good(r.Count(bootrecord.Key{1}, "1.0", "ketch_1.0"), time.Unix(1, 0))
+	r.Good(r.Count(verity.RootHash{1}, "1.0", "ketch_1.0"), time.Unix(1, 0))
 	if err := r.Write(memory(content)); err != nil {
 		t.Fatal(err)
 	}

@@ -9,13 +9,14 @@ package image
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/ketch-os/ketch/builder/keys"
 	"github.com/ketch-os/ketch/builder/oci"
 	"github.com/ketch-os/ketch/builder/output"
 	"github.com/ketch-os/ketch/builder/tree"
+	"github.com/ketch-os/ketch/disk/verity"
+	"github.com/ketch-os/ketch/update/release"
 )
 
 // Options say what to build.
@@ -57,9 +58,9 @@ type build struct {
 	stack    *Stack
 	tree     *tree.Tree
 	boot     bootFiles
-	info     Info
+	info     release.Info
 	infoJSON []byte
-	root     [32]byte
+	root     verity.RootHash
 	programs map[string][]byte // of the ESP, signed once that step is done
 	enrol    map[string][]byte // what enrols the keys, by the names of the files
 	esp      map[string][]byte // the ESP's files that carry no signature
@@ -105,7 +106,7 @@ func Build(ctx context.Context, o Options) (result *Result, err error) {
 			return nil, err
 		}
 		result = &b.result
-		result.Path, result.Version, result.RootHash = o.Output, o.Definition.Version, fmt.Sprintf("%x", b.root)
+		result.Path, result.Version, result.RootHash = o.Output, o.Definition.Version, b.root.String()
 		if err := writeRecord(o.Output, inputs, b.result); err != nil {
 			return nil, err
 		}

@@ -1,7 +1,6 @@
 package image
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +18,7 @@ import (
 	"github.com/ketch-os/ketch/efi/entry"
 	"github.com/ketch-os/ketch/efi/uki"
 	"github.com/ketch-os/ketch/layout"
+	"github.com/ketch-os/ketch/update/release"
 )
 
 // Disk is an image, or a machine's disk, opened for reading.
@@ -94,7 +94,7 @@ type Entry struct {
 	Data     []byte
 	Cmdline  string
 	Version  string
-	RootHash [32]byte
+	RootHash verity.RootHash
 }
 
 // maxUKI bounds what is read into memory.
@@ -158,13 +158,13 @@ func parameter(cmdline, key string) (value string, ok bool) {
 	return "", false
 }
 
-func rootHash(cmdline string) (root [32]byte, err error) {
-	value, ok := parameter(cmdline, layout.ParamUsrHash)
-	digest, err := hex.DecodeString(value)
-	if !ok || err != nil || len(digest) != len(root) {
-		return root, fmt.Errorf("command line: %s=%s: want 64 hexadecimal digits", layout.ParamUsrHash, value)
+func rootHash(cmdline string) (verity.RootHash, error) {
+	value, _ := parameter(cmdline, layout.ParamUsrHash)
+	root, err := verity.ParseRootHash(value)
+	if err != nil {
+		return root, fmt.Errorf("command line: %s: %w", layout.ParamUsrHash, err)
 	}
-	return [32]byte(digest), nil
+	return root, nil
 }
 
 // Slot is a version of the OS on the disk: usr and its hash tree.
@@ -179,11 +179,11 @@ type Slot struct {
 }
 
 // Slot finds the slot with a root hash, by the UUIDs of its partitions.
-func (d *Disk) Slot(root [32]byte) (*Slot, error) {
-	usrID, verityID := slotIDs(root)
+func (d *Disk) Slot(root verity.RootHash) (*Slot, error) {
+	usrID, verityID := release.SlotIDs(root)
 	usr, hash := d.Table.ByID(usrID), d.Table.ByID(verityID)
 	if usr == 0 || hash == 0 {
-		return nil, fmt.Errorf("no slot holds the version with root hash %x: want partitions %s and %s", root, usrID, verityID)
+		return nil, fmt.Errorf("no slot holds the version with root hash %s: want partitions %s and %s", root, usrID, verityID)
 	}
 	s := &Slot{
 		Name: map[int]string{layout.NumUsrA: "A", layout.NumUsrB: "B"}[usr], Label: d.Table.Partitions[usr-1].Name,
@@ -209,7 +209,7 @@ func (s *Slot) FS() (*erofs.FS, error) {
 }
 
 // Info reads usr/share/ketch/image.json out of a slot.
-func (s *Slot) Info() (info *Info, raw []byte, err error) {
+func (s *Slot) Info() (info *release.Info, raw []byte, err error) {
 	usr, err := s.FS()
 	if err != nil {
 		return nil, nil, err
@@ -218,7 +218,7 @@ func (s *Slot) Info() (info *Info, raw []byte, err error) {
 	if raw, err = fs.ReadFile(usr, name); err != nil {
 		return nil, nil, fmt.Errorf("usr: %w", err)
 	}
-	info, err = decodeInfo(raw)
+	info, err = release.DecodeInfo(raw)
 	return info, raw, err
 }
 

@@ -7,12 +7,13 @@ import (
 	"time"
 
 	"github.com/ketch-os/ketch/disk/fat"
+	"github.com/ketch-os/ketch/disk/verity"
 	"github.com/ketch-os/ketch/efi/entry"
 	"github.com/ketch-os/ketch/layout"
 )
 
 // espOptions are the ESP's file system as the builder makes it.
-func espOptions(root [32]byte, released time.Time, files []fat.File) fat.Options {
+func espOptions(root verity.RootHash, released time.Time, files []fat.File) fat.Options {
 	serial := derive(root, "ESP serial")
 	return fat.Options{
 		Size: layout.SizeESP, SectorSize: sectorSize, Label: layout.LabelESP,

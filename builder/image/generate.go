@@ -1,50 +1,9 @@
 package image
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
-	"time"
 )
-
-// Info is usr/share/ketch/image.json: what the image is made of. It lies under
-// the root hash, so it can be trusted where the root hash is.
-type Info struct {
-	Name     string    `json:"name"`
-	Version  string    `json:"version"`
-	Released time.Time `json:"released"`
-	Platform string    `json:"platform,omitempty"`
-	Kernel   Kernel    `json:"kernel"`
-	Images   []Input   `json:"images"`
-	// ESP has the SHA-256 of every file on the ESP that carries no signature.
-	ESP map[string]string `json:"esp"`
-}
-
-// Kernel tells where the kernel comes from.
-type Kernel struct {
-	Release string `json:"release"` // uname -r
-	Source  string `json:"source"`  // source package and version
-}
-
-// Input is one container image that went in.
-type Input struct {
-	Ref    string   `json:"ref"`
-	Digest string   `json:"digest"` // of the manifest
-	Layers []string `json:"layers"` // diffIDs, bottom up
-}
-
-func (i *Info) encode() ([]byte, error) {
-	data, err := json.MarshalIndent(i, "", "  ")
-	return append(data, '\n'), err
-}
-
-func decodeInfo(data []byte) (*Info, error) {
-	var info Info
-	if err := json.Unmarshal(data, &info); err != nil {
-		return nil, fmt.Errorf("image.json: %w", err)
-	}
-	return &info, nil
-}
 
 // osRelease is /usr/lib/os-release (os-release(5)); it is also the UKI's .osrel
 // section, from which the boot loader takes title and version.

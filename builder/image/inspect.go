@@ -8,6 +8,7 @@ import (
 	"github.com/ketch-os/ketch/efi/authenticode"
 	"github.com/ketch-os/ketch/efi/uki"
 	"github.com/ketch-os/ketch/layout"
+	"github.com/ketch-os/ketch/update/release"
 )
 
 // Report is what Inspect sees on a disk.
@@ -35,17 +36,17 @@ type PartitionReport struct {
 
 // EntryReport is a boot entry, with what it leads to.
 type EntryReport struct {
-	Path     string   `json:"path"`
-	Version  string   `json:"version,omitempty"`
-	Tries    string   `json:"tries,omitempty"` // boot counter
-	Kernel   string   `json:"kernel,omitempty"`
-	Cmdline  string   `json:"cmdline,omitempty"`
-	RootHash string   `json:"rootHash,omitempty"`
-	Slot     string   `json:"slot,omitempty"`
-	Signers  []string `json:"signers,omitempty"` // common names, not checked
-	Images   []Input  `json:"images,omitempty"`
-	Contents string   `json:"contents,omitempty"` // what the bill of materials counts
-	Error    string   `json:"error,omitempty"`
+	Path     string          `json:"path"`
+	Version  string          `json:"version,omitempty"`
+	Tries    string          `json:"tries,omitempty"` // boot counter
+	Kernel   string          `json:"kernel,omitempty"`
+	Cmdline  string          `json:"cmdline,omitempty"`
+	RootHash string          `json:"rootHash,omitempty"`
+	Slot     string          `json:"slot,omitempty"`
+	Signers  []string        `json:"signers,omitempty"` // common names, not checked
+	Images   []release.Input `json:"images,omitempty"`
+	Contents string          `json:"contents,omitempty"` // what the bill of materials counts
+	Error    string          `json:"error,omitempty"`
 }
 
 // Inspect tells what is on a disk. Faults in single entries stand in the report.
@@ -81,7 +82,7 @@ func Inspect(name string) (*Report, error) {
 }
 
 func (d *Disk) report(e Entry) EntryReport {
-	r := EntryReport{Path: e.Path, Version: e.Version, Cmdline: e.Cmdline, RootHash: fmt.Sprintf("%x", e.RootHash), Tries: "good: no counter"}
+	r := EntryReport{Path: e.Path, Version: e.Version, Cmdline: e.Cmdline, RootHash: e.RootHash.String(), Tries: "good: no counter"}
 	if e.Name.Counted {
 		r.Tries = fmt.Sprintf("%d left, %d used", e.Name.Left, e.Name.Done)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/ketch-os/ketch/disk/gpt"
 	"github.com/ketch-os/ketch/efi/entry"
 	"github.com/ketch-os/ketch/layout"
+	"github.com/ketch-os/ketch/update/release"
 )
 
 // machine checks a disk that a machine has booted from, as far as it is not
@@ -96,7 +97,7 @@ func (v *verification) placeVersions(table *gpt.Table) error {
 			return fmt.Errorf("partitions %d and %d, which hold %s, are no slot", s.UsrNumber, s.VerityNumber, info.Version)
 		}
 		usr, hash := &table.Partitions[s.UsrNumber-1], &table.Partitions[s.VerityNumber-1]
-		usr.ID, hash.ID = slotIDs(e.RootHash)
+		usr.ID, hash.ID = release.SlotIDs(e.RootHash)
 		usr.Name, hash.Name = layout.SlotLabel(info.Version), layout.VerityLabel(info.Version)
 	}
 	return nil

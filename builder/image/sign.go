@@ -15,6 +15,7 @@ import (
 	"github.com/ketch-os/ketch/disk/fat"
 	"github.com/ketch-os/ketch/efi/authenticode"
 	"github.com/ketch-os/ketch/layout"
+	"github.com/ketch-os/ketch/update/release"
 )
 
 // Signer makes the signature of a program of the ESP, which name says: RSA
@@ -141,7 +142,7 @@ func Sign(ctx context.Context, o SignOptions) (err error) {
 type unsigned struct {
 	disk     *Disk
 	entry    Entry
-	info     *Info
+	info     *release.Info
 	files    map[string][]byte // of the ESP, without those below
 	programs map[string][]byte
 }
@@ -240,7 +241,7 @@ func (d *Disk) copyAround(w io.WriterAt, skip span) error {
 // readESPFiles reads the files of an ESP as the builder writes it, those without
 // a signature and the programs. The digests of the former stand in info. The
 // kernel image, whose name a boot changes, is at entry.
-func (d *Disk) readESPFiles(info *Info, entry string) (files, programFiles map[string][]byte, err error) {
+func (d *Disk) readESPFiles(info *release.Info, entry string) (files, programFiles map[string][]byte, err error) {
 	files, programFiles = map[string][]byte{}, map[string][]byte{}
 	for _, name := range sortedESP(info.ESP) {
 		if files[name], err = d.readESP(name); err != nil {

@@ -13,13 +13,14 @@ import (
 	"github.com/ketch-os/ketch/builder/oci"
 	"github.com/ketch-os/ketch/builder/progress"
 	"github.com/ketch-os/ketch/builder/tree"
+	"github.com/ketch-os/ketch/update/release"
 )
 
 // Stack is a tree merged from container images, with the layers it reads
 // file contents from.
 type Stack struct {
 	Tree   *tree.Tree
-	Inputs []Input // bottom up
+	Inputs []release.Input // bottom up
 	// LeftOut is what Merge did not take over: dropped by the definition, or empty
 	// directories of the skeleton.
 	LeftOut []tree.Removal
@@ -105,7 +106,7 @@ func (from Source) openOne(ctx context.Context, ref ImageRef) (*oci.Image, error
 
 // apply applies the layers of one image, bottom up.
 func (s *Stack) apply(ref ImageRef, img *oci.Image, blobs []oci.Blob) error {
-	input := Input{Ref: ref.Ref, Digest: img.Digest.String()}
+	input := release.Input{Ref: ref.Ref, Digest: img.Digest.String()}
 	for i, layer := range img.Layers {
 		blob, err := blobs[i].Open()
 		if err != nil {

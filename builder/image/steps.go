@@ -17,6 +17,7 @@ import (
 	"github.com/ketch-os/ketch/disk/verity"
 	"github.com/ketch-os/ketch/efi/uki"
 	"github.com/ketch-os/ketch/layout"
+	"github.com/ketch-os/ketch/update/release"
 )
 
 // bootFiles is what the tree's boot/ directory gives.
@@ -31,12 +32,12 @@ func (b *build) describe(context.Context) error {
 	}
 	b.programs[layout.AMD64.Guard], b.programs[layout.AMD64.BootLoader] = b.boot.guard, b.boot.loader
 	b.info.Name, b.info.Version, b.info.Released, b.info.Platform = b.Definition.Name, b.Definition.Version, b.Definition.Released, b.Definition.Platform
-	b.info.Kernel = Kernel{Release: line(b.boot.release), Source: line(b.boot.source)}
+	b.info.Kernel = release.Kernel{Release: line(b.boot.release), Source: line(b.boot.source)}
 	if err := b.unsignedESP(); err != nil {
 		return err
 	}
 	var err error
-	if b.infoJSON, err = b.info.encode(); err != nil {
+	if b.infoJSON, err = b.info.Encode(); err != nil {
 		return err
 	}
 	if err := errors.Join(b.put(layout.ImageInfo, b.infoJSON), b.put(layout.OSRelease, []byte(b.Definition.osRelease()))); err != nil {
@@ -129,7 +130,7 @@ func (b *build) fits(size int64) error {
 // cmdline is the kernel command line. It lies in the signed UKI.
 func (b *build) cmdline() string {
 	parameters := []string{
-		fmt.Sprintf("%s=%x", layout.ParamUsrHash, b.root),
+		fmt.Sprintf("%s=%s", layout.ParamUsrHash, b.root),
 		layout.ParamVersion + "=" + b.Definition.Version,
 	}
 	if b.Keys.Development {

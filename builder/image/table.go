@@ -4,7 +4,9 @@ import (
 	"crypto/sha256"
 
 	"github.com/ketch-os/ketch/disk/gpt"
+	"github.com/ketch-os/ketch/disk/verity"
 	"github.com/ketch-os/ketch/layout"
+	"github.com/ketch-os/ketch/update/release"
 )
 
 // derive makes an identifier from the root hash of usr and a name, in the form
@@ -18,12 +20,6 @@ func derive(root [32]byte, name string) (id [16]byte) {
 	return id
 }
 
-// slotIDs are the partition UUIDs of a slot: the two halves of the root hash
-// (UAPI.2), so that usrhash= alone leads to both partitions.
-func slotIDs(root [32]byte) (usr, verity gpt.GUID) {
-	return gpt.UUID([16]byte(root[:16])), gpt.UUID([16]byte(root[16:]))
-}
-
 // slot is one partition of the layout before it has a place.
 type slot struct {
 	label string
@@ -33,15 +29,15 @@ type slot struct {
 }
 
 // partitions lists the disk's partitions in order, with version in slot A.
-func partitions(version string, root [32]byte) []slot {
+func partitions(version string, root verity.RootHash) []slot {
 	arch := layout.AMD64
 	id := func(name string) gpt.GUID { return gpt.UUID(derive(root, "partition "+name)) }
-	usr, verity := slotIDs(root)
+	usr, hash := release.SlotIDs(root)
 	return []slot{
 		{layout.LabelESP, layout.TypeESP, layout.SizeESP, id("ESP")},
 		{layout.LabelBIOS, layout.TypeBIOS, layout.SizeBIOS, id("BIOS")},
 		{layout.SlotLabel(version), arch.Usr, layout.SizeUsr, usr},
-		{layout.VerityLabel(version), arch.UsrVerity, layout.SizeVerity, verity},
+		{layout.VerityLabel(version), arch.UsrVerity, layout.SizeVerity, hash},
 		{layout.LabelEmpty, arch.Usr, layout.SizeUsr, id("usr B")},
 		{layout.LabelEmpty, arch.UsrVerity, layout.SizeVerity, id("verity B")},
 		{layout.LabelBoot, layout.TypeBoot, layout.SizeBoot, id("boot")},
@@ -54,7 +50,7 @@ const sectorSize = 512
 // diskSize is the size of an image in bytes: what the partitions need, rounded up.
 func diskSize() int64 {
 	size := int64(2 * layout.Alignment) // the two copies of the table, each in the first or last MiB
-	for _, p := range partitions("", [32]byte{}) {
+	for _, p := range partitions("", verity.RootHash{}) {
 		size += max(p.size, 0)
 	}
 	size += layout.MinState
@@ -62,7 +58,7 @@ func diskSize() int64 {
 }
 
 // newTable lays the partitions out on a disk of size bytes.
-func newTable(version string, root [32]byte, size int64) *gpt.Table {
+func newTable(version string, root verity.RootHash, size int64) *gpt.Table {
 	t := &gpt.Table{
 		DiskID:     gpt.UUID(derive(root, "disk")),
 		SectorSize: sectorSize,

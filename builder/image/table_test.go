@@ -4,12 +4,13 @@ import (
 	"testing"
 
 	"github.com/ketch-os/ketch/disk/gpt"
+	"github.com/ketch-os/ketch/disk/verity"
 	"github.com/ketch-os/ketch/layout"
 )
 
 // The table is the one that layout and docs/image-format.md describe.
 func TestNewTable(t *testing.T) {
-	var root [32]byte
+	var root verity.RootHash
 	for i := range root {
 		root[i] = byte(i)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/ketch-os/ketch/disk/verity"
 	"github.com/ketch-os/ketch/efi/authenticode"
 	"github.com/ketch-os/ketch/layout"
+	"github.com/ketch-os/ketch/update/release"
 )
 
 // Check is one thing that Verify looked at, or did not look at.
@@ -243,7 +244,7 @@ func (v *verification) everyByte() (string, error) {
 }
 
 // info is what a verified slot says of itself.
-func (v *verification) info(e Entry) (*Slot, *Info, error) {
+func (v *verification) info(e Entry) (*Slot, *release.Info, error) {
 	s, err := v.disk.Slot(e.RootHash)
 	if err != nil {
 		return nil, nil, err

@@ -5,11 +5,12 @@ import (
 	"testing"
 
 	"github.com/ketch-os/ketch/disk/bootrecord"
+	"github.com/ketch-os/ketch/disk/verity"
 )
 
 func TestPrintBootRecord(t *testing.T) {
 	r := &bootrecord.Record{Generation: 5}
-	r.Count(bootrecord.Key{1}, "1.0", "ketch_1.0")
+	r.Count(verity.RootHash{1}, "1.0", "ketch_1.0")
 	for want, r := range map[string]*bootrecord.Record{
 		"":                       nil,
 		"\nboot record\tempty\n": {},

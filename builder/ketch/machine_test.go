@@ -15,6 +15,7 @@ import (
 	"github.com/ketch-os/ketch/builder/image"
 	"github.com/ketch-os/ketch/disk/bootrecord"
 	"github.com/ketch-os/ketch/disk/gpt"
+	"github.com/ketch-os/ketch/disk/verity"
 	"github.com/ketch-os/ketch/internal/testkit"
 	"github.com/ketch-os/ketch/layout"
 )
@@ -105,7 +106,7 @@ func (m testDisk) boot(size int64) {
 	m.open(func(f *os.File, table *gpt.Table) error {
 		p := &table.Partitions[layout.NumBoot-1]
 		r := &bootrecord.Record{}
-		v := r.Count(bootrecord.Key{1}, "1.0", "ketch_1.0")
+		v := r.Count(verity.RootHash{1}, "1.0", "ketch_1.0")
 		r.Good(v, time.Unix(1e9, 0))
 		return r.Write(medium{io.NewOffsetWriter(f, p.Offset(table.SectorSize))})
 	})

@@ -17,6 +17,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/ketch-os/ketch/disk/verity"
 )
 
 const (
@@ -37,21 +39,18 @@ const Silent = "started, and was not heard of again"
 
 // Record is what a machine knows of its boots.
 type Record struct {
-	Generation uint64    `json:"generation"`      // of this state; one more with each write
-	Floor      string    `json:"floor,omitempty"` // no older version may be installed; reserved for updates
-	Asked      Key       `json:"asked,omitzero"`  // the version that PID 1 asked the boot loader for, until the next start
-	AskedFor   Key       `json:"askedFor,omitzero"`
-	Versions   []Version `json:"versions"` // in the order of their last start, the latest first
+	Generation uint64          `json:"generation"`      // of this state; one more with each write
+	Floor      string          `json:"floor,omitempty"` // no older version may be installed; reserved for updates
+	Asked      verity.RootHash `json:"asked,omitzero"`  // the version that PID 1 asked the boot loader for, until the next start
+	AskedFor   verity.RootHash `json:"askedFor,omitzero"`
+	Versions   []Version       `json:"versions"` // in the order of their last start, the latest first
 }
-
-// Key names a version by its content: the root hash of its usr. Zero is none.
-type Key [32]byte
 
 // Version is what became of one version.
 type Version struct {
-	RootHash Key    `json:"rootHash"`
-	Name     string `json:"name"`  // as it calls itself: "0.1.0"
-	Entry    string `json:"entry"` // ID of its boot entry, without counter and suffix: "ketch_0.1.0"
+	RootHash verity.RootHash `json:"rootHash"`
+	Name     string          `json:"name"`  // as it calls itself: "0.1.0"
+	Entry    string          `json:"entry"` // ID of its boot entry, without counter and suffix: "ketch_0.1.0"
 
 	Starts   uint32 `json:"starts"`   // ever
 	Goods    uint32 `json:"goods"`    // starts that became good
@@ -73,7 +72,7 @@ func (r *Record) Clone() *Record {
 }
 
 // Find returns the version with a root hash, or nil.
-func (r *Record) Find(root Key) *Version {
+func (r *Record) Find(root verity.RootHash) *Version {
 	i := slices.IndexFunc(r.Versions, func(v Version) bool { return v.RootHash == root })
 	if i < 0 {
 		return nil
@@ -96,7 +95,7 @@ func (r *Record) LastGood(suits func(Version) bool) *Version {
 // Count counts a start of a version, known or new, and returns what is now
 // known of it. Where there is no room left, the version that was started longest
 // ago is forgotten, but never the one that was good last.
-func (r *Record) Count(root Key, name, entry string) *Version {
+func (r *Record) Count(root verity.RootHash, name, entry string) *Version {
 	v := Version{RootHash: root}
 	if known := r.Find(root); known != nil {
 		v = *known
@@ -110,7 +109,7 @@ func (r *Record) Count(root Key, name, entry string) *Version {
 }
 
 // forget removes a version, and others until there is room for one.
-func (r *Record) forget(root Key) {
+func (r *Record) forget(root verity.RootHash) {
 	r.Versions = slices.DeleteFunc(r.Versions, func(v Version) bool { return v.RootHash == root })
 	for i := len(r.Versions) - 1; len(r.Versions) >= MaxVersions; i-- {
 		if good := r.LastGood(func(Version) bool { return true }); good != &r.Versions[i] {

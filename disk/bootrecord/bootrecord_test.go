@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/ketch-os/ketch/disk/verity"
 )
 
 const partitionSize = 1 << 20
@@ -39,7 +41,7 @@ func (m *medium) WriteAt(p []byte, at int64) (int, error) {
 
 func (m *medium) Sync() error { return nil }
 
-func key(n byte) Key { return Key{0: n, 31: 0xee} }
+func key(n byte) verity.RootHash { return verity.RootHash{0: n, 31: 0xee} }
 
 // sample is a record with something in every field.
 func sample() *Record {

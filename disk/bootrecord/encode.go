@@ -3,12 +3,13 @@ package bootrecord
 import (
 	"bytes"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"slices"
 	"unicode/utf8"
+
+	"github.com/ketch-os/ketch/disk/verity"
 )
 
 // magic starts a copy.
@@ -20,33 +21,33 @@ const format = 1
 // header is the start of a copy. Numbers are little-endian; text is UTF-8, NUL
 // after its end where it is shorter than its field.
 type header struct {
-	Magic      [8]byte       // 0: "KETCHREC"
-	Format     uint32        // 8: 1
-	Checksum   uint32        // 12: CRC-32C of all 4096 bytes, with this field zero
-	Generation uint64        // 16
-	Count      uint32        // 24: versions in use, at most 8
-	_          [4]byte       // 28: zero
-	Floor      [MaxName]byte // 32
-	Asked      Key           // 56
-	AskedFor   Key           // 88: the version whose failures were the reason
-	_          [8]byte       // 120: zero
+	Magic      [8]byte         // 0: "KETCHREC"
+	Format     uint32          // 8: 1
+	Checksum   uint32          // 12: CRC-32C of all 4096 bytes, with this field zero
+	Generation uint64          // 16
+	Count      uint32          // 24: versions in use, at most 8
+	_          [4]byte         // 28: zero
+	Floor      [MaxName]byte   // 32
+	Asked      verity.RootHash // 56
+	AskedFor   verity.RootHash // 88: the version whose failures were the reason
+	_          [8]byte         // 120: zero
 }
 
 // version is one of the eight records that follow the header, at 128 + 496 × n.
 // Unused ones are zero.
 type version struct {
-	RootHash Key            // 0
-	Name     [MaxName]byte  // 32
-	Entry    [MaxEntry]byte // 56
-	Starts   uint32         // 120
-	Goods    uint32         // 124
-	Attempts uint32         // 128
-	_        [4]byte        // 132: zero
-	LastGood uint64         // 136
-	GoodTime int64          // 144
-	FailTime int64          // 152
-	_        [24]byte       // 160: zero
-	Words    [MaxWords]byte // 184
+	RootHash verity.RootHash // 0
+	Name     [MaxName]byte   // 32
+	Entry    [MaxEntry]byte  // 56
+	Starts   uint32          // 120
+	Goods    uint32          // 124
+	Attempts uint32          // 128
+	_        [4]byte         // 132: zero
+	LastGood uint64          // 136
+	GoodTime int64           // 144
+	FailTime int64           // 152
+	_        [24]byte        // 160: zero
+	Words    [MaxWords]byte  // 184
 }
 
 // castagnoli is the polynomial of CRC-32C.
@@ -155,7 +156,7 @@ func (r *Record) validate() error {
 	limits := []int{MaxName}
 	for i, v := range r.Versions {
 		if slices.IndexFunc(r.Versions, func(o Version) bool { return o.RootHash == v.RootHash }) != i {
-			return fmt.Errorf("root hash %x stands in it twice", v.RootHash)
+			return fmt.Errorf("root hash %s stands in it twice", v.RootHash)
 		}
 		texts, limits = append(texts, v.Name, v.Entry, v.Words), append(limits, MaxName, MaxEntry, MaxWords)
 	}
@@ -174,30 +175,4 @@ func field(s string, size int) []byte { return append([]byte(s), make([]byte, si
 func text(b []byte) string {
 	s, _, _ := bytes.Cut(b, []byte{0})
 	return string(s)
-}
-
-// String returns the digits of the root hash.
-func (k Key) String() string { return hex.EncodeToString(k[:]) }
-
-// IsZero tells whether k names no version.
-func (k Key) IsZero() bool { return k == Key{} }
-
-// ParseKey reads 64 hexadecimal digits.
-func ParseKey(s string) (k Key, err error) {
-	if len(s) != 2*len(k) {
-		return k, fmt.Errorf("root hash %q: want %d hexadecimal digits", s, 2*len(k))
-	}
-	if _, err := hex.Decode(k[:], []byte(s)); err != nil {
-		return Key{}, fmt.Errorf("root hash %q: want %d hexadecimal digits", s, 2*len(k))
-	}
-	return k, nil
-}
-
-// MarshalText gives JSON the digits.
-func (k Key) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
-
-// UnmarshalText reads the digits.
-func (k *Key) UnmarshalText(text []byte) (err error) {
-	*k, err = ParseKey(string(text))
-	return err
 }

@@ -22,6 +22,7 @@ import (
 
 	"github.com/ketch-os/ketch/disk/bootrecord"
 	"github.com/ketch-os/ketch/disk/gpt"
+	"github.com/ketch-os/ketch/disk/verity"
 	"github.com/ketch-os/ketch/efi/entry"
 	"github.com/ketch-os/ketch/init/loader"
 	"github.com/ketch-os/ketch/init/machine"
@@ -80,7 +81,7 @@ func find(table *gpt.Table) int {
 
 // start is which version is being started.
 type start struct {
-	root           bootrecord.Key
+	root           verity.RootHash
 	version, entry string
 }
 
@@ -89,7 +90,7 @@ type start struct {
 func newStart(m *machine.Machine, line *cmdline.Line) start {
 	s := start{}
 	digits, _ := line.Get(layout.ParamUsrHash)
-	s.root, _ = bootrecord.ParseKey(digits) // without one it is the version that has none
+	s.root, _ = verity.ParseRootHash(digits) // without one it is the version that has none
 	s.version, _ = line.Get(layout.ParamVersion)
 	s.entry = layout.EntryID(s.version)
 	if booted, ok := loader.Booted(m); ok {
@@ -105,7 +106,7 @@ func (s start) count(r *bootrecord.Record) {
 	if failed := r.Find(r.AskedFor); failed != nil && r.Asked == s.root && r.AskedFor != s.root {
 		failed.Attempts = min(failed.Attempts, layout.Tries)
 	}
-	r.Asked, r.AskedFor = bootrecord.Key{}, bootrecord.Key{}
+	r.Asked, r.AskedFor = verity.RootHash{}, verity.RootHash{}
 	r.Count(s.root, s.version, s.entry)
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/ketch-os/ketch/disk/bootrecord"
 	"github.com/ketch-os/ketch/disk/gpt"
+	"github.com/ketch-os/ketch/disk/verity"
 	"github.com/ketch-os/ketch/efi/entry"
 	"github.com/ketch-os/ketch/init/machine"
 	"github.com/ketch-os/ketch/layout"
@@ -22,7 +23,7 @@ import (
 	"github.com/ketch-os/ketch/linux/watchdog"
 )
 
-func root(n byte) bootrecord.Key { return bootrecord.Key{0: n} }
+func root(n byte) verity.RootHash { return verity.RootHash{0: n} }
 
 var (
 	one = start{root(1), "1.0", "ketch_1.0"}

@@ -46,7 +46,7 @@ const (
 type Stage struct {
 	Machine *machine.Machine
 
-	root slot.RootHash
+	root verity.RootHash
 	slot slot.Slot
 	node string // of the verity device
 }
@@ -86,7 +86,7 @@ func (s *Stage) take(line *cmdline.Line) error {
 	if !ok {
 		return errors.New("the kernel command line has no " + layout.ParamUsrHash + "=")
 	}
-	if s.root, err = slot.ParseRootHash(hash); err != nil {
+	if s.root, err = verity.ParseRootHash(hash); err != nil {
 		return err
 	}
 	version, _, err := line.Once(layout.ParamVersion)

@@ -8,14 +8,15 @@ import (
 
 	"github.com/ketch-os/ketch/api/pid1"
 	"github.com/ketch-os/ketch/disk/bootrecord"
+	"github.com/ketch-os/ketch/disk/verity"
 )
 
 func TestHandoff(t *testing.T) {
 	first := New()
 	first.Facts = Facts{Version: "1.0", Development: true, SecureBoot: true, RootHash: "ab", Disk: "vda", CountPath: `\EFI\Linux\x+2-1.efi`}
 	first.Timeline.Add(pid1.StageInitramfs, "slot", 0, nil)
-	record := &bootrecord.Record{Generation: 7, Asked: bootrecord.Key{1}}
-	record.Count(bootrecord.Key{2}, "1.0", "ketch_1.0")
+	record := &bootrecord.Record{Generation: 7, Asked: verity.RootHash{1}}
+	record.Count(verity.RootHash{2}, "1.0", "ketch_1.0")
 	first.SetRecord(record)
 	env, err := first.Handoff()
 	if err != nil {

@@ -1,7 +1,6 @@
 package system
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ketch-os/ketch/layout"
+	"github.com/ketch-os/ketch/update/release"
 )
 
 // clockStamp is a file whose modification time is a time that has been.
@@ -21,10 +21,8 @@ func Released(path string) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, fmt.Errorf("read release time: %w", err)
 	}
-	var info struct {
-		Released time.Time `json:"released"`
-	}
-	if err := json.Unmarshal(text, &info); err != nil {
+	info, err := release.DecodeInfo(text)
+	if err != nil {
 		return time.Time{}, fmt.Errorf("read release time from %s: %w", path, err)
 	}
 	return info.Released, nil

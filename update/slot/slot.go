@@ -4,7 +4,6 @@
 package slot
 
 import (
-	"encoding/hex"
 	"fmt"
 	"os"
 	"runtime"
@@ -12,29 +11,12 @@ import (
 	"time"
 
 	"github.com/ketch-os/ketch/disk/gpt"
+	"github.com/ketch-os/ketch/disk/verity"
 	"github.com/ketch-os/ketch/internal/pace"
 	"github.com/ketch-os/ketch/layout"
 	"github.com/ketch-os/ketch/linux/blockdev"
+	"github.com/ketch-os/ketch/update/release"
 )
-
-// RootHash is the dm-verity root digest of a usr.
-type RootHash [32]byte
-
-// ParseRootHash reads 64 hexadecimal digits.
-func ParseRootHash(text string) (root RootHash, err error) {
-	if len(text) != 2*len(root) {
-		return root, fmt.Errorf("root hash %q: want %d hexadecimal digits", text, 2*len(root))
-	}
-	if _, err := hex.Decode(root[:], []byte(text)); err != nil {
-		return root, fmt.Errorf("root hash %q: want %d hexadecimal digits", text, 2*len(root))
-	}
-	return root, nil
-}
-
-// IDs are the unique GUIDs of the two partitions.
-func (r RootHash) IDs() (usr, hash gpt.GUID) {
-	return gpt.UUID([16]byte(r[:16])), gpt.UUID([16]byte(r[16:]))
-}
 
 // Slot is a pair of partitions on one disk.
 type Slot struct {
@@ -48,7 +30,7 @@ type Slot struct {
 // GUID of the partition that the boot loader came from, zero when unknown: its
 // disk is preferred, and waited for, because a copy of it carries the same
 // GUIDs. Only when the limit is over another disk will do.
-func Wait(root RootHash, esp gpt.GUID, limit time.Duration) (Slot, error) {
+func Wait(root verity.RootHash, esp gpt.GUID, limit time.Duration) (Slot, error) {
 	began := time.Now()
 	deadline := began.Add(limit)
 	var seen []blockdev.Disk
@@ -116,7 +98,7 @@ func choose(found []Slot, esp gpt.GUID, over bool) (Slot, bool) {
 
 // scan looks at every disk. The faults of those that cannot be read are for the
 // error of a search that finds nothing.
-func scan(disks []blockdev.Disk, root RootHash, esp gpt.GUID) (found []Slot, faults []error) {
+func scan(disks []blockdev.Disk, root verity.RootHash, esp gpt.GUID) (found []Slot, faults []error) {
 	for _, disk := range disks {
 		table, err := readTable(disk)
 		if err != nil {
@@ -163,8 +145,8 @@ func Node(name string, find func(*gpt.Table) int) (string, error) {
 // match finds the slot in one table. Both partitions must have their nodes, and
 // the types that go with their use: a root hash is no licence to read just
 // any partition.
-func match(table *gpt.Table, disk blockdev.Disk, root RootHash, esp gpt.GUID) (Slot, bool) {
-	usrID, hashID := root.IDs()
+func match(table *gpt.Table, disk blockdev.Disk, root verity.RootHash, esp gpt.GUID) (Slot, bool) {
+	usrID, hashID := release.SlotIDs(root)
 	usr, hash := table.ByID(usrID), table.ByID(hashID)
 	if usr == 0 || hash == 0 || disk.Partitions[usr] == "" || disk.Partitions[hash] == "" {
 		return Slot{}, false
@@ -193,11 +175,11 @@ func native() layout.Arch {
 }
 
 // missing says what was looked for and where.
-func missing(disks []blockdev.Disk, root RootHash, faults []error, limit time.Duration) error {
+func missing(disks []blockdev.Disk, root verity.RootHash, faults []error, limit time.Duration) error {
 	var names []string
 	for _, disk := range disks {
 		names = append(names, disk.Name)
 	}
-	usr, hash := root.IDs()
+	usr, hash := release.SlotIDs(root)
 	return fmt.Errorf("no disk has partitions %s and %s within %v (disks: %v, faults: %v)", usr, hash, limit, names, faults)
 }

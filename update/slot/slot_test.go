@@ -7,35 +7,24 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ketch-os/ketch/disk/gpt"
+	"github.com/ketch-os/ketch/disk/verity"
 	"github.com/ketch-os/ketch/layout"
 	"github.com/ketch-os/ketch/linux/blockdev"
+	"github.com/ketch-os/ketch/update/release"
 )
 
-func testRoot(t *testing.T) RootHash {
+func testRoot(t *testing.T) verity.RootHash {
 	t.Helper()
-	root, err := ParseRootHash("000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f")
+	root, err := verity.ParseRootHash("000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f")
 	if err != nil {
 		t.Fatal(err)
 	}
 	return root
 }
 
-func TestParseRootHash(t *testing.T) {
-	root := testRoot(t)
-	usr, hash := root.IDs()
-	if usr.String() != "00010203-0405-0607-0809-0a0b0c0d0e0f" || hash.String() != "10111213-1415-1617-1819-1a1b1c1d1e1f" {
-		t.Errorf("IDs = %s, %s", usr, hash)
-	}
-	for _, bad := range []string{"", "00", strings.Repeat("0", 63), strings.Repeat("0", 65), strings.Repeat("x", 64)} {
-		if _, err := ParseRootHash(bad); err == nil {
-			t.Errorf("ParseRootHash(%q) = nil; want an error", bad)
-		}
-	}
-}
-
 func TestMatch(t *testing.T) {
 	root := testRoot(t)
-	usr, hash := root.IDs()
+	usr, hash := release.SlotIDs(root)
 	esp := gpt.MustParseGUID("11111111-2222-3333-4444-555555555555")
 	arch := native()
 	table := func(usrType, hashType string) *gpt.Table {
