@@ -13,22 +13,22 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4/nclient4"
 )
 
-// grant is a lease as the server's messages tell it.
-type grant struct {
+// lease is a lease as the server's messages tell it.
+type lease struct {
 	*Lease
 	messages *nclient4.Lease
 }
 
-// server is the DHCP side of a link. *exchange is one.
-type server interface {
+// dhcp is the DHCP side of a link. *dhcpSocket is one.
+type dhcp interface {
 	// Request asks whoever answers for an address.
-	Request(ctx context.Context) (grant, error)
+	Request(ctx context.Context) (lease, error)
 	// Renew asks for more time: the server that gave the lease, or any.
-	Renew(ctx context.Context, g grant, any bool) (grant, error)
+	Renew(ctx context.Context, g lease, any bool) (lease, error)
 }
 
-// port is the kernel's side of a link. *device is one.
-type port interface {
+// linkConfig is the kernel's side of a link. *device is one.
+type linkConfig interface {
 	// Set makes the link's addresses and routes those of the lease.
 	Set(l *Lease) error
 	// Clear takes away what Set has set.
@@ -37,8 +37,8 @@ type port interface {
 
 // client keeps one link configured.
 type client struct {
-	server server
-	port   port
+	dhcp dhcp
+	link linkConfig
 	// changed is called with each lease, nil when it has ended, and with what
 	// went wrong while there is none.
 	changed func(l *Lease, err error)
@@ -56,12 +56,12 @@ const (
 func (c *client) run(ctx context.Context) {
 	for failures := 0; ctx.Err() == nil; failures++ {
 		asked := time.Now()
-		g, err := c.server.Request(ctx)
+		g, err := c.dhcp.Request(ctx)
 		if ctx.Err() != nil {
 			return
 		}
 		if err == nil {
-			err = c.port.Set(g.Lease)
+			err = c.link.Set(g.Lease)
 		}
 		if err != nil {
 			c.changed(nil, err)
@@ -71,13 +71,13 @@ func (c *client) run(ctx context.Context) {
 		failures = 0
 		c.changed(g.Lease, nil)
 		if c.hold(ctx, g, asked); ctx.Err() == nil {
-			c.changed(nil, errors.Join(errors.New("lease has ended"), c.port.Clear()))
+			c.changed(nil, errors.Join(errors.New("lease has ended"), c.link.Clear()))
 		}
 	}
 }
 
 // hold renews a lease until it cannot be had any longer or ctx ends.
-func (c *client) hold(ctx context.Context, g grant, asked time.Time) {
+func (c *client) hold(ctx context.Context, g lease, asked time.Time) {
 	if g.Expire == 0 {
 		<-ctx.Done()
 		return
@@ -107,12 +107,12 @@ func (c *client) hold(ctx context.Context, g grant, asked time.Time) {
 }
 
 // renew asks once, and puts what it got to use.
-func (c *client) renew(ctx context.Context, g grant, asked time.Time) (grant, error) {
+func (c *client) renew(ctx context.Context, g lease, asked time.Time) (lease, error) {
 	limited, cancel := context.WithDeadline(ctx, asked.Add(g.Expire))
 	defer cancel()
-	newer, err := c.server.Renew(limited, g, !time.Now().Before(asked.Add(g.Rebind)))
+	newer, err := c.dhcp.Renew(limited, g, !time.Now().Before(asked.Add(g.Rebind)))
 	if err == nil {
-		err = c.port.Set(newer.Lease)
+		err = c.link.Set(newer.Lease)
 	}
 	return newer, err
 }
@@ -149,9 +149,9 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// exchange speaks DHCP on one link. Its sockets are open only while it waits
+// dhcpSocket speaks DHCP on one link. Its sockets are open only while it waits
 // for an answer: a raw socket sees every packet of the link.
-type exchange struct{ link string }
+type dhcpSocket struct{ link string }
 
 // asked for in every request (RFC 2132, 9.8).
 var options = [...]dhcpv4.OptionCode{
@@ -169,35 +169,35 @@ func modifiers() []dhcpv4.Modifier {
 }
 
 // Request goes from DISCOVER to ACK.
-func (e *exchange) Request(ctx context.Context) (grant, error) {
-	c, err := nclient4.New(e.link, nclient4.WithTimeout(time.Second), nclient4.WithRetry(4))
+func (s *dhcpSocket) Request(ctx context.Context) (lease, error) {
+	c, err := nclient4.New(s.link, nclient4.WithTimeout(time.Second), nclient4.WithRetry(4))
 	if err != nil {
-		return grant{}, fmt.Errorf("open DHCP socket on %s: %w", e.link, err)
+		return lease{}, fmt.Errorf("open DHCP socket on %s: %w", s.link, err)
 	}
 	defer c.Close()
-	return newGrant(c.Request(ctx, modifiers()...))
+	return leaseOf(c.Request(ctx, modifiers()...))
 }
 
 // Renew sends one REQUEST in state RENEWING, to the server, or REBINDING, to all.
-func (e *exchange) Renew(ctx context.Context, g grant, any bool) (grant, error) {
+func (s *dhcpSocket) Renew(ctx context.Context, g lease, any bool) (lease, error) {
 	options := []nclient4.ClientOpt{nclient4.WithTimeout(2 * time.Second), nclient4.WithRetry(2)}
 	if !any && g.Server.IsValid() {
 		self := &net.UDPAddr{IP: g.Address.Addr().AsSlice(), Port: nclient4.ClientPort}
 		peer := &net.UDPAddr{IP: g.Server.AsSlice(), Port: nclient4.ServerPort}
 		options = append(options, nclient4.WithUnicast(self), nclient4.WithServerAddr(peer))
 	}
-	c, err := nclient4.New(e.link, options...)
+	c, err := nclient4.New(s.link, options...)
 	if err != nil {
-		return grant{}, fmt.Errorf("open DHCP socket on %s: %w", e.link, err)
+		return lease{}, fmt.Errorf("open DHCP socket on %s: %w", s.link, err)
 	}
 	defer c.Close()
-	return newGrant(c.Renew(ctx, g.messages, modifiers()...))
+	return leaseOf(c.Renew(ctx, g.messages, modifiers()...))
 }
 
-func newGrant(messages *nclient4.Lease, err error) (grant, error) {
+func leaseOf(messages *nclient4.Lease, err error) (lease, error) {
 	if err != nil {
-		return grant{}, err
+		return lease{}, err
 	}
-	lease, err := newLease(messages.ACK)
-	return grant{lease, messages}, err
+	checked, err := newLease(messages.ACK)
+	return lease{checked, messages}, err
 }

@@ -29,24 +29,24 @@ func (s *script) note(format string, args ...any) {
 	s.events = append(s.events, fmt.Sprintf("%v ", at)+fmt.Sprintf(format, args...))
 }
 
-func (s *script) answer() (grant, error) {
+func (s *script) answer() (lease, error) {
 	err := s.answers[0]
 	if len(s.answers) > 1 {
 		s.answers = s.answers[1:]
 	}
 	if err != nil {
-		return grant{}, err
+		return lease{}, err
 	}
-	lease := s.lease
-	return grant{Lease: &lease}, nil
+	granted := s.lease
+	return lease{Lease: &granted}, nil
 }
 
-func (s *script) Request(context.Context) (grant, error) {
+func (s *script) Request(context.Context) (lease, error) {
 	s.note("request")
 	return s.answer()
 }
 
-func (s *script) Renew(_ context.Context, _ grant, any bool) (grant, error) {
+func (s *script) Renew(_ context.Context, _ lease, any bool) (lease, error) {
 	if any {
 		s.note("rebind")
 	} else {
@@ -83,7 +83,7 @@ func TestClient(t *testing.T) {
 					Address: netip.MustParsePrefix("192.0.2.10/24"), Renew: 30 * time.Minute, Rebind: 3150 * time.Second, Expire: time.Hour}}
 				ctx, cancel := context.WithTimeout(t.Context(), test.limit)
 				defer cancel()
-				(&client{server: s, port: s, changed: func(*Lease, error) {}}).run(ctx)
+				(&client{dhcp: s, link: s, changed: func(*Lease, error) {}}).run(ctx)
 				if diff := cmp.Diff(test.want, s.events); diff != "" {
 					t.Errorf("events (-want +got):\n%s", diff)
 				}
@@ -98,7 +98,7 @@ func TestClientRetries(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
 		failures := 0
-		(&client{server: s, port: s, changed: func(*Lease, error) { failures++ }}).run(ctx)
+		(&client{dhcp: s, link: s, changed: func(*Lease, error) { failures++ }}).run(ctx)
 		// 0.5 s, 1 s, 2 s, … 32 s, then every 45 to 75 s
 		if failures < 50 || failures > 90 {
 			t.Errorf("%d requests in an hour without an answer; want 50 to 90", failures)

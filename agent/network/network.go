@@ -159,8 +159,8 @@ func (n *Network) start(ctx context.Context, index int, l *link, clients *sync.W
 	limited, cancel := context.WithCancel(ctx)
 	l.stop, l.state = cancel, "asking"
 	c := &client{
-		server:  &exchange{l.name},
-		port:    &device{index, l.name},
+		dhcp:    &dhcpSocket{l.name},
+		link:    &device{index, l.name},
 		changed: func(lease *Lease, err error) { n.changed(limited, index, lease, err) },
 	}
 	clients.Go(func() { c.run(limited) })
