@@ -81,57 +81,9 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	return <-ended
 }
 
-func (s *Server) handler() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/health", s.health)
-	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, r *http.Request) {
-		reply(w, http.StatusOK, s.Status(r.Context()))
-	})
-	mux.HandleFunc("GET /v1/previous", s.previous)
-	mux.HandleFunc("GET /v1/gate", s.gate)
-	mux.HandleFunc("GET /v1/logs", s.logs)
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		refuse(w, http.StatusNotFound, fmt.Sprintf("there is no %s %s", r.Method, r.URL.Path), "")
-	})
-	return mux
-}
-
-func (s *Server) health(w http.ResponseWriter, r *http.Request) {
-	if err := s.Ready(r.Context()); err != nil {
-		refuse(w, http.StatusServiceUnavailable, err.Error(), "")
-		return
-	}
-	reply(w, http.StatusOK, struct {
-		Ready bool `json:"ready"`
-	}{true})
-}
-
-func (s *Server) previous(w http.ResponseWriter, _ *http.Request) {
-	previous, err := s.Previous()
-	if err != nil {
-		refuse(w, http.StatusInternalServerError, err.Error(), "")
-		return
-	}
-	reply(w, http.StatusOK, previous)
-}
-
-// listLogs tells which logs there are.
-func (s *Server) listLogs(w http.ResponseWriter) {
-	logs, err := s.Logs.Logs()
-	limit, errLimit := s.Logs.Total()
-	if err := errors.Join(err, errLimit); err != nil {
-		refuse(w, http.StatusInternalServerError, err.Error(), "")
-		return
-	}
-	reply(w, http.StatusOK, &node.LogList{Logs: logs, Limit: limit})
-}
-
-func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
+// log answers with a log, as it was written.
+func (s *Server) log(w http.ResponseWriter, r *http.Request) {
 	name := r.FormValue("name")
-	if !r.URL.Query().Has("name") {
-		s.listLogs(w)
-		return
-	}
 	lines, follow := -1, false
 	var err error
 	if text := r.FormValue("lines"); text != "" {

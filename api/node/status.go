@@ -1,15 +1,7 @@
 // Package node is how programs on the machine speak to ketchd: HTTP/1.1 with
 // JSON over the Unix socket layout.KetchdSocket, mode 0660.
-//
-//	GET /v1/health                  200 when containerd answers, else 503
-//	GET /v1/status                  200, a Status
-//	GET /v1/previous                200, a status.Previous: how the run before this one ended
-//	GET /v1/logs                    200, a LogList: which logs there are
-//	GET /v1/gate                    200, a status.GateAnswer: the checks of PID 1's health gate
-//	                                that ketchd looks after, as they stand now
-//	GET /v1/logs?name=NAME          200, text/plain: the log, as it was written
-//	    &lines=N                    only its last N lines
-//	    &follow=true                goes on until the client hangs up
+// docs/api.md has the table of what can be asked, which is that of the routes of
+// package agent/api. The types here are the answers.
 //
 // A workload that fails makes the status degraded, not the health check fail:
 // ketchd is ready when it can do its work.
