@@ -11,6 +11,8 @@ import (
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/insomniacslk/dhcp/dhcpv4/nclient4"
+
+	"github.com/ketch-os/ketch/agent/backoff"
 )
 
 // lease is a lease as the server's messages tell it.
@@ -45,15 +47,18 @@ type client struct {
 }
 
 const (
+	// firstRetry and lastRetry are the pauses before a lease is asked for again.
 	firstRetry = 500 * time.Millisecond
 	lastRetry  = time.Minute
-	// minRetry is the least time between two requests for more time (RFC 2131, 4.4.5).
-	minRetry = time.Minute
 )
+
+// minRetry is the least time between two requests for more time (RFC 2131, 4.4.5).
+const minRetry = time.Minute
 
 // run asks for leases and keeps them until ctx ends. The configuration stays
 // then: the kernel drops it when the lease ends.
 func (c *client) run(ctx context.Context) {
+	retry := backoff.Pause{First: firstRetry, Last: lastRetry}
 	for failures := 0; ctx.Err() == nil; failures++ {
 		asked := time.Now()
 		g, err := c.dhcp.Request(ctx)
@@ -65,7 +70,7 @@ func (c *client) run(ctx context.Context) {
 		}
 		if err != nil {
 			c.changed(nil, err)
-			sleep(ctx, retryDelay(failures))
+			backoff.Sleep(ctx, retry.After(failures+1, rand.Float64()))
 			continue
 		}
 		failures = 0
@@ -83,7 +88,7 @@ func (c *client) hold(ctx context.Context, g lease, asked time.Time) {
 		return
 	}
 	next := asked.Add(g.Renew)
-	for sleep(ctx, time.Until(next)) {
+	for backoff.Sleep(ctx, time.Until(next)) {
 		now := time.Now()
 		if !now.Before(asked.Add(g.Expire)) {
 			return
@@ -126,27 +131,6 @@ func nextTry(now, asked time.Time, l *Lease) time.Time {
 		}
 	}
 	return now
-}
-
-// retryDelay grows with the failures, with ±25 % of chance.
-func retryDelay(failures int) time.Duration {
-	pause := lastRetry
-	if failures < 7 {
-		pause = min(firstRetry<<failures, lastRetry)
-	}
-	return time.Duration(float64(pause) * (0.75 + rand.Float64()/2))
-}
-
-// sleep waits for d; it tells whether ctx still holds.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // dhcpSocket speaks DHCP on one link. Its sockets are open only while it waits

@@ -14,6 +14,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/ketch-os/ketch/agent/backoff"
 	"github.com/ketch-os/ketch/api/node"
 )
 
@@ -51,7 +52,7 @@ func (n *Network) Run(ctx context.Context) {
 		// puts that right.
 		if err := n.watch(ctx, &clients); err != nil && ctx.Err() == nil {
 			n.Say("network: " + err.Error())
-			sleep(ctx, time.Second)
+			backoff.Sleep(ctx, time.Second)
 		}
 	}
 }

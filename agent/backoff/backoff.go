@@ -1,0 +1,34 @@
+// Package backoff says how long to wait before what has failed is tried again: the
+// longer the more has failed, and not at the same moment as others.
+package backoff
+
+import (
+	"context"
+	"time"
+)
+
+// Pause is a pause that is First after the first failure, doubled for each in a row,
+// and Last at most.
+type Pause struct{ First, Last time.Duration }
+
+// After is the pause after so many failures in a row, spread by ±25 %: what fell
+// together does not rise together. chance is a random number in [0, 1).
+func (p Pause) After(failures int, chance float64) time.Duration {
+	pause := p.First
+	for ; failures > 1 && pause < p.Last; failures-- {
+		pause *= 2
+	}
+	return time.Duration(float64(min(pause, p.Last)) * (0.75 + chance/2))
+}
+
+// Sleep waits for d; it tells whether ctx still holds.
+func Sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
