@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ketch-os/ketch/internal/cli"
+	"github.com/ketch-os/ketch/internal/printable"
 )
 
 func (m machine) logsCommand() *cobra.Command {
@@ -31,7 +33,8 @@ included; a line of it has the level after the time. Logs are files, too:
 		case len(names) == 1 && *asJSON:
 			return cli.Usagef("a log is text: --json is for the list of logs")
 		case len(names) == 1:
-			return m.client.Logs(cmd.Context(), cmd.OutOrStdout(), names[0], *lines, *follow)
+			out := printable.NewWriter(cmd.OutOrStdout())
+			return errors.Join(m.client.Logs(cmd.Context(), out, names[0], *lines, *follow), out.Flush())
 		case *follow || *lines >= 0:
 			return cli.Usagef("which one? ketchctl logs lists them")
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ketch-os/ketch/api/node"
 	"github.com/ketch-os/ketch/api/pid1"
+	"github.com/ketch-os/ketch/internal/printable"
 )
 
 // shownWords is how many lines of the last words a person is shown.
@@ -27,7 +28,7 @@ func endings() map[string]string {
 
 // showPrevious tells a person how the run before this one ended.
 func showPrevious(out io.Writer, p *pid1.Previous) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	w := tabwriter.NewWriter(printable.NewWriter(out), 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "ended\t%s\n", endings()[p.End])
 	fmt.Fprintf(w, "reason\t%s\n", dash(p.Reason))
 	if run := p.Run; run != nil {
@@ -43,7 +44,7 @@ func showPrevious(out io.Writer, p *pid1.Previous) error {
 		return err
 	}
 	lines := strings.SplitAfter(strings.TrimRight(p.LastWords, "\n"), "\n")
-	_, err := fmt.Fprintf(out, "\nLAST WORDS\n%s\n", strings.Join(lines[max(0, len(lines)-shownWords):], ""))
+	_, err := fmt.Fprintf(out, "\nLAST WORDS\n%s\n", printable.Lines(strings.Join(lines[max(0, len(lines)-shownWords):], "")))
 	return err
 }
 
@@ -94,7 +95,7 @@ func when(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC")
 
 // showLogs lists the logs.
 func showLogs(out io.Writer, list *node.LogList) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	w := tabwriter.NewWriter(printable.NewWriter(out), 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "LOG\tSIZE\tLAST WRITTEN\n")
 	var sum int64
 	for _, l := range list.Logs {

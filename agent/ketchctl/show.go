@@ -11,6 +11,7 @@ import (
 	"github.com/ketch-os/ketch/api/node"
 	"github.com/ketch-os/ketch/api/pid1"
 	"github.com/ketch-os/ketch/internal/cli"
+	"github.com/ketch-os/ketch/internal/printable"
 )
 
 // show prints a status for a person.
@@ -23,7 +24,7 @@ func show(out io.Writer, s *node.Status) error {
 	fmt.Fprintf(w, "state\t%s\n", cli.Paint(out, colour, s.State))
 	showMachine(w, s)
 	for _, problem := range s.Problems {
-		fmt.Fprintf(w, "problem\t%s\n", cli.Paint(out, cli.Red, problem))
+		fmt.Fprintf(w, "problem\t%s\n", cli.Paint(out, cli.Red, printable.Text(problem)))
 	}
 	if s.System != nil {
 		showRecord(w, s.System.Record)
@@ -127,7 +128,7 @@ func showServices(w io.Writer, services []pid1.Service) {
 func showTrouble(w io.Writer, s pid1.Service) {
 	fmt.Fprintf(w, "\n%s, %s: %s\n", s.Name, s.State, cmp.Or(s.Reason, s.LastExit, "no reason is given"))
 	for _, line := range s.Lines {
-		fmt.Fprintf(w, "    %s\n", strings.ReplaceAll(line, "\t", " "))
+		fmt.Fprintf(w, "    %s\n", printable.Text(strings.ReplaceAll(line, "\t", " ")))
 	}
 }
 

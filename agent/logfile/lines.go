@@ -6,6 +6,8 @@ import (
 	"io"
 	"sync"
 	"time"
+
+	"github.com/ketch-os/ketch/internal/printable"
 )
 
 const (
@@ -55,13 +57,9 @@ func (c *Console) Write(data []byte) (int, error) {
 func (c *Console) add(part []byte) {
 	part = part[:min(len(part), maxLine-len(c.line))]
 	for _, b := range part {
-		if b == '\r' {
-			continue
+		if b != '\r' {
+			c.line = append(c.line, b)
 		}
-		if b < ' ' && b != '\t' || b == 0x7f {
-			b = '?'
-		}
-		c.line = append(c.line, b)
 	}
 }
 
@@ -75,7 +73,7 @@ func (c *Console) flush() {
 	}
 	if c.shown < maxLines {
 		c.shown++
-		c.print(c.line)
+		c.print([]byte(printable.Lines(string(c.line))))
 	} else {
 		c.missed++
 	}

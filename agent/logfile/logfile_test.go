@@ -426,7 +426,7 @@ func TestConsole(t *testing.T) {
 		{[]string{"a\n"}, "x: a\n"},
 		{[]string{"a", "b\nc"}, "x: ab\n"},
 		{[]string{"a\r\n\nb\n"}, "x: a\nx: \nx: b\n"},
-		{[]string{"\x1b[2J\tä\n"}, "x: ?[2J\tä\n"},
+		{[]string{"\x1b[2J\tä\n"}, "x: \\x1b[2J\tä\n"},
 		{[]string{strings.Repeat("y", 2000), "\nz\n"}, "x: " + strings.Repeat("y", maxLine) + "\nx: z\n"},
 	} {
 		var out bytes.Buffer

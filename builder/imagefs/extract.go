@@ -1,6 +1,7 @@
 package imagefs
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -23,6 +24,7 @@ type Extraction struct {
 	// Lost is told of a file that could not be made or is not wholly as in the image.
 	Lost func(path, what string)
 
+	ctx   context.Context
 	root  *os.Root
 	first map[Inode]string // the first name of a file with several
 	dirs  []*File          // made, their attributes still to be set
@@ -31,8 +33,9 @@ type Extraction struct {
 }
 
 // Run extracts files, a directory with all that lies in it. It returns whether
-// owners, attributes or set-ID bits were left out because it was not AsRoot.
-func (x *Extraction) Run(t *Tree, paths ...string) (leftOut bool, err error) {
+// owners, attributes or set-ID bits were left out because it was not AsRoot. When
+// ctx ends it stops; a file that is not whole is removed.
+func (x *Extraction) Run(ctx context.Context, t *Tree, paths ...string) (leftOut bool, err error) {
 	if err := os.MkdirAll(x.Dir, 0o777); err != nil {
 		return false, err
 	}
@@ -40,9 +43,12 @@ func (x *Extraction) Run(t *Tree, paths ...string) (leftOut bool, err error) {
 		return false, err
 	}
 	defer x.root.Close()
-	x.first = map[Inode]string{}
+	x.first, x.ctx = map[Inode]string{}, ctx
 	for _, name := range paths {
 		err := t.Walk(name, -1, func(f *File) error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
 			if err := x.file(f); err != nil {
 				return fmt.Errorf("%s: %w", f.Path, err)
 			}
@@ -146,9 +152,23 @@ func (x *Extraction) regular(f *File) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, to.Close()) }()
-	_, err = io.Copy(to, from)
-	return err
+	if _, err := io.Copy(to, reader{x.ctx, from}); err != nil {
+		return errors.Join(err, to.Close(), x.root.Remove(place(f)))
+	}
+	return to.Close()
+}
+
+// reader ends with its context.
+type reader struct {
+	ctx  context.Context
+	from io.Reader
+}
+
+func (r reader) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.from.Read(p)
 }
 
 // in calls do with the directory that a file lies in and its name there: for

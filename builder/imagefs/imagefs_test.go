@@ -1,6 +1,7 @@
 package imagefs
 
 import (
+	"context"
 	"errors"
 	"io"
 	"io/fs"
@@ -88,7 +89,7 @@ func extract(t *testing.T, image string, asRoot bool, paths ...string) (dir stri
 	dir = filepath.Join(t.TempDir(), "out")
 	t.Cleanup(func() { makeRemovable(dir) })
 	x := Extraction{Dir: dir, AsRoot: asRoot, Lost: func(path, what string) { lost = append(lost, path+": "+what) }}
-	leftOut, err := x.Run(open(t, image), paths...)
+	leftOut, err := x.Run(t.Context(), open(t, image), paths...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,6 +183,33 @@ func TestExtractHardLinks(t *testing.T) {
 	}
 }
 
+// TestExtractInterrupted ends after a file that was begun: it is not left half.
+func TestExtractInterrupted(t *testing.T) {
+	image := bareImage(t, sample.Tree())
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	dir := filepath.Join(t.TempDir(), "out")
+	x := Extraction{Dir: dir, Lost: func(string, string) {}}
+	if _, err := x.Run(ctx, open(t, image), "/"); !errors.Is(err, context.Canceled) {
+		t.Errorf("Run() = %v; want %v", err, context.Canceled)
+	}
+	tree := open(t, image)
+	f, err := tree.Lookup("/hard1", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x.root, err = os.OpenRoot(dir); err != nil {
+		t.Fatal(err)
+	}
+	defer x.root.Close()
+	if err := x.regular(f); !errors.Is(err, context.Canceled) {
+		t.Errorf("regular() = %v; want %v", err, context.Canceled)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
+		t.Errorf("left are %v, %v", entries, err)
+	}
+}
+
 // TestExtractStaysInside sets traps in the directory: links that lead out of it.
 func TestExtractStaysInside(t *testing.T) {
 	image := bareImage(t, sample.Tree())
@@ -199,7 +227,7 @@ func TestExtractStaysInside(t *testing.T) {
 			t.Fatal(err)
 		}
 		x := Extraction{Dir: dir, Lost: func(string, string) {}}
-		if _, err := x.Run(open(t, image), test.path); err == nil || !strings.Contains(err.Error(), test.want) {
+		if _, err := x.Run(t.Context(), open(t, image), test.path); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("extract %s over the link %s = %v; want %q", test.path, test.link, err, test.want)
 		}
 		if entries, err := os.ReadDir(outside); err != nil || len(entries) > 0 {

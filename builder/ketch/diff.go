@@ -14,6 +14,7 @@ import (
 
 	"github.com/ketch-os/ketch/builder/compare"
 	"github.com/ketch-os/ketch/internal/cli"
+	"github.com/ketch-os/ketch/internal/printable"
 )
 
 // diffOptions are the flags of ketch diff.
@@ -65,7 +66,7 @@ func (o diffOptions) run(e *env, a, b string) error {
 }
 
 func (o diffOptions) print(out io.Writer, r *compare.Report) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	w := tabwriter.NewWriter(printable.NewWriter(out), 0, 0, 2, ' ', 0)
 	for _, s := range []struct {
 		name string
 		side compare.Side
@@ -151,7 +152,7 @@ func printPackages(w io.Writer, r *compare.Report) {
 		fmt.Fprint(w, "  (by the layers' inventories: an image has no bill of materials)\n")
 	}
 	for _, p := range r.Packages {
-		line(w, marks[p.Change]+" "+p.Kind, p.Name, versions(p), sizeChange(p.SizeB-p.SizeA))
+		line(w, marks[p.Change]+" "+p.Kind, printable.Name(p.Name), versions(p), sizeChange(p.SizeB-p.SizeA))
 	}
 }
 
@@ -172,7 +173,7 @@ func printFiles(w io.Writer, files []compare.File) {
 	}
 	fmt.Fprintf(w, "\nfiles: %s\n", counts(files, fileChange))
 	for _, f := range files {
-		line(w, marks[f.Change]+" "+f.Path, details(f.What), sizeChange(f.SizeB-f.SizeA))
+		line(w, marks[f.Change]+" "+printable.Name(f.Path), details(f.What), sizeChange(f.SizeB-f.SizeA))
 	}
 }
 
@@ -209,7 +210,7 @@ func printDirectories(w io.Writer, files []compare.File) {
 		for _, f := range groups[dir] {
 			delta += f.SizeB - f.SizeA
 		}
-		line(w, dir, counts(groups[dir], fileChange), sizeChange(delta))
+		line(w, printable.Name(dir), counts(groups[dir], fileChange), sizeChange(delta))
 	}
 }
 

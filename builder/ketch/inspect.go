@@ -11,6 +11,7 @@ import (
 	"github.com/ketch-os/ketch/builder/image"
 	"github.com/ketch-os/ketch/disk/bootrecord"
 	"github.com/ketch-os/ketch/internal/cli"
+	"github.com/ketch-os/ketch/internal/printable"
 )
 
 func inspectCommand() *cobra.Command {
@@ -40,7 +41,7 @@ needs (see ketch verify).
 }
 
 func printReport(out io.Writer, r *image.Report) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	w := tabwriter.NewWriter(printable.NewWriter(out), 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "disk\t%s, %.2f GiB, sectors of %d bytes\n", r.DiskID, float64(r.Size)/(1<<30), r.SectorSize)
 	fmt.Fprintf(w, "state\t%s\n\n", r.State)
 	fmt.Fprint(w, "#\tlabel\tsize\tUUID\ttype\n")

@@ -6,16 +6,15 @@ import (
 	"io"
 	"path"
 	"strconv"
-	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/ketch-os/ketch/builder/imagefs"
 	"github.com/ketch-os/ketch/internal/cli"
+	"github.com/ketch-os/ketch/internal/printable"
 )
 
 const treeHelp = `
@@ -82,9 +81,9 @@ func (l listing) print(out io.Writer, t *imagefs.Tree, name string) error {
 		if l.long {
 			fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%s\t%s\t", modeText(f.mode), f.Links, f.UID, f.GID, f.amount(), f.Time.Format("2006-01-02 15:04:05"))
 		}
-		fmt.Fprint(w, printable(shown))
+		fmt.Fprint(w, printable.Name(shown))
 		if l.long && f.Target != "" {
-			fmt.Fprintf(w, " -> %s", printable(f.Target))
+			fmt.Fprintf(w, " -> %s", printable.Name(f.Target))
 		}
 		fmt.Fprintln(w)
 	}
@@ -193,13 +192,4 @@ func modeText(mode uint32) string {
 		}
 	}
 	return string(text)
-}
-
-// printable quotes a name that would do something to a terminal.
-func printable(name string) string {
-	unprintable := func(r rune) bool { return !strconv.IsPrint(r) }
-	if !utf8.ValidString(name) || strings.ContainsFunc(name, unprintable) {
-		return strconv.Quote(name)
-	}
-	return name
 }

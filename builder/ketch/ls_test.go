@@ -13,14 +13,3 @@ func TestModeText(t *testing.T) {
 		}
 	}
 }
-
-func TestPrintable(t *testing.T) {
-	for name, want := range map[string]string{
-		"plain": "plain", "with blank": "with blank", "ümläut ☃": "ümläut ☃", `quote " and \`: `quote " and \`,
-		"line\nfeed": `"line\nfeed"`, "\x1b[31m": `"\x1b[31m"`, "\xff": `"\xff"`, "": "",
-	} {
-		if got := printable(name); got != want {
-			t.Errorf("printable(%q) = %s; want %s", name, got, want)
-		}
-	}
-}

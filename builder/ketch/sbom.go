@@ -14,6 +14,7 @@ import (
 	"github.com/ketch-os/ketch/builder/image"
 	"github.com/ketch-os/ketch/builder/sbom"
 	"github.com/ketch-os/ketch/internal/cli"
+	"github.com/ketch-os/ketch/internal/printable"
 )
 
 func sbomCommand() *cobra.Command {
@@ -70,11 +71,11 @@ func contentsOf(d *sbom.Document) []packaged {
 }
 
 func printSBOM(out io.Writer, d *sbom.Document) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	w := tabwriter.NewWriter(printable.NewWriter(out), 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "%s: %s\n\n", d.Name, d.Summary())
 	for _, p := range d.Packages {
 		if kind := p.Kind(); kind != "" {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", kind, p.Name, short(p.Version), p.LicenceDeclared)
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", kind, printable.Name(p.Name), printable.Text(short(p.Version)), printable.Text(p.LicenceDeclared))
 		}
 	}
 	return w.Flush()

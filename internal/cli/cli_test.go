@@ -55,6 +55,7 @@ func TestErrors(t *testing.T) {
 		{[]string{"build", "x"}, Usage(cured{errors.New("stuck")}), 2, "error: build: stuck\nhint: press it\n"},
 		{[]string{"build", "x"}, Usage(nil), 0, ""},
 		{[]string{"build", "x"}, Status(7), 7, ""},
+		{[]string{"build", "x"}, cured{errors.New("no layer has \x1b[31m\u009b\xff\u202e")}, 1, "error: build: no layer has \\x1b[31m\\u009b\\xff\\u202e\nhint: press it\n"},
 		{[]string{"build", "x"}, fmt.Errorf("run: %w", context.Canceled), 130, "error: interrupted\n"},
 		{[]string{"build"}, nil, 2, "error: build: want one argument, a file; got 0\nhint: see: ship build --help\n"},
 		{[]string{"build", "x", "y"}, nil, 2, "error: build: want one argument, a file; got 2\nhint: see: ship build --help\n"},

@@ -11,6 +11,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ketch-os/ketch/internal/printable"
 )
 
 // Level is a record's severity (syslog(3)).
@@ -80,18 +82,12 @@ func (l *Log) write(level Level, text string) {
 	}
 }
 
-// encode makes one record. Control characters could move a terminal's cursor or
-// fake a line; they become spaces.
+// encode makes one record, of what a terminal can be shown.
 func encode(level Level, text string, plain bool) []byte {
+	text = printable.Text(strings.ReplaceAll(text, "\t", " "))
 	if len(text) > maxText {
-		text = text[:maxText] + "…"
+		text = strings.ToValidUTF8(text[:maxText], "") + "…"
 	}
-	text = strings.Map(func(c rune) rune {
-		if c < ' ' || c == 0x7f {
-			return ' '
-		}
-		return c
-	}, text)
 	if plain {
 		return []byte(text + "\r\n")
 	}

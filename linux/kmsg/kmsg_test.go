@@ -16,7 +16,7 @@ func TestEncode(t *testing.T) {
 	}{
 		{Notice, "ketch: version 1", false, "<5>ketch: version 1\n"},
 		{Error, "ketch: x", true, "ketch: x\r\n"},
-		{Info, "a\tb\x1b[2Jc\x7f", false, "<6>a b [2Jc \n"},
+		{Info, "a\tb\x1b[2Jc\x7f\r\u009b2J\x9b\u202e", false, `<6>a b\x1b[2Jc\x7f\r\u009b2J\x9b\u202e` + "\n"},
 		{Info, strings.Repeat("x", 2000), false, "<6>" + strings.Repeat("x", maxText) + "…\n"},
 	} {
 		if got := string(encode(test.level, test.text, test.plain)); got != test.want {
