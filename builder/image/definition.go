@@ -124,7 +124,11 @@ func (d *Definition) load(path string, depth int) error {
 		if depth == 0 {
 			return fmt.Errorf("definition %s: extends: more than %d definitions deep; do they extend each other?", path, maxExtends)
 		}
-		if err := d.load(filepath.Join(filepath.Dir(path), f.Extends), depth-1); err != nil {
+		extended := f.Extends
+		if !filepath.IsAbs(extended) {
+			extended = filepath.Join(filepath.Dir(path), extended)
+		}
+		if err := d.load(extended, depth-1); err != nil {
 			return err
 		}
 	}
@@ -219,6 +223,10 @@ func override[T comparable](value *T, with T) {
 // ketch_ and _verity), file names on FAT and boot-entry names (UAPI.1).
 var versionForm = regexp.MustCompile(`^[0-9][A-Za-z0-9.-]{0,22}$`)
 
+// platformForm is what os-release(5) allows in VARIANT_ID. Shells source that
+// file: nothing in it may end a quote or start a command.
+var platformForm = regexp.MustCompile(`^[a-z0-9._-]{1,64}$`)
+
 func (d *Definition) validate() error {
 	fail := func(format string, args ...any) error {
 		return fmt.Errorf("definition %s: %s", d.File, fmt.Sprintf(format, args...))
@@ -230,13 +238,15 @@ func (d *Definition) validate() error {
 		return fail("name: %q has a character that os-release cannot carry", d.Name)
 	case !versionForm.MatchString(d.Version):
 		return fail("version: %q: want a digit, then up to 22 letters, digits, dots and hyphens", d.Version)
+	case d.Platform != "" && !platformForm.MatchString(d.Platform):
+		return fail("platform: %q: want small letters, digits, dots, hyphens and underscores", d.Platform)
 	case d.Released.IsZero():
 		return fail("released: missing; give the time of the release, such as 2026-11-22T00:00:00Z")
 	case d.Released.Year() < 1980 || d.Released.Year() > 2107:
 		return fail("released: %s is outside what FAT can hold, 1980 to 2107", d.Released.Format(time.RFC3339))
 	case len(d.Images) == 0:
 		return fail("images: none; an image is made of at least one container image")
-	case d.SlotFill <= 0 || d.SlotFill > 1:
+	case !(d.SlotFill > 0 && d.SlotFill <= 1): // NaN is neither
 		return fail("slot-fill: %v: want a part of a slot, above 0 and up to 1", d.SlotFill)
 	}
 	return d.validateCmdline(fail)

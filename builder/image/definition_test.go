@@ -72,12 +72,25 @@ func TestLoadDefinitionRefuses(t *testing.T) {
 		goodDefinition + "usr-merge: error\n":                              "usr-merge",
 		goodDefinition + "enroll: sometimes\n":                             ":5: enroll:",
 		goodDefinition + "slot-fill: 1.5\n":                                "slot-fill:",
+		goodDefinition + "slot-fill: .nan\n":                               "slot-fill: NaN",
+		goodDefinition + "slot-fill: .inf\n":                               "slot-fill:",
+		goodDefinition + "platform: 'q\"; touch x; #'\n":                   "platform:",
+		goodDefinition + "platform: $(id)\n":                               "platform:",
 		goodDefinition + "extends: definition.yaml\n":                      "do they extend each other",
 	} {
 		path := writeDefinition(t, t.TempDir(), "definition.yaml", text)
 		if _, err := LoadDefinition(path); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "definition.yaml") {
 			t.Errorf("LoadDefinition(%q) = %v; want an error that names the file and says %q", text, err, want)
 		}
+	}
+}
+
+// An absolute path means itself.
+func TestExtendsAbsolutePath(t *testing.T) {
+	base := writeDefinition(t, t.TempDir(), "base.yaml", goodDefinition)
+	path := writeDefinition(t, t.TempDir(), "top.yaml", "extends: "+base+"\nplatform: qemu\n")
+	if d, err := LoadDefinition(path); err != nil || d.Platform != "qemu" {
+		t.Errorf("LoadDefinition() = %v, %v; want one that extends %s", d, err, base)
 	}
 }
 

@@ -4,10 +4,15 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/ketch-os/ketch/builder/hint"
 )
 
 // How files of the two formats begin (RFC 1952, 2.3.1; RFC 8878, 3.1.1 and 3.1.2).
@@ -72,7 +77,35 @@ func decompress(r io.Reader) (io.ReadCloser, error) {
 		}
 		return z.IOReadCloser(), nil
 	}
+	if name := otherCompression(b); name != "" {
+		return nil, hint.Add(fmt.Errorf("it is compressed with %s, which the OCI image specification does not have", name),
+			"make the image again with gzip or zstd: skopeo copy --dest-compress --dest-compress-format zstd FROM TO")
+	}
 	return io.NopCloser(b), nil
+}
+
+// otherMagics are how files of compressions begin that layers do not have
+// (media types of layers: OCI image specification, layer.md). They are long
+// enough to be no file name, with which a tar archive begins.
+var otherMagics = []struct{ magic, name string }{
+	{"\xfd7zXZ\x00", "xz"},
+	{"BZh?1AY&SY", "bzip2"}, // the digit is the size of its blocks
+	{"\x04\x22\x4d\x18", "lz4"},
+	{"LZIP\x01", "lzip"},
+}
+
+// otherCompression names the compression of what r holds, if it is one of otherMagics.
+func otherCompression(r *bufio.Reader) string {
+	for _, f := range otherMagics {
+		head, _ := r.Peek(len(f.magic))
+		if i := strings.IndexByte(f.magic, '?'); i >= 0 && i < len(head) && '1' <= head[i] && head[i] <= '9' {
+			head = slices.Replace(slices.Clone(head), i, i+1, '?')
+		}
+		if string(head) == f.magic {
+			return f.name
+		}
+	}
+	return ""
 }
 
 // gzipMembers reads the members of a gzip file one after the other. It ends
