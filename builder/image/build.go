@@ -55,6 +55,7 @@ type build struct {
 	Options
 	out      *output.File
 	images   []*oci.Image
+	cargo    *cargo
 	stack    *Stack
 	tree     *tree.Tree
 	boot     bootFiles
@@ -74,6 +75,7 @@ var steps = []struct {
 	do   func(*build, context.Context) error
 }{
 	{"merge layers", (*build).merge},
+	{"workloads", (*build).stow},
 	{"describe the image", (*build).describe},
 	{"bill of materials", (*build).describeContent},
 	{"usr and its hash tree", (*build).makeUsr},
@@ -94,6 +96,10 @@ func Build(ctx context.Context, o Options) (result *Result, err error) {
 		return nil, err
 	}
 	if b.images, err = o.Source.open(ctx, o.Definition.Images); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, b.closeStack()) }()
+	if b.cargo, err = o.Source.openCargo(ctx, o.Definition, b.brought); err != nil {
 		return nil, err
 	}
 	inputs, err := b.inputs()
@@ -137,7 +143,7 @@ func (b *build) build(ctx context.Context) (err error) {
 	if b.out, err = output.Create(ctx, b.Output); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, b.out.Discard(), b.closeStack()) }()
+	defer func() { err = errors.Join(err, b.out.Discard()) }()
 	if err := b.out.Truncate(diskSize()); err != nil {
 		return err
 	}

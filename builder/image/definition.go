@@ -27,7 +27,9 @@ type Definition struct {
 	Released time.Time
 	Platform string
 	Images   []ImageRef // bottom up
-	Cmdline  []string   // kernel parameters, in order
+	// Workloads are the Compose files that the definition itself brings.
+	Workloads []Workload
+	Cmdline   []string // kernel parameters, in order
 	// Drop lists paths of the merged tree that are left out on purpose.
 	Drop []Line
 	// Policy decides about overwrites between images, the usr-merge conflict and
@@ -77,17 +79,18 @@ func (r ImageRef) wrap(err error) error {
 
 // file is the YAML form of a definition.
 type file struct {
-	Extends  string      `yaml:"extends"`
-	Name     string      `yaml:"name"`
-	Version  string      `yaml:"version"`
-	Released time.Time   `yaml:"released"`
-	Platform string      `yaml:"platform"`
-	Images   []yaml.Node `yaml:"images"`
-	Cmdline  []string    `yaml:"cmdline"`
-	Drop     []yaml.Node `yaml:"drop"`
-	Policy   policy      `yaml:"policy"`
-	SlotFill float64     `yaml:"slot-fill"`
-	Enroll   yaml.Node   `yaml:"enroll"`
+	Extends   string      `yaml:"extends"`
+	Name      string      `yaml:"name"`
+	Version   string      `yaml:"version"`
+	Released  time.Time   `yaml:"released"`
+	Platform  string      `yaml:"platform"`
+	Images    []yaml.Node `yaml:"images"`
+	Workloads []workload  `yaml:"workloads"`
+	Cmdline   []string    `yaml:"cmdline"`
+	Drop      []yaml.Node `yaml:"drop"`
+	Policy    policy      `yaml:"policy"`
+	SlotFill  float64     `yaml:"slot-fill"`
+	Enroll    yaml.Node   `yaml:"enroll"`
 }
 
 // policy is the YAML form of tree.Policy.
@@ -170,12 +173,13 @@ func (d *Definition) merge(f *file, path string) error {
 		}
 		d.Drop = append(d.Drop, line)
 	}
-	for _, node := range f.Images {
-		ref := ImageRef{Dir: filepath.Dir(path), File: path, Line: node.Line}
-		if err := node.Decode(&ref.Ref); err != nil || ref.Ref == "" {
-			return fmt.Errorf("definition %s:%d: images: want a reference to a container image, such as oci:DIR:TAG", path, node.Line)
-		}
-		d.Images = append(d.Images, ref)
+	refs, err := imageRefs("images", f.Images, path)
+	if err != nil {
+		return err
+	}
+	d.Images = append(d.Images, refs...)
+	if err := d.addWorkloads(f.Workloads, path); err != nil {
+		return err
 	}
 	for _, node := range f.Policy.Xattrs {
 		var pattern string

@@ -23,6 +23,11 @@ func Merge(ctx context.Context, from Source, d *Definition) (s *Stack, err error
 	if s, err = mergeOS(ctx, from, d, images); err != nil {
 		return nil, err
 	}
+	there := func(context.Context) (map[string]string, error) { return layerImages(s.Tree), nil }
+	c, err := from.openCargo(ctx, d, there)
+	if err == nil {
+		err = c.pack(ctx, from, d, s)
+	}
 	for _, name := range generated() {
 		err = errors.Join(err, s.Tree.Put(name[1:], tree.File(nil, 0o644, d.Released), nil))
 	}
@@ -38,11 +43,11 @@ func generated() []string { return []string{layout.OSRelease, layout.ImageInfo, 
 func mergeOS(ctx context.Context, from Source, d *Definition, images []*oci.Image) (*Stack, error) {
 	s, err := from.merge(ctx, d.Images, images, d.Policy)
 	if err != nil {
-		return nil, err
+		return nil, suspectApplication(err, d, images)
 	}
 	if err := s.mapOS(d); err != nil {
 		s.Close()
-		return nil, err
+		return nil, suspectApplication(err, d, images)
 	}
 	return s, nil
 }
@@ -85,8 +90,16 @@ func (s *Stack) unusedBoot() (unused []tree.Removal) {
 	return unused
 }
 
+// mergeOnce merges the OS's layers, unless that has been done.
+func (b *build) mergeOnce(ctx context.Context) (err error) {
+	if b.stack == nil {
+		b.stack, err = mergeOS(ctx, b.Source, b.Definition, b.images)
+	}
+	return err
+}
+
 func (b *build) merge(ctx context.Context) (err error) {
-	if b.stack, err = mergeOS(ctx, b.Source, b.Definition, b.images); err != nil {
+	if err := b.mergeOnce(ctx); err != nil {
 		return err
 	}
 	b.tree, b.info.Images = b.stack.Tree, b.stack.Inputs

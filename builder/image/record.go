@@ -32,12 +32,12 @@ func (b *build) inputs() (string, error) {
 		return "", err
 	}
 	d := *b.Definition
-	d.File, d.Images = "", nil // where the definition lies does not matter
+	d.File, d.Images, d.Workloads = "", nil, nil // where the definition lies does not matter
 	var digests []string
 	for i, img := range b.images {
 		digests = append(digests, b.Definition.Images[i].Ref, img.Digest.String())
 	}
-	data, err := json.Marshal([]any{d, digests, program, b.Keys.Development, b.Keys.DB.Certificate.Raw, b.enrol, b.Unsigned})
+	data, err := json.Marshal([]any{d, digests, b.cargo.inputs(), program, b.Keys.Development, b.Keys.DB.Certificate.Raw, b.enrol, b.Unsigned})
 	if err != nil {
 		return "", err
 	}

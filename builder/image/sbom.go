@@ -44,7 +44,7 @@ func (b *build) describeContent(context.Context) error {
 		Name: b.info.Name, Version: b.info.Version, Released: b.info.Released, Kernel: b.info.Kernel.Source,
 		Databases: b.stack.packages.databases, Tree: b.tree,
 	}
-	for _, input := range b.info.Images {
+	for _, input := range slices.Concat(b.info.Images, b.info.Workloads) {
 		source.Images = append(source.Images, sbom.Image{Ref: input.Ref, Digest: input.Digest})
 	}
 	document, err := sbom.Make(source)

@@ -24,7 +24,9 @@ type Stack struct {
 	// LeftOut is what Merge did not take over: dropped by the definition, or empty
 	// directories of the skeleton.
 	LeftOut []tree.Removal
-	blobs   []io.Closer
+	// Cargo are the container images that workloads brought.
+	Cargo []release.Input
+	blobs []io.Closer
 	// packages are those of the images that list what is installed in them.
 	packages packages
 }
@@ -61,8 +63,7 @@ func (from Source) merge(ctx context.Context, refs []ImageRef, images []*oci.Ima
 	for _, img := range images {
 		all = append(all, img.Layers...)
 	}
-	blobs, err := from.Cache.Fetch(ctx, all, func(p oci.Progress) { from.Progress.Show("layers", p.Done, p.Total) })
-	from.Progress.Clear()
+	blobs, err := from.fetch(ctx, all)
 	if err != nil {
 		return nil, err
 	}
@@ -74,6 +75,12 @@ func (from Source) merge(ctx context.Context, refs []ImageRef, images []*oci.Ima
 		blobs = blobs[len(img.Layers):]
 	}
 	return s, nil
+}
+
+// fetch gets layers, and shows how far it is.
+func (from Source) fetch(ctx context.Context, all []oci.Layer) ([]oci.Blob, error) {
+	defer from.Progress.Clear()
+	return from.Cache.Fetch(ctx, all, func(p oci.Progress) { from.Progress.Show("layers", p.Done, p.Total) })
 }
 
 // open opens images in parallel; they come in the order of refs.

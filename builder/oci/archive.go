@@ -175,7 +175,7 @@ func (c *Client) dockerConfig(ctx context.Context, ref Reference, a *archive, fi
 	if err != nil {
 		return nil, err
 	}
-	return &Image{Reference: ref, Digest: digest, Config: config}, r.checkPlatform(config)
+	return &Image{Reference: ref, Digest: digest, Config: config, RawConfig: data}, r.checkPlatform(config)
 }
 
 // docker is one file of a docker archive as a source.

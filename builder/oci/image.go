@@ -28,7 +28,9 @@ type Image struct {
 	// the digest of the configuration.
 	Digest v1.Hash
 	Config *v1.ConfigFile
-	Layers []Layer // bottom first
+	// RawConfig is the configuration as it was read.
+	RawConfig []byte
+	Layers    []Layer // bottom first
 }
 
 // Layer is a layer of an image: what it must be, and where to read it.
@@ -73,7 +75,7 @@ func (r reader) image(ctx context.Context, root v1.Descriptor) (*Image, error) {
 		return nil, err
 	}
 	img := &Image{Reference: r.ref, Digest: root.Digest}
-	if img.Config, err = r.readConfig(ctx, manifest.Config); err != nil {
+	if img.Config, img.RawConfig, err = r.readConfig(ctx, manifest.Config); err != nil {
 		return nil, err
 	}
 	if err := r.checkPlatform(img.Config); err != nil {
@@ -132,16 +134,16 @@ func (r reader) resolve(ctx context.Context, d v1.Descriptor, depth int) (*v1.Ma
 	return nil, fmt.Errorf("manifest %s: media type %s is not that of an image", d.Digest, d.MediaType)
 }
 
-// readConfig reads the configuration that a manifest names.
-func (r reader) readConfig(ctx context.Context, d v1.Descriptor) (*v1.ConfigFile, error) {
+// readConfig reads the configuration that a manifest names; raw is its text.
+func (r reader) readConfig(ctx context.Context, d v1.Descriptor) (config *v1.ConfigFile, raw []byte, err error) {
 	if err := checkDescriptor(d); err != nil {
-		return nil, fmt.Errorf("configuration: %w", err)
+		return nil, nil, fmt.Errorf("configuration: %w", err)
 	}
-	data, err := r.document(ctx, "configuration", r.source.blob, d)
-	if err != nil {
-		return nil, err
+	if raw, err = r.document(ctx, "configuration", r.source.blob, d); err != nil {
+		return nil, nil, err
 	}
-	return parseConfig(data)
+	config, err = parseConfig(raw)
+	return config, raw, err
 }
 
 func parseConfig(data []byte) (*v1.ConfigFile, error) {

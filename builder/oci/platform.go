@@ -77,7 +77,7 @@ func (r reader) platformOf(ctx context.Context, d v1.Descriptor, depth int) (v1.
 	if !manifest.Config.MediaType.IsConfig() {
 		return v1.Platform{}, fmt.Errorf("manifest %s: its configuration, of media type %s, is not that of an image", d.Digest, manifest.Config.MediaType)
 	}
-	config, err := r.readConfig(ctx, manifest.Config)
+	config, _, err := r.readConfig(ctx, manifest.Config)
 	if err != nil {
 		return v1.Platform{}, fmt.Errorf("manifest %s: %w", d.Digest, err)
 	}

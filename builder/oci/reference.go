@@ -53,8 +53,9 @@ func (r Reference) Local() bool { return r.Transport != Registry }
 //
 //	registry/name:tag, registry/name@sha256:…, registry/name:tag@sha256:…
 //	oci:DIR, oci:DIR:tag, oci:DIR@sha256:…
-//	archive:FILE
+//	archive:FILE, or oci-archive:FILE, or docker-archive:FILE
 //
+// What form an archive has is read from it, whichever prefix was used.
 // A digest counts more than a tag. Relative paths are relative to base. A name
 // without a registry is one of Docker Hub's.
 func ParseReference(text, base string) (Reference, error) {
@@ -69,11 +70,14 @@ func ParseReference(text, base string) (Reference, error) {
 }
 
 func parseReference(text string) (Reference, error) {
-	if file, ok := strings.CutPrefix(text, "archive:"); ok {
-		if file == "" {
+	for _, prefix := range []string{"archive:", "oci-archive:", "docker-archive:"} {
+		file, ok := strings.CutPrefix(text, prefix)
+		switch {
+		case ok && file == "":
 			return Reference{}, errors.New("no file name")
+		case ok:
+			return Reference{Text: text, Transport: Archive, Path: file}, nil
 		}
-		return Reference{Text: text, Transport: Archive, Path: file}, nil
 	}
 	if dir, ok := strings.CutPrefix(text, "oci:"); ok {
 		return parseLayout(text, dir)

@@ -17,7 +17,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 )
 
 // MaxFile bounds a Compose file in bytes.
@@ -38,6 +37,7 @@ const (
 // Service is one service of a Compose file.
 type Service struct {
 	Name        string   // project-service
+	Key         string   `json:"-"` // the service's own name in its file
 	File        string   // the Compose file it comes from
 	Image       string   // normalised reference: docker.io/library/demo:latest
 	Entrypoint  []string // nil: the image's; empty: none
@@ -183,10 +183,9 @@ func (s *Set) add(path string, text []byte, err error) {
 			s.Services = append(s.Services, service)
 			continue
 		}
-		doc, _ := readYAML(text)
-		field := "services." + strings.TrimPrefix(service.Name, doc.project(path)+"-")
+		field := "services." + service.Key
 		s.Refused = append(s.Refused, Refused{Name: service.Name, File: path, Essential: service.Essential(), Faults: []error{
-			&Fault{File: path, Line: doc.line(field), Field: field, Err: fmt.Errorf("service %s is already defined in %s", service.Name, s.Services[i].File)},
+			&Fault{File: path, Line: Line(text, field), Field: field, Err: fmt.Errorf("service %s is already defined in %s", service.Name, s.Services[i].File)},
 		}})
 	}
 }

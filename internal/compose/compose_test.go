@@ -66,6 +66,7 @@ services:
 			}
 			for i := range test.want {
 				test.want[i].File = "/etc/site.yaml"
+				_, test.want[i].Key, _ = strings.Cut(test.want[i].Name, "-")
 			}
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Errorf("Parse (-want +got):\n%s", diff)
@@ -165,6 +166,18 @@ func TestLoad(t *testing.T) {
 	}
 	if set := Load(filepath.Join(dir, "README")); len(set.Refused) != 1 || !set.Refused[0].Essential {
 		t.Errorf("Load of what is no directory = %+v; want it refused, and essential", set)
+	}
+}
+
+func TestProject(t *testing.T) {
+	for path, want := range map[string]string{
+		"/srv/Shop/compose.yaml": "shop", "/srv/shop/docker-compose.yml": "shop", "/srv/shop/site.yaml": "site", "/etc/ketch/compose/compose.yaml": "compose",
+	} {
+		text := []byte("services: {web: {image: demo, network_mode: host}}")
+		services, err := Parse(path, text)
+		if got := Project(path, text); got != want || err != nil || services[0].Name != want+"-web" {
+			t.Errorf("Project(%s) = %s; services %+v, %v; want %s", path, got, services, err, want)
+		}
 	}
 }
 

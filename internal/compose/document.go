@@ -44,15 +44,38 @@ func readYAML(text []byte) (document, error) {
 	}
 }
 
-// project is the name of the project: the file's own or that of its path, as
-// compose-go forms it.
+// project is the name of the project: the file's own or that of its path.
 func (d document) project(path string) string {
 	for _, root := range d {
 		if name := find(root, "name", maxDepth).value; name != nil && name.Kind == yaml.ScalarNode {
 			return name.Value
 		}
 	}
-	return loader.NormalizeProjectName(strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)))
+	return pathProject(path)
+}
+
+// pathProject is the name that a file's path gives its project: the file's name,
+// or the directory's where the file's is the one that every Compose file has.
+func pathProject(path string) string {
+	base := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
+	if base == "compose" || base == "docker-compose" {
+		if whole, err := filepath.Abs(path); err == nil {
+			base = filepath.Base(filepath.Dir(whole))
+		}
+	}
+	return loader.NormalizeProjectName(base)
+}
+
+// Project is the name of the project of a Compose file at path.
+func Project(path string, text []byte) string {
+	doc, _ := readYAML(text)
+	return doc.project(path)
+}
+
+// Line is where a field stands in a Compose file, 0 when it cannot be told.
+func Line(text []byte, field string) int {
+	doc, _ := readYAML(text)
+	return doc.line(field)
 }
 
 // line is where a field stands, or the deepest part of it that is in the file; 0

@@ -75,14 +75,13 @@ func Parse(path string, text []byte) ([]Service, error) {
 // load has compose-go read the file: schema, short and long forms. Variables
 // have no values here, other files are not read.
 func (d document) load(path string, text []byte) (*types.Project, error) {
-	base := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
 	var refused []error
 	project, err := loader.LoadWithContext(context.Background(), types.ConfigDetails{
 		WorkingDir:  filepath.Dir(path),
 		ConfigFiles: []types.ConfigFile{{Filename: path, Content: text}},
 		Environment: types.Mapping{},
 	}, func(o *loader.Options) {
-		o.SetProjectName(loader.NormalizeProjectName(base), false)
+		o.SetProjectName(pathProject(path), false)
 		o.SkipInclude, o.SkipExtends = true, true
 		o.Interpolate.Substitute = substitute
 	}, loader.WithSupportedAttributes(keys[:], func(found []loader.UnsupportedAttribute) {
@@ -127,6 +126,7 @@ func convert(project string, from types.ServiceConfig) (to Service, faults []*Fa
 	}
 	to = Service{
 		Name:       project + "-" + from.Name,
+		Key:        from.Name,
 		Entrypoint: from.Entrypoint,
 		Command:    from.Command,
 		User:       from.User,

@@ -98,12 +98,30 @@ func Parse(text []byte) (*File, error) {
 	in := json.NewDecoder(bytes.NewReader(text))
 	in.DisallowUnknownFields()
 	if err := in.Decode(file); err != nil {
-		return nil, err
+		return nil, atLine(text, err)
 	}
 	if _, err := in.Token(); err != io.EOF {
 		return nil, errors.New("there is more after the end of the object")
 	}
 	return file, file.validate()
+}
+
+// atLine adds the line to an error of package json, where it can be told.
+func atLine(text []byte, err error) error {
+	offset := int64(-1)
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
+		offset = syntax.Offset
+	}
+	if kind, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		offset = kind.Offset
+	}
+	if _, key, ok := strings.Cut(err.Error(), "unknown field "); ok {
+		offset = int64(bytes.Index(text, []byte(key)))
+	}
+	if offset < 0 || offset > int64(len(text)) {
+		return err
+	}
+	return fmt.Errorf("line %d: %w", 1+bytes.Count(text[:offset], []byte("\n")), err)
 }
 
 func (f *File) validate() error {

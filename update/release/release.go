@@ -31,6 +31,8 @@ type Info struct {
 	Platform string    `json:"platform,omitempty"`
 	Kernel   Kernel    `json:"kernel"`
 	Images   []Input   `json:"images"`
+	// Workloads are the container images that the machine runs.
+	Workloads []Input `json:"workloads,omitempty"`
 	// ESP has the SHA-256 of every file on the ESP that carries no signature.
 	ESP map[string]string `json:"esp"`
 }
