@@ -29,16 +29,15 @@ const Snapshotter = "overlayfs"
 // fileLabel marks the images that Import brought in; its value is the file.
 const fileLabel = "org.ketch.image.file"
 
-// Store is containerd's store of images. The client's default namespace counts.
+// Store is containerd's store of images, in the client's default namespace.
 type Store struct{ Client *client.Client }
 
-// Import makes containerd's images that were imported before the same as the
-// layouts in dir: new and changed ones are imported and unpacked, those whose
-// layout is gone are removed. What is there already costs a look at its index
-// only. A bad layout costs only its own images: the error names each, and
-// nothing is removed then. A directory that does not exist holds no layouts.
-// What it returns are the names of all images that are there now as the layouts
-// have them.
+// Import makes containerd's imported images the same as the layouts in dir. It
+// imports and unpacks new and changed images, and removes those whose layout is
+// gone. An image that is there already costs a look at its index only. A bad layout
+// costs only its own images: the error names each, and nothing is removed then. A
+// directory that does not exist holds no layouts. Import returns the names of all
+// images that containerd now has as the layouts have them.
 func (s *Store) Import(ctx context.Context, dir string) (carried []string, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -172,10 +171,10 @@ func (s *Store) List(ctx context.Context) ([]node.Image, error) {
 	return list, nil
 }
 
-// copyBlobs copies an image for this machine's platform into store, leaving out
-// what is there. The store checks each blob's size and digest. Layers get no
-// reference that would keep them once they are unpacked: the OS image still
-// has them, and /var should not hold them twice.
+// copyBlobs copies an image for this machine's platform into store. It leaves out
+// the blobs that are there. The store checks each blob's size and digest. No
+// reference keeps the layers once they are unpacked: the OS image still has them,
+// and /var should not hold them twice.
 func copyBlobs(ctx context.Context, store content.Store, layout *imagelayout.Layout, image ocispec.Descriptor) error {
 	fetch := images.HandlerFunc(func(ctx context.Context, blob ocispec.Descriptor) ([]ocispec.Descriptor, error) {
 		return nil, copyBlob(ctx, store, layout, blob)

@@ -30,15 +30,16 @@ var ErrNoImage = errors.New("image is not on this machine; this version runs ima
 // containerd does not answer.
 var ErrUnavailable = errdefs.ErrUnavailable
 
-// Containerd is a Runtime. The client's default namespace counts.
+// Containerd is a Runtime. It works in the client's default namespace.
 type Containerd struct {
 	Client  *client.Client
 	Logs    logfile.Dir
 	Version string // of the OS: told to containers as KETCH_VERSION
 }
 
-// Adopt returns the task of the service's container, running or just ended; nil
-// when there is none. A task of another definition is stopped and removed.
+// Adopt returns the task of the service's container, or nil when there is none. The
+// task may run or have just ended. A container of another definition is removed,
+// with its task.
 func (c *Containerd) Adopt(ctx context.Context, s compose.Service) (Task, error) {
 	container, err := c.current(ctx, s)
 	if container == nil || err != nil {
@@ -55,14 +56,14 @@ func (c *Containerd) Adopt(ctx context.Context, s compose.Service) (Task, error)
 	if state.Status != client.Created {
 		return found, nil
 	}
-	// Made, but never started: ketchd was killed in between.
+	// The task was made and never started: ketchd was killed in between.
 	if _, err := found.Delete(ctx, client.WithProcessKill); err != nil {
 		return nil, fmt.Errorf("remove task of container %s: %w", s.Name, err)
 	}
 	return nil, nil
 }
 
-// Start starts the service's container. It is made first where there is none.
+// Start starts the service's container, and makes it first when there is none.
 func (c *Containerd) Start(ctx context.Context, s compose.Service) (Task, error) {
 	container, err := c.current(ctx, s)
 	if err != nil {
@@ -105,8 +106,8 @@ func (c *Containerd) Prune(ctx context.Context, keep map[string]bool) error {
 	return errors.Join(problems...)
 }
 
-// current returns the service's container, nil when there is none. One of
-// another definition is removed.
+// current returns the service's container, or nil when there is none. It removes a
+// container of another definition.
 func (c *Containerd) current(ctx context.Context, s compose.Service) (client.Container, error) {
 	container, err := c.Client.LoadContainer(ctx, s.Name)
 	if errdefs.IsNotFound(err) {
@@ -159,7 +160,7 @@ func (c *Containerd) create(ctx context.Context, s compose.Service) (client.Cont
 	if err != nil {
 		return nil, err
 	}
-	// A snapshot without its container is what a power cut between the two left.
+	// A power cut may have left the snapshot without its container.
 	err = c.Client.SnapshotService(imagestore.Snapshotter).Remove(ctx, s.Name)
 	if err != nil && !errdefs.IsNotFound(err) {
 		return nil, fmt.Errorf("remove old writable layer: %w", err)
@@ -255,8 +256,8 @@ func (t *task) Stop(ctx context.Context, grace time.Duration) error {
 		signal syscall.Signal
 		wait   time.Duration
 	}{{t.stop, grace}, {syscall.SIGKILL, stopGrace}} {
-		// A signal that meets a process just ending may fail in many ways: only
-		// the end counts.
+		// To signal a process that is just ending may fail in many ways. The errors
+		// matter only if the process does not end.
 		if err := t.Kill(ctx, attempt.signal); err != nil {
 			problems = append(problems, fmt.Errorf("send %v: %w", attempt.signal, err))
 		}
@@ -271,7 +272,8 @@ func (t *task) Stop(ctx context.Context, grace time.Duration) error {
 	return errors.Join(append(problems, fmt.Errorf("container %s still runs after SIGKILL", t.ID()))...)
 }
 
-// ignoreMissing: what is not there has ended.
+// ignoreMissing returns nil for the error of a process that is not there: it has
+// ended.
 func ignoreMissing(err error) error {
 	if errdefs.IsNotFound(errgrpc.ToNative(err)) {
 		return nil

@@ -9,9 +9,9 @@ const (
 	settled = 10 * time.Second
 )
 
-// delay is the pause before a restart that follows failures failures in a row:
-// doubled each time, spread by ±25 % so that services which fell together do
-// not rise together. chance is a random number in [0, 1).
+// delay is the pause before a restart, after a number of failures in a row. Each
+// failure doubles it. It is spread by ±25 %, so that services which failed together
+// do not start together. chance is a random number in [0, 1).
 func delay(failures int, chance float64) time.Duration {
 	pause := lastDelay
 	if failures < 9 { // 200 ms << 9 is over a minute

@@ -20,16 +20,16 @@ import (
 // CgroupParent is where the cgroups of containers live.
 const CgroupParent = "/ketch/workloads"
 
-// Open files a container may have: systemd's figures. Containerd's default, a
-// hard limit of 1,024, is too low for servers.
+// How many files a container may have open, in systemd's figures. Containerd's
+// default, a hard limit of 1,024, is too low for servers.
 const (
 	softFiles = 1024
 	hardFiles = 524288
 )
 
-// specOptions turn containerd's default specification (its default
-// capabilities, no new privileges, masked paths) into the one of a service.
-// The order counts: the seccomp profile depends on the capabilities.
+// specOptions turn containerd's default specification (its default capabilities,
+// no new privileges, masked paths) into the one of a service. The seccomp profile
+// comes last, because it depends on the capabilities.
 func specOptions(s compose.Service, image oci.Image, config ocispec.ImageConfig, version string) []oci.SpecOpts {
 	options := []oci.SpecOpts{
 		oci.WithDefaultUnixDevices,
@@ -83,8 +83,9 @@ var cgroupMount = specs.Mount{
 	Options: []string{"ro", "nosuid", "noexec", "nodev"},
 }
 
-// hostFiles binds files of the host, read-only, those that exist. Bind mounts
-// follow symbolic links: what /etc/resolv.conf leads to must keep its inode.
+// hostFiles binds files of the host into a container, read-only, as far as they
+// exist. A bind mount follows symbolic links and holds an inode, so the file that
+// /etc/resolv.conf leads to must keep its inode.
 func hostFiles(paths ...string) []specs.Mount {
 	var mounts []specs.Mount
 	for _, path := range paths {
@@ -95,7 +96,8 @@ func hostFiles(paths ...string) []specs.Mount {
 	return mounts
 }
 
-// withHostname gives the container the machine's name: it shares its network.
+// withHostname gives the container the machine's name, because it shares the
+// machine's network.
 func withHostname(ctx context.Context, c oci.Client, container *containers.Container, s *oci.Spec) error {
 	name, err := os.Hostname()
 	if err != nil {
@@ -105,7 +107,7 @@ func withHostname(ctx context.Context, c oci.Client, container *containers.Conta
 }
 
 // withOOMScore makes a container as likely to be killed for its memory as any
-// process: without it, it inherits from containerd, which is killed last.
+// process. Without it the container inherits from containerd, which is killed last.
 func withOOMScore(_ context.Context, _ oci.Client, _ *containers.Container, s *oci.Spec) error {
 	s.Process.OOMScoreAdj = new(int)
 	return nil

@@ -43,11 +43,11 @@ const (
 	// when the machine goes down.
 	startLimit = time.Minute
 	startGrace = 10 * time.Second
-	// upFor is how long a service must have been running to count as up: one that
-	// fails at once runs, too, each time that it is started.
+	// upFor is how long a service must have been running to count as up. A service
+	// that fails at once runs for a moment, too, each time that it is started.
 	upFor = 3 * time.Second
-	// notStartedStatus is the exit status of a container that could not be
-	// started, as far as the restart policy is concerned.
+	// notStartedStatus is what the restart policy takes for the exit status of a
+	// container that could not be started.
 	notStartedStatus = 128
 )
 
@@ -79,9 +79,9 @@ func (s *Supervisor) Take(set *compose.Set) {
 	s.units, s.refused = units, set.Refused
 }
 
-// Run runs the services until ctx ends, then stops them all. It returns when
-// everything has ended, and never before ctx has: services that have all ended
-// for good, or none at all, are a state of the machine like any other.
+// Run runs the services until ctx ends, then stops them all, and returns when they
+// have ended. It never returns before ctx ends: a machine whose services have all
+// ended for good, or that has none, goes on.
 func (s *Supervisor) Run(ctx context.Context) {
 	s.mu.Lock()
 	units := s.units
@@ -127,8 +127,9 @@ func (s *Supervisor) EssentialImages() (images []string) {
 	return images
 }
 
-// Checks tells how the essential services stand, and first whether it is known
-// which there are. An essential service that was refused never holds.
+// Checks are the conditions of a good boot. The first says whether the services are
+// known. Each essential service has one of its own. That of a service which was
+// refused never holds.
 func (s *Supervisor) Checks() []pid1.Check {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -79,8 +79,8 @@ func (u *unit) turn(ctx context.Context) (again bool) {
 	return u.attend(ctx, task)
 }
 
-// starting bounds a start. The end of ctx does not cut it short at once: a
-// container half made would be left behind. But it leaves it no more than a grace.
+// starting bounds a start. The end of ctx does not cut a start short at once, which
+// would leave a container half made. It leaves the start a grace.
 func starting(ctx context.Context) (limited context.Context, cancel func()) {
 	limited, end := context.WithTimeout(context.WithoutCancel(ctx), startLimit)
 	stop := context.AfterFunc(ctx, func() {
@@ -90,8 +90,8 @@ func starting(ctx context.Context) (limited context.Context, cancel func()) {
 	return limited, func() { stop(); end() }
 }
 
-// notStarted deals with a service that could not be started: that counts as an
-// exit, but for a missing containerd or image, which may still come.
+// notStarted deals with a service that could not be started. That counts as an exit,
+// unless containerd or the image is missing: they may still come.
 func (u *unit) notStarted(ctx context.Context, err error) (again bool) {
 	switch {
 	case errors.Is(err, ErrUnavailable):
@@ -107,8 +107,9 @@ func (u *unit) notStarted(ctx context.Context, err error) (again bool) {
 	return u.pause(ctx, err.Error())
 }
 
-// outOfSight waits for what is no fault of the service's: containerd, which PID 1
-// restarts when it ends, while the containers live on without it, or an image.
+// outOfSight waits for containerd or for an image. Their absence is no fault of the
+// service's. PID 1 restarts a containerd that has ended, and the containers live on
+// without it.
 func (u *unit) outOfSight(ctx context.Context, state string, err error) (again bool) {
 	u.trouble++
 	u.show(state, func(w *node.Workload) { w.Error = err.Error() })
@@ -157,7 +158,7 @@ func (u *unit) finish() (again bool) {
 	return false
 }
 
-// pause waits before the next start, the longer the more have failed.
+// pause waits before the next start. It waits longer after each failure.
 func (u *unit) pause(ctx context.Context, why string) (again bool) {
 	u.save()
 	pause := delay(u.record.Failures, u.s.Chance())
@@ -166,7 +167,7 @@ func (u *unit) pause(ctx context.Context, why string) (again bool) {
 	return sleep(ctx, pause)
 }
 
-// stop ends the task on the way down. Its exit is none that a policy counts.
+// stop ends the task on the way down. The restart policy does not count this exit.
 func (u *unit) stop(task Task) {
 	ctx, cancel := context.WithTimeout(context.Background(), StopLimit)
 	defer cancel()
