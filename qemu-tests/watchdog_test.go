@@ -83,6 +83,23 @@ func TestShutdownWithFrozenService(t *testing.T) {
 	cleanState(t, disk)
 }
 
+// TestPowerButtonWithoutForks: the kernel refuses every further process and thread
+// when the power button is pressed. End: power-off, with clean file systems.
+func TestPowerButtonWithoutForks(t *testing.T) {
+	t.Parallel()
+	m, disk := goOn(t, nil)
+	m.shell("echo 1 > /proc/sys/kernel/threads-max")
+	if _, err := m.Shell(m.ctx, "/usr/bin/true"); err == nil {
+		t.Error("a process can still be started")
+	}
+	if err := m.Command(m.ctx, "system_powerdown"); err != nil {
+		t.Fatal(err)
+	}
+	m.ends(hangLimit)
+	m.waitLine(layout.ConsolePrefix + layout.SayDown + "power-off (asked by the power button")
+	cleanState(t, disk)
+}
+
 // TestShutdownWithDeadDisk lets the disk answer one request a second while much is
 // dirty: processes sleep uninterruptibly, sync and unmounting do not end. End: the
 // machine is off all the same.
