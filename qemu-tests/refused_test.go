@@ -14,7 +14,7 @@ import (
 // The builder would not let it into an image.
 func configured(t *testing.T, path, text string) files {
 	t.Helper()
-	const place = "func (s *running) start() error {"
+	const place = "func (s *running) startServices() error {"
 	system, err := os.ReadFile("../init/system.go")
 	if err != nil {
 		t.Fatal(err)
