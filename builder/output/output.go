@@ -13,10 +13,9 @@ import (
 	"os"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/ketch-os/ketch/builder/hint"
 	"github.com/ketch-os/ketch/internal/atomicfile"
+	"github.com/ketch-os/ketch/internal/filelock"
 )
 
 // File is written under the name of a stand-in until Commit. Nothing can be
@@ -24,7 +23,7 @@ import (
 type File struct {
 	*atomicfile.File
 	ctx  context.Context
-	lock *os.File
+	lock *filelock.Lock
 }
 
 // Write is that of os.File.
@@ -83,7 +82,7 @@ func Create(ctx context.Context, path string) (*File, error) {
 	}
 	f, err := atomicfile.Create(path, 0o666)
 	if err != nil {
-		return nil, errors.Join(err, release(lock))
+		return nil, errors.Join(err, lock.Release())
 	}
 	return &File{f, ctx, lock}, nil
 }
@@ -101,7 +100,7 @@ func (f *File) Discard() error {
 func (f *File) unlock() error {
 	lock := f.lock
 	f.lock = nil
-	return release(lock)
+	return lock.Release()
 }
 
 // WriteFile writes data to path, which lies beside an output.
@@ -112,42 +111,14 @@ func WriteFile(path string, data []byte) error {
 	return atomicfile.WriteFile(path, data, 0o666)
 }
 
-// acquire locks path for this command, by a file beside it. Whoever unlinks that
-// file holds its lock; so a lock counts only while the name still is the file
-// that was locked.
-func acquire(path string) (*os.File, error) {
-	name := filepath.Join(filepath.Dir(path), lockName(filepath.Base(path)))
-	for {
-		f, err := os.OpenFile(name, os.O_RDONLY|os.O_CREATE|unix.O_NOFOLLOW, 0o666)
-		if err != nil {
-			return nil, err
-		}
-		switch err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); {
-		case errors.Is(err, unix.EWOULDBLOCK):
-			f.Close()
-			return nil, hint.Add(fmt.Errorf("write %s: it is being written by someone else", path), "wait for it, or give another name with -o")
-		case err != nil:
-			f.Close()
-			return nil, fmt.Errorf("lock %s: %w", path, err)
-		}
-		locked, err := f.Stat()
-		if err != nil {
-			f.Close()
-			return nil, err
-		}
-		if there, err := os.Lstat(name); err == nil && os.SameFile(locked, there) {
-			return f, nil
-		}
-		f.Close()
+// acquire locks path for this command, by a file beside it.
+func acquire(path string) (*filelock.Lock, error) {
+	lock, err := filelock.Try(filepath.Join(filepath.Dir(path), lockName(filepath.Base(path))))
+	if errors.Is(err, filelock.ErrHeld) {
+		return nil, hint.Add(fmt.Errorf("write %s: it is being written by someone else", path), "wait for it, or give another name with -o")
 	}
+	return lock, err
 }
 
 // lockName stays within the 255 bytes of a name.
 func lockName(base string) string { return "." + base[:min(len(base), 200)] + ".lock" }
-
-func release(lock *os.File) error {
-	if lock == nil {
-		return nil
-	}
-	return errors.Join(os.Remove(lock.Name()), lock.Close())
-}

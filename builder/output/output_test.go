@@ -6,9 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
-	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -95,36 +93,6 @@ func TestSecondWriterIsRefused(t *testing.T) {
 		t.Errorf("ReadFile() = %q, %v; want what the first wrote", got, err)
 	}
 	wantOnly(t, dir, "disk.raw")
-}
-
-// Whoever opened the lock before its holder removed it, and locked it after,
-// holds nothing.
-func TestOneWriterAtATime(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, "disk.raw")
-	var held sync.Mutex
-	var group sync.WaitGroup
-	for range 8 {
-		group.Go(func() {
-			for range 200 {
-				lock, err := acquire(path)
-				if err != nil {
-					continue // the other holds it
-				}
-				if !held.TryLock() {
-					t.Error("two hold the lock")
-					return
-				}
-				runtime.Gosched()
-				held.Unlock()
-				if err := release(lock); err != nil {
-					t.Error(err)
-				}
-			}
-		})
-	}
-	group.Wait()
-	wantOnly(t, dir)
 }
 
 func TestCheck(t *testing.T) {
