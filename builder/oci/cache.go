@@ -10,11 +10,15 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/ketch-os/ketch/internal/atomicfile"
+	"github.com/ketch-os/ketch/internal/filelock"
 )
 
 // DefaultMaxSize is how large a layer may be when the cache does not say, in
@@ -26,9 +30,10 @@ const DefaultMaxSize = 16 << 30
 //	sha256/HEX     a layer, whole: it gets its name when it has been verified
 //	verified/HEX   the stamp of the file that was found to be that layer
 //	tmp/           what is being written; leftovers are removed after a day
+//	tmp/HEX.lock   locked by the process that reads or writes sha256/HEX
 //
 // Layers that a local file has uncompressed are not copied. Any number of
-// processes may share a cache.
+// processes may share a cache: a layer that one of them copies is waited for.
 //
 // No file is believed for its name. It is read again, and held against its
 // digest, unless it still has the stamp of the file that was; so a build with
@@ -64,15 +69,33 @@ func (c *Cache) sweep() error {
 	for _, e := range entries {
 		info, err := e.Info()
 		if err == nil && time.Since(info.ModTime()) > 24*time.Hour {
-			os.Remove(filepath.Join(c.tmp(), e.Name()))
+			removeLeftover(filepath.Join(c.tmp(), e.Name()))
 		}
 	}
 	return nil
 }
 
+// removeLeftover leaves a lock that is held, however long.
+func removeLeftover(path string) {
+	if !strings.HasSuffix(path, lockSuffix) {
+		os.Remove(path)
+	} else if lock, err := filelock.Try(path); err == nil {
+		lock.Release()
+	}
+}
+
+const lockSuffix = ".lock"
+
 func (c *Cache) tmp() string                 { return filepath.Join(c.dir, "tmp") }
 func (c *Cache) path(diffID v1.Hash) string  { return filepath.Join(c.dir, "sha256", diffID.Hex) }
 func (c *Cache) proof(diffID v1.Hash) string { return filepath.Join(c.dir, "verified", diffID.Hex) }
+
+// lock waits until no other process checks or copies the layer in the cache. Each
+// gives its file the same content, but a new inode: to one who is reading the old,
+// and to the stamp of it, that is a change.
+func (c *Cache) lock(ctx context.Context, diffID v1.Hash) (*filelock.Lock, error) {
+	return filelock.Wait(ctx, filepath.Join(c.tmp(), diffID.Hex+lockSuffix))
+}
 
 func (c *Cache) maxSize() int64 {
 	if c.MaxSize > 0 {
@@ -192,9 +215,30 @@ func (c *Cache) fetch(ctx context.Context, l Layer, report func(int64)) (Blob, e
 	return c.store(ctx, l, report)
 }
 
-// cached returns a layer that the cache has. A file that is not what its name
-// says is removed, and the layer is fetched anew.
-func (c *Cache) cached(ctx context.Context, l Layer) (Blob, bool, error) {
+// cached returns a layer that the cache has.
+func (c *Cache) cached(ctx context.Context, l Layer) (b Blob, ok bool, err error) {
+	info, err := os.Stat(c.path(l.DiffID))
+	if errors.Is(err, fs.ErrNotExist) {
+		return Blob{}, false, nil
+	}
+	if err != nil {
+		return Blob{}, false, err
+	}
+	s := section{c.path(l.DiffID), 0, info.Size()}
+	if stamp, _, err := s.stamp(); err == nil && c.noted(l.DiffID, stamp) {
+		return Blob{s.path, 0, s.size, l.DiffID}, true, nil
+	}
+	lock, err := c.lock(ctx, l.DiffID)
+	if err != nil {
+		return Blob{}, false, err
+	}
+	defer func() { err = errors.Join(err, lock.Release()) }()
+	return c.check(ctx, l)
+}
+
+// check is cached for the holder of the layer's lock. A file that is not what its
+// name says is removed, and the layer is fetched anew.
+func (c *Cache) check(ctx context.Context, l Layer) (Blob, bool, error) {
 	path := c.path(l.DiffID)
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -231,7 +275,7 @@ func (c *Cache) prove(ctx context.Context, diffID v1.Hash, s section, check func
 	if err != nil {
 		return err
 	}
-	if noted, err := os.ReadFile(c.proof(diffID)); err == nil && string(noted) == before {
+	if c.noted(diffID, before) {
 		return check(diffID)
 	}
 	sum, err := hashSection(ctx, s, report)
@@ -251,7 +295,13 @@ func (c *Cache) prove(ctx context.Context, diffID v1.Hash, s section, check func
 	if !of.Settled(c.now()) {
 		return nil // it is read again the next time
 	}
-	return replaceFile(c.proof(diffID), c.tmp(), []byte(after))
+	return atomicfile.WriteFile(c.proof(diffID), []byte(after), 0o644)
+}
+
+// noted tells whether the file with this stamp was found to be the layer.
+func (c *Cache) noted(diffID v1.Hash, stamp string) bool {
+	text, err := os.ReadFile(c.proof(diffID))
+	return err == nil && string(text) == stamp
 }
 
 // checkPlain compares the digest of a layer that is stored uncompressed with
@@ -266,26 +316,39 @@ func (l Layer) checkPlain(sum v1.Hash) error {
 	return nil
 }
 
-// store copies a layer into the cache, uncompressed and verified.
-func (c *Cache) store(ctx context.Context, l Layer, report func(int64)) (Blob, error) {
+// store copies a layer into the cache, uncompressed and verified, unless another
+// process has done so by now.
+func (c *Cache) store(ctx context.Context, l Layer, report func(int64)) (b Blob, err error) {
+	lock, err := c.lock(ctx, l.DiffID)
+	if err != nil {
+		return Blob{}, err
+	}
+	defer func() { err = errors.Join(err, lock.Release()) }()
+	if b, ok, err := c.check(ctx, l); ok || err != nil {
+		return b, err
+	}
+	return c.copy(ctx, l, report)
+}
+
+// copy is store for the holder of the layer's lock.
+func (c *Cache) copy(ctx context.Context, l Layer, report func(int64)) (Blob, error) {
 	rc, err := l.source.blob(ctx, l.Descriptor)
 	if err != nil {
 		return Blob{}, err
 	}
 	defer rc.Close()
-	f, err := createTemp(c.tmp())
+	f, err := atomicfile.CreateIn(c.tmp(), 0o644)
 	if err != nil {
 		return Blob{}, err
 	}
 	stored := &meter{ctx: ctx, r: rc, done: report}
 	w := bufio.NewWriterSize(f, 1<<20)
-	err = copyLayer(w, stored, l, c.maxSize())
-	err = errors.Join(err, w.Flush())
+	err = errors.Join(copyLayer(w, stored, l, c.maxSize()), w.Flush())
 	size, errSeek := f.Seek(0, io.SeekCurrent)
-	if err := finish(f, c.path(l.DiffID), errors.Join(err, errSeek)); err != nil {
-		return Blob{}, err
+	if err := errors.Join(err, errSeek); err != nil {
+		return Blob{}, errors.Join(err, f.Discard())
 	}
-	return Blob{c.path(l.DiffID), 0, size, l.DiffID}, nil
+	return Blob{c.path(l.DiffID), 0, size, l.DiffID}, f.CommitAs(c.path(l.DiffID))
 }
 
 // hashSection returns the digest of a range of a local file.

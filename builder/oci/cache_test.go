@@ -3,10 +3,14 @@ package oci
 import (
 	"bytes"
 	"context"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,6 +18,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/ketch-os/ketch/builder/hint"
+	"github.com/ketch-os/ketch/internal/filelock"
 )
 
 // imageOf writes an image of layers into a layout and opens it.
@@ -236,11 +241,17 @@ func TestCacheNotesWhatItHas(t *testing.T) {
 	}
 }
 
-// TestCacheShared lets several processes, as it were, fetch the same layers at once.
+// TestCacheShared lets several processes, as it were, fetch the same layers at
+// once. What is compressed is read from its source by one of them, and no file is
+// replaced while another reads it.
 func TestCacheShared(t *testing.T) {
 	layers := threeLayers(t)
 	layers = append(layers, layers...)
 	img := imageOf(t, t.TempDir(), layers)
+	var reads atomic.Int32
+	for i := range img.Layers {
+		img.Layers[i].source = counting{img.Layers[i].source, &reads}
+	}
 	dir := t.TempDir()
 	var wg sync.WaitGroup
 	for range 4 {
@@ -262,25 +273,95 @@ func TestCacheShared(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	if n := reads.Load(); n != 2 {
+		t.Errorf("%d blobs were read from the source; want 2", n)
+	}
+	if left := cacheNames(t, dir, "tmp"); len(left) != 0 {
+		t.Errorf("left in tmp: %q", left)
+	}
+}
+
+// counting counts how often a blob is read.
+type counting struct {
+	source
+	n *atomic.Int32
+}
+
+func (c counting) blob(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error) {
+	c.n.Add(1)
+	return c.source.blob(ctx, d)
+}
+
+// cacheNames lists a directory of a cache.
+func cacheNames(t *testing.T, dir, sub string) (names []string) {
+	t.Helper()
+	entries, err := os.ReadDir(filepath.Join(dir, sub))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+// TestCacheWait ends a wait for another process with its context. What is known
+// to be whole needs no waiting.
+func TestCacheWait(t *testing.T) {
+	img := imageOf(t, t.TempDir(), threeLayers(t)[1:2])
+	c := newCache(t)
+	c.now = later
+	lock, err := c.lock(t.Context(), img.Layers[0].DiffID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := c.Fetch(ended, img.Layers, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("Fetch() = %v; want %v", err, context.Canceled)
+	}
+	if err := lock.Release(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time it is noted
+		if _, _, err := fetch(t, c, img); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if lock, err = c.lock(t.Context(), img.Layers[0].DiffID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Fetch(ended, img.Layers, nil); err != nil {
+		t.Errorf("Fetch() of a layer that is noted = %v", err)
+	}
+	if err := lock.Release(); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestCacheSweep(t *testing.T) {
 	c := newCache(t)
-	old, recent := filepath.Join(c.tmp(), ".ketch-old"), filepath.Join(c.tmp(), ".ketch-new")
-	put(t, old, nil)
-	put(t, recent, nil)
+	at := func(name string) string { return filepath.Join(c.tmp(), name) }
 	long := time.Now().Add(-25 * time.Hour)
-	if err := os.Chtimes(old, long, long); err != nil {
+	held, err := filelock.Try(at("held.lock"))
+	if err != nil {
 		t.Fatal(err)
 	}
+	for _, old := range []string{".1x4k9.partial", "killed.lock", "held.lock"} {
+		put(t, at(old), nil)
+		if err := os.Chtimes(at(old), long, long); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(t, at(".2y5l0.partial"), nil)
 	if _, err := OpenCache(c.dir); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(old); err == nil {
-		t.Error("an old temporary file stays in the cache")
+	if got := cacheNames(t, c.dir, "tmp"); !slices.Equal(got, []string{".2y5l0.partial", "held.lock"}) {
+		t.Errorf("tmp holds %q; want what is new or locked", got)
 	}
-	if _, err := os.Stat(recent); err != nil {
-		t.Error("a temporary file in use was removed")
+	if err := held.Release(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +14,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/ketch-os/ketch/builder/hint"
+	"github.com/ketch-os/ketch/internal/atomicfile"
 )
 
 // Lock remembers what the tags of a definition meant when they were resolved,
@@ -134,5 +134,5 @@ func (l *Lock) write(path string, data []byte) error {
 	if data == nil {
 		return os.Remove(path)
 	}
-	return replaceFile(path, filepath.Dir(path), data)
+	return atomicfile.WriteFile(path, data, 0o644)
 }
