@@ -18,7 +18,6 @@ import (
 	_ "github.com/u-root/u-root/cmds/core/cpio"
 	_ "github.com/u-root/u-root/cmds/core/date"
 	_ "github.com/u-root/u-root/cmds/core/dd"
-	_ "github.com/u-root/u-root/cmds/core/df"
 	_ "github.com/u-root/u-root/cmds/core/dhclient"
 	_ "github.com/u-root/u-root/cmds/core/dirname"
 	_ "github.com/u-root/u-root/cmds/core/dmesg"
@@ -29,9 +28,7 @@ import (
 	_ "github.com/u-root/u-root/cmds/core/free"
 	_ "github.com/u-root/u-root/cmds/core/gosh"
 	_ "github.com/u-root/u-root/cmds/core/gpt"
-	_ "github.com/u-root/u-root/cmds/core/grep"
 	_ "github.com/u-root/u-root/cmds/core/gzip"
-	_ "github.com/u-root/u-root/cmds/core/head"
 	_ "github.com/u-root/u-root/cmds/core/hexdump"
 	_ "github.com/u-root/u-root/cmds/core/hostname"
 	_ "github.com/u-root/u-root/cmds/core/hwclock"
@@ -99,5 +96,4 @@ import (
 	_ "github.com/u-root/u-root/cmds/exp/hdparm"
 	_ "github.com/u-root/u-root/cmds/exp/tac"
 	_ "github.com/u-root/u-root/cmds/exp/traceroute"
-	_ "github.com/u-root/u-root/cmds/exp/watch"
 )
