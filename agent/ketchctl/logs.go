@@ -18,7 +18,8 @@ func (m machine) logsCommand() *cobra.Command {
 Without a NAME it tells which logs there are, and how large they are. Names are
 those that ketchctl status lists. "kernel" is the kernel's log, PID 1's lines
 included; a line of it has the level after the time. Logs are files, too:
-/var/log/ketch/NAME.log; what is too old is a hole at their beginning.
+/var/log/ketch/NAME.log; what is too old is a hole at their beginning. On a
+terminal control characters are shown escaped; a pipe or a file gets every byte.
 
   ketchctl logs
   ketchctl logs -f web
@@ -33,8 +34,7 @@ included; a line of it has the level after the time. Logs are files, too:
 		case len(names) == 1 && *asJSON:
 			return cli.Usagef("a log is text: --json is for the list of logs")
 		case len(names) == 1:
-			out := printable.NewWriter(cmd.OutOrStdout())
-			return errors.Join(m.client.Logs(cmd.Context(), out, names[0], *lines, *follow), out.Flush())
+			return m.showLog(cmd, names[0], *lines, *follow)
 		case *follow || *lines >= 0:
 			return cli.Usagef("which one? ketchctl logs lists them")
 		}
@@ -43,4 +43,15 @@ included; a line of it has the level after the time. Logs are files, too:
 		return print(cmd, *asJSON, showLogs)(m.client.LogList(limited))
 	}
 	return cmd
+}
+
+// showLog prints a log: to a terminal, which what a container writes must not
+// steer, with its control characters escaped; elsewhere as it is.
+func (m machine) showLog(cmd *cobra.Command, name string, lines int, follow bool) error {
+	out := cmd.OutOrStdout()
+	if !cli.Terminal(out) {
+		return m.client.Logs(cmd.Context(), out, name, lines, follow)
+	}
+	escaped := printable.NewWriter(out)
+	return errors.Join(m.client.Logs(cmd.Context(), escaped, name, lines, follow), escaped.Flush())
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/ketch-os/ketch/builder/sbom/carried"
+	"github.com/ketch-os/ketch/builder/sbom/inventory"
 	"github.com/ketch-os/ketch/builder/sbom/language"
 	"github.com/ketch-os/ketch/builder/tree"
 	"github.com/ketch-os/ketch/layout"
@@ -23,13 +24,14 @@ func (d *draft) addCarried() error {
 	}
 	for _, base := range dir.Names() {
 		name := layout.ImagesDir[1:] + "/" + base
+		own := d.ownModule(dir.Children[base])
 		images, err := carried.Read(d.Tree, name, os.TempDir())
 		if err != nil {
 			d.addUnread(name, err)
 			continue
 		}
 		for _, image := range images {
-			err := errors.Join(d.addCarriedImage(name, image), image.Close())
+			err := errors.Join(d.addCarriedImage(name, image, own), image.Close())
 			if err != nil {
 				return fmt.Errorf("%s: %w", name, err)
 			}
@@ -46,7 +48,7 @@ func (d *draft) addUnread(name string, err error) {
 	})
 }
 
-func (d *draft) addCarriedImage(name string, image *carried.Image) error {
+func (d *draft) addCarriedImage(name string, image *carried.Image, own *inventory.Module) error {
 	called := image.Name
 	if called == "" {
 		called = name
@@ -58,12 +60,9 @@ func (d *draft) addCarriedImage(name string, image *carried.Image) error {
 	if rpm := rpmDatabase(image.Tree); rpm != "" {
 		p.Comment += "; its packages are listed in " + rpm + ", which is not read"
 	}
-	for _, step := range []func(*Package, *tree.Tree) error{d.addInstalled, d.addPrograms, d.addLanguages} {
-		if err := step(p, image.Tree); err != nil {
-			return err
-		}
-	}
-	return nil
+	return errors.Join(
+		d.addInstalled(p, image.Tree), d.addPrograms(p, image.Tree, own), d.addLanguages(p, image.Tree),
+	)
 }
 
 // addInstalled adds the packages that a carried image's databases list, as far
@@ -87,8 +86,9 @@ func (d *draft) addInstalled(image *Package, t *tree.Tree) error {
 	return nil
 }
 
-// addPrograms adds the modules that a carried image's Go programs are made of.
-func (d *draft) addPrograms(image *Package, t *tree.Tree) error {
+// addPrograms adds the modules that a carried image's Go programs are made of. own
+// is the module of the layer that carries the image, nil in other people's.
+func (d *draft) addPrograms(image *Package, t *tree.Tree, own *inventory.Module) error {
 	return t.Walk(func(_ string, n *tree.Node) error {
 		if n.Type() != tree.TypeRegular {
 			return nil
@@ -102,10 +102,20 @@ func (d *draft) addPrograms(image *Package, t *tree.Tree) error {
 		}
 		d.relate(image.SPDXID, Contains, d.standardLibrary(info.GoVersion).SPDXID)
 		for _, m := range linked(info) {
-			d.relate(image.SPDXID, Contains, d.goModule(m).SPDXID)
+			d.relate(image.SPDXID, Contains, d.carriedModule(m, own).SPDXID)
 		}
 		return nil
 	})
+}
+
+// carriedModule is a module of a carried image's program. The own module of the
+// layer that carries the image has no version and no sum: its licence is known from
+// that layer's inventory.
+func (d *draft) carriedModule(m *debug.Module, own *inventory.Module) *Package {
+	if own != nil && m.Sum == "" && m.Path == own.Path && m.Version == own.Version {
+		return d.own(own)
+	}
+	return d.goModule(m)
 }
 
 // linked are the modules of a Go program, its own among them.

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/ketch-os/ketch/builder/sbom/inventory"
+	"github.com/ketch-os/ketch/builder/tree"
 	"github.com/ketch-os/ketch/layout"
 )
 
@@ -32,7 +33,7 @@ func (d *draft) owner(b *binary) *Package {
 	if p := d.owners[b.node]; p != nil {
 		return p
 	}
-	own := d.ownModule(b)
+	own := d.ownModule(b.node)
 	switch {
 	case b.name == layout.BootKernel && d.Kernel != "":
 		return d.kernel()
@@ -47,9 +48,9 @@ func (d *draft) owner(b *binary) *Package {
 }
 
 // ownModule is the module whose layer gave the file, nil in other people's images.
-func (d *draft) ownModule(b *binary) *inventory.Module {
+func (d *draft) ownModule(n *tree.Node) *inventory.Module {
 	for _, l := range d.layers {
-		if sameLayer(l.origin, b.node.Origin) {
+		if sameLayer(l.origin, n.Origin) {
 			return l.Own
 		}
 	}

@@ -18,11 +18,16 @@ const (
 	Yellow Colour = "33"
 )
 
+// Terminal tells whether what is written to w is read by a person at a terminal.
+func Terminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd()))
+}
+
 // Paint colours a text that is written to w, where that is a terminal and its
 // owner has not set NO_COLOR (no-color.org).
 func Paint(w io.Writer, c Colour, text string) string {
-	file, ok := w.(*os.File)
-	if !ok || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" || !term.IsTerminal(int(file.Fd())) {
+	if os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" || !Terminal(w) {
 		return text
 	}
 	return "\x1b[" + string(c) + "m" + text + "\x1b[0m"
