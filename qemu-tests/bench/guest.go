@@ -191,7 +191,7 @@ func emptyBoot(ctx context.Context, o qemu.Options, dir string) (float64, error)
 
 func emptyInitramfs(ctx context.Context, dir string) ([]byte, error) {
 	program := filepath.Join(dir, "emptyinit")
-	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags", "-s -w", "-o", program, "ketch/qemu-tests/bench/emptyinit")
+	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags", "-s -w", "-o", program, "github.com/ketch-os/ketch/qemu-tests/bench/emptyinit")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("build emptyinit: %w: %s", err, out)
