@@ -2,6 +2,7 @@ package qemutests
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -108,7 +109,14 @@ func refusedByFirmware(t *testing.T, disk, variables string) {
 	if err != nil {
 		t.Errorf("wait for the refusal: %v", err)
 	}
-	time.Sleep(5 * time.Second) // were it booted after all, PID 1 would speak by now
+	// Nothing is left to start: firmware has come to the end of its list, or what was
+	// refused a program has reset the machine, which ends it.
+	_, err = m.Console.WaitFor(ctx, func(text string) (string, bool) {
+		return "", strings.Contains(text, "No bootable option or device was found")
+	})
+	if err != nil && !errors.Is(err, qemu.ErrEnded) {
+		t.Errorf("wait for the end of the attempt: %v", err)
+	}
 	if strings.Contains(m.Console.String(), layout.ConsolePrefix) {
 		t.Error("the kernel was started all the same")
 	}

@@ -64,6 +64,9 @@ type Options struct {
 	// order the guest made them, firmware and boot loader included: see package
 	// writelog of qemu-tests.
 	WriteLog string
+	// Disk is how the machine sees the image: devices, as QEMU calls them, the disk
+	// itself last; default virtio-blk-pci.
+	Disk []string
 	// Drive and Extra let a test bend the machine.
 	Drive string   // appended to the -drive of the disk: "readonly=on"
 	Extra []string // appended to the command line
@@ -228,7 +231,14 @@ func (o Options) disk() []string {
 	if o.Drive != "" {
 		drive += "," + o.Drive
 	}
-	return []string{"-drive", drive, "-device", "virtio-blk-pci,drive=disk,bootindex=1"}
+	args := []string{"-drive", drive}
+	for i, device := range o.Disk {
+		if i == len(o.Disk)-1 {
+			device += ",drive=disk,bootindex=1"
+		}
+		args = append(args, "-device", device)
+	}
+	return args
 }
 
 // blockDriver is how QEMU reaches the image.
@@ -270,6 +280,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.CPUs == 0 {
 		o.CPUs = 2
+	}
+	if len(o.Disk) == 0 {
+		o.Disk = []string{"virtio-blk-pci"}
 	}
 	if o.Icount {
 		o.CPUs, o.Accel = 1, "tcg"
