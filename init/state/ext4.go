@@ -20,7 +20,8 @@ type superblock struct {
 	State           uint16   // 0x3a
 	_               [36]byte // 0x3c
 	FeatureIncompat uint32   // 0x60
-	_               [236]byte
+	FeatureROCompat uint32   // 0x64
+	_               [232]byte
 	BlocksCountHigh uint32 // 0x150: with feature 64bit
 }
 
@@ -28,11 +29,13 @@ const (
 	superblockOffset = 1024
 	superblockSize   = 0x154
 	magic            = 0xef53
-	stateClean       = 1    // unmounted cleanly
-	stateErrors      = 2    // the kernel found an error
-	featureRecover   = 0x4  // the journal wants to be replayed
-	feature64bit     = 0x80 // BlocksCountHigh counts
-	maxLogBlockSize  = 6    // 64 KiB, the most ext4 knows
+	stateClean       = 1      // unmounted cleanly
+	stateErrors      = 2      // the kernel found an error
+	featureRecover   = 0x4    // the journal wants to be replayed
+	feature64bit     = 0x80   // BlocksCountHigh counts
+	featureQuota     = 0x100  // of FeatureROCompat: quotas are counted
+	featureProject   = 0x2000 // and each inode has a project
+	maxLogBlockSize  = 6      // 64 KiB, the most ext4 knows
 	minBlockSize     = 1 << 10
 )
 
@@ -54,6 +57,11 @@ func readSuperblock(r io.ReaderAt) (*superblock, error) {
 // clean tells that nothing needs checking: it was unmounted and no error is noted.
 func (s *superblock) clean() bool {
 	return s.State&stateClean != 0 && s.State&stateErrors == 0 && s.FeatureIncompat&featureRecover == 0
+}
+
+// quotas tells whether project quotas can be enforced.
+func (s *superblock) quotas() bool {
+	return s.FeatureROCompat&featureQuota != 0 && s.FeatureROCompat&featureProject != 0
 }
 
 // blockSize is in bytes.

@@ -61,7 +61,7 @@ func Mount(m *machine.Machine, r *reaper.Reaper, target string) error {
 	}
 	err = mount.Mount{
 		Source: p.node, Target: target, Type: "ext4",
-		Flags: mount.NoDev | mount.NoSUID, Data: "errors=remount-ro",
+		Flags: mount.NoDev | mount.NoSUID, Data: p.mountOptions(),
 	}.Do()
 	if err != nil {
 		return err
@@ -70,6 +70,21 @@ func Mount(m *machine.Machine, r *reaper.Reaper, target string) error {
 		m.Log.Printf(kmsg.Warning, "%v", err) // smaller than it could be, but whole
 	}
 	return nil
+}
+
+// mountOptions are those of the file system. A file system that an earlier version
+// has made has no quotas to enforce, and could not be mounted if asked to.
+func (p *partition) mountOptions() string {
+	const options = "errors=remount-ro"
+	f, err := os.Open(p.node)
+	if err != nil {
+		return options
+	}
+	defer f.Close()
+	if super, err := readSuperblock(f); err != nil || !super.quotas() {
+		return options
+	}
+	return options + ",prjquota"
 }
 
 // open finds the partition on the disk that the system runs from.
@@ -178,8 +193,10 @@ func (p *partition) format() error {
 	_, err := p.reaper.Run(makeLimit, "/usr/sbin/mkfs.ext4", "-q", "-F",
 		"-U", id.String(), "-L", layout.LabelState,
 		"-m", "0", // nobody but root writes there: no reserve for root
+		// Workloads are bounded in what they may take, by quotas of projects.
+		"-O", "quota,project",
 		// The kernel writes the inode tables later, and a new partition needs no TRIM.
-		"-E", "lazy_itable_init=1,lazy_journal_init=1,nodiscard",
+		"-E", "quotatype=prjquota,lazy_itable_init=1,lazy_journal_init=1,nodiscard",
 		p.node)
 	if err != nil {
 		return err

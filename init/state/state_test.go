@@ -144,13 +144,15 @@ func TestSuperblock(t *testing.T) {
 		name          string
 		args, debugfs []string
 		block, blocks int64
-		clean         bool
+		clean, quotas bool
 	}{
-		{"new", nil, nil, 1 << 10, 16 << 10, true},
-		{"4 KiB blocks, not 64bit", []string{"-b", "4096", "-O", "^64bit"}, nil, 4 << 10, 4 << 10, true},
-		{"not unmounted", nil, []string{"ssv state 0"}, 1 << 10, 16 << 10, false},
-		{"with an error", nil, []string{"ssv state 3"}, 1 << 10, 16 << 10, false},
-		{"journal to replay", nil, []string{"feature needs_recovery"}, 1 << 10, 16 << 10, false},
+		{"new", nil, nil, 1 << 10, 16 << 10, true, false},
+		{"with quotas", []string{"-O", "quota,project", "-E", "quotatype=prjquota"}, nil, 1 << 10, 16 << 10, true, true},
+		{"with quotas of users", []string{"-O", "quota"}, nil, 1 << 10, 16 << 10, true, false},
+		{"4 KiB blocks, not 64bit", []string{"-b", "4096", "-O", "^64bit"}, nil, 4 << 10, 4 << 10, true, false},
+		{"not unmounted", nil, []string{"ssv state 0"}, 1 << 10, 16 << 10, false, false},
+		{"with an error", nil, []string{"ssv state 3"}, 1 << 10, 16 << 10, false, false},
+		{"journal to replay", nil, []string{"feature needs_recovery"}, 1 << 10, 16 << 10, false, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			path := ext4(t, test.args...)
@@ -167,6 +169,9 @@ func TestSuperblock(t *testing.T) {
 			got, err := readSuperblock(f)
 			if err != nil {
 				t.Fatal(err)
+			}
+			if got.quotas() != test.quotas {
+				t.Errorf("quotas = %v; want %v", got.quotas(), test.quotas)
 			}
 			if got.blockSize() != test.block || got.blocks() != test.blocks || got.clean() != test.clean {
 				t.Errorf("superblock: %d blocks of %d, clean %v; want %d of %d, %v",
