@@ -26,6 +26,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/ketch-os/ketch/agent/api"
+	"github.com/ketch-os/ketch/agent/bound"
 	"github.com/ketch-os/ketch/agent/imagestore"
 	"github.com/ketch-os/ketch/agent/logfile"
 	"github.com/ketch-os/ketch/agent/network"
@@ -57,6 +58,8 @@ type Node struct {
 	network   *network.Network
 	images    *imagestore.Store
 	workloads *workload.Supervisor
+	meter     *bound.Meter
+	disk      *bound.Disk
 	console   io.Writer
 
 	mu       sync.Mutex
@@ -94,7 +97,8 @@ func Run(ctx context.Context, console io.Writer) error {
 	var background sync.WaitGroup
 	background.Go(func() { served <- server.Serve(late, listener) })
 	background.Go(func() { n.network.Run(late) })
-	background.Go(func() { n.workloads.Logs.Keep(late, n.say) })
+	background.Go(func() { n.workloads.Logs.Keep(late, n.say, n.meter.LogCut) })
+	background.Go(func() { n.keepBounds(late) })
 	background.Go(func() { n.keepKernelLog(late) })
 	background.Go(func() { n.work(ctx, layout.ComposeDir, n.importOnce); close(worked) })
 	select {
@@ -124,8 +128,11 @@ func newNode(console io.Writer) (*Node, error) {
 	if err != nil {
 		n.problem("read version of the OS", err)
 	}
+	each := n.boundWorkloads()
 	n.workloads = &workload.Supervisor{
-		Runtime: &workload.Containerd{Client: c, Logs: logs, Version: version},
+		Runtime: &workload.Containerd{
+			Client: c, Logs: logs, Version: version, Each: each, Disk: n.disk, Ended: n.meter.Look,
+		},
 		Logs:    logs,
 		Records: layout.RunDir + "/workloads",
 		Console: n.console,

@@ -49,6 +49,7 @@ func (n *Node) status(ctx context.Context) *node.Status {
 		}
 	}
 	s.Problems = append(s.Problems, judge(s)...)
+	s.Problems = append(s.Problems, n.boundProblems()...)
 	s.State = node.Healthy
 	if len(s.Problems) > 0 {
 		s.State = node.Degraded

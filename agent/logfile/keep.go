@@ -81,16 +81,18 @@ func (d Dir) Total() (int64, error) {
 }
 
 // Keep keeps the logs within their limits until ctx ends. It says what is wrong
-// when that changes.
-func (d Dir) Keep(ctx context.Context, say func(string)) {
+// when that changes, and calls cut with the name of each log that was too large.
+func (d Dir) Keep(ctx context.Context, say, cut func(string)) {
 	said := ""
 	for {
 		total, err := d.Total()
 		pause := keepEvery
 		if err == nil {
-			var trimmed bool
-			if trimmed, err = d.TrimAll(total); trimmed {
+			var trimmed []string
+			trimmed, err = d.TrimAll(total)
+			for _, name := range trimmed {
 				pause = keepSoon
+				cut(name)
 			}
 		}
 		wrong := ""
@@ -110,21 +112,23 @@ func (d Dir) Keep(ctx context.Context, say func(string)) {
 }
 
 // TrimAll makes all logs together take at most total bytes: each may take its even
-// part, at most DefaultLimit. It tells whether a log held more.
-func (d Dir) TrimAll(total int64) (trimmed bool, err error) {
+// part, at most DefaultLimit. It returns the names of those that held more.
+func (d Dir) TrimAll(total int64) (trimmed []string, err error) {
 	if err := d.dropOld(); err != nil {
-		return false, err
+		return nil, err
 	}
 	names, err := d.Names()
 	if err != nil || len(names) == 0 {
-		return false, err
+		return nil, err
 	}
 	limit := min(DefaultLimit, total/int64(len(names)))
 	var faults []error
 	for _, name := range names {
 		if pattern.MatchString(name) {
 			did, err := d.Trim(name, limit)
-			trimmed = trimmed || did
+			if did {
+				trimmed = append(trimmed, name)
+			}
 			faults = append(faults, err)
 		}
 	}

@@ -45,7 +45,7 @@ func TestTrimAll(t *testing.T) {
 		{6 * block, true, map[string]int64{"a": 2 * block, "b": block, "c": block}},
 	} {
 		trimmed, err := dir.TrimAll(test.total)
-		if trimmed != test.trimmed || err != nil {
+		if (len(trimmed) > 0) != test.trimmed || err != nil {
 			t.Errorf("TrimAll(%d) = %v, %v; want %v", test.total, trimmed, err, test.trimmed)
 		}
 		if diff := cmp.Diff(test.want, held(t, dir)); diff != "" {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/containerd/errdefs/pkg/errgrpc"
 
+	"github.com/ketch-os/ketch/agent/bound"
 	"github.com/ketch-os/ketch/agent/imagestore"
 	"github.com/ketch-os/ketch/agent/logfile"
 	"github.com/ketch-os/ketch/internal/compose"
@@ -35,6 +38,9 @@ type Containerd struct {
 	Client  *client.Client
 	Logs    logfile.Dir
 	Version string // of the OS: told to containers as KETCH_VERSION
+	Each    bound.Bounds
+	Disk    *bound.Disk
+	Ended   func(name string) // called when a container has ended, while its control group is there
 }
 
 // Adopt returns the task of the service's container, or nil when there is none. The
@@ -54,6 +60,7 @@ func (c *Containerd) Adopt(ctx context.Context, s compose.Service) (Task, error)
 		return nil, fmt.Errorf("ask for status of container %s: %w", s.Name, err)
 	}
 	if state.Status != client.Created {
+		found.ended = c.Ended
 		return found, nil
 	}
 	// The task was made and never started: ketchd was killed in between.
@@ -88,7 +95,12 @@ func (c *Containerd) Start(ctx context.Context, s compose.Service) (Task, error)
 		_, removeErr := created.Delete(limited, client.WithProcessKill)
 		return nil, errors.Join(fmt.Errorf("start container %s: %w", s.Name, err), removeErr)
 	}
-	return newTask(ctx, container, created)
+	started, err := newTask(ctx, container, created)
+	if err != nil {
+		return nil, err
+	}
+	started.ended = c.Ended
+	return started, nil
 }
 
 // Prune stops and removes every container whose name is not in keep.
@@ -125,7 +137,7 @@ func (c *Containerd) current(ctx context.Context, s compose.Service) (client.Con
 		return nil, err
 	}
 	if labels[digestLabel] == digest {
-		return container, nil
+		return container, c.boundLayer(ctx, s.Name)
 	}
 	return nil, remove(ctx, container)
 }
@@ -165,14 +177,34 @@ func (c *Containerd) create(ctx context.Context, s compose.Service) (client.Cont
 	if err != nil && !errdefs.IsNotFound(err) {
 		return nil, fmt.Errorf("remove old writable layer: %w", err)
 	}
-	return c.Client.NewContainer(ctx, s.Name,
+	container, err := c.Client.NewContainer(ctx, s.Name,
 		client.WithImage(found),
 		client.WithImageStopSignal(found, "SIGTERM"),
 		client.WithAdditionalContainerLabels(map[string]string{digestLabel: digest}),
 		client.WithSnapshotter(imagestore.Snapshotter),
 		client.WithNewSnapshot(s.Name, found),
-		client.WithNewSpec(specOptions(s, found, config.Config, c.Version)...),
+		client.WithNewSpec(specOptions(s, found, config.Config, c.Version, c.Each)...),
 	)
+	if err != nil {
+		return nil, err
+	}
+	return container, c.boundLayer(ctx, s.Name)
+}
+
+// boundLayer bounds the writable layer of a container.
+func (c *Containerd) boundLayer(ctx context.Context, name string) error {
+	mounts, err := c.Client.SnapshotService(imagestore.Snapshotter).Mounts(ctx, name)
+	if err != nil {
+		return fmt.Errorf("find writable layer of container %s: %w", name, err)
+	}
+	for _, m := range mounts {
+		for _, option := range m.Options {
+			if upper, ok := strings.CutPrefix(option, "upperdir="); ok {
+				c.Disk.Bound(name, filepath.Dir(upper))
+			}
+		}
+	}
+	return nil
 }
 
 // remove stops a container's task, if it has one, and deletes both, with the
@@ -196,7 +228,8 @@ func remove(ctx context.Context, container client.Container) error {
 // task is a containerd task: the process of a container.
 type task struct {
 	client.Task
-	stop syscall.Signal // what asks it to end (image-spec, config.md, StopSignal)
+	ended func(name string)
+	stop  syscall.Signal // what asks it to end (image-spec, config.md, StopSignal)
 }
 
 func newTask(ctx context.Context, container client.Container, t client.Task) (*task, error) {
@@ -204,7 +237,7 @@ func newTask(ctx context.Context, container client.Container, t client.Task) (*t
 	if err != nil {
 		return nil, fmt.Errorf("find stop signal of container %s: %w", container.ID(), err)
 	}
-	return &task{t, stop}, nil
+	return &task{Task: t, ended: func(string) {}, stop: stop}, nil
 }
 
 // findTask returns the task of a container, nil when there is none.
@@ -234,6 +267,7 @@ func (t *task) Wait(ctx context.Context) (uint32, error) {
 		if err := exit.Error(); err != nil {
 			return 0, fmt.Errorf("wait for container %s: %w", t.ID(), err)
 		}
+		t.ended(t.ID())
 		_, err := t.Delete(ctx)
 		if err != nil && !errdefs.IsNotFound(err) {
 			return 0, fmt.Errorf("remove task of container %s: %w", t.ID(), err)

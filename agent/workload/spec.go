@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -14,6 +15,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/ketch-os/ketch/agent/bound"
 	"github.com/ketch-os/ketch/internal/compose"
 )
 
@@ -28,11 +30,12 @@ const (
 )
 
 // specOptions turn containerd's default specification (its default capabilities,
-// no new privileges, masked paths) into the one of a service. The seccomp profile
-// comes last, because it depends on the capabilities.
-func specOptions(s compose.Service, image oci.Image, config ocispec.ImageConfig, version string) []oci.SpecOpts {
+// no new privileges, masked paths) into the one of a service. It may open the
+// devices that runc gives every container, and no other: containerd's list has the
+// machine's console. The seccomp profile comes last, because it depends on the
+// capabilities.
+func specOptions(s compose.Service, image oci.Image, config ocispec.ImageConfig, version string, each bound.Bounds) []oci.SpecOpts {
 	options := []oci.SpecOpts{
-		oci.WithDefaultUnixDevices,
 		oci.WithImageConfig(image),
 		withArgs(s, config),
 		oci.WithEnv(append([]string{"KETCH_VERSION=" + version}, s.Environment...)),
@@ -41,6 +44,7 @@ func specOptions(s compose.Service, image oci.Image, config ocispec.ImageConfig,
 		oci.WithLinuxNamespace(specs.LinuxNamespace{Type: specs.CgroupNamespace}),
 		oci.WithHostNamespace(specs.NetworkNamespace),
 		oci.WithMounts(append(hostFiles("/etc/hosts", "/etc/resolv.conf"), cgroupMount)),
+		oci.WithDroppedCapabilities([]string{"CAP_MKNOD"}),
 		withHostname,
 		withOOMScore,
 	}
@@ -56,7 +60,10 @@ func specOptions(s compose.Service, image oci.Image, config ocispec.ImageConfig,
 	if s.ReadOnly {
 		options = append(options, oci.WithRootFSReadonly())
 	}
-	options = append(options, limitOptions(s.Limits)...)
+	limits := s.Limits
+	limits.Memory = cmp.Or(limits.Memory, each.Memory)
+	limits.PIDs = cmp.Or(limits.PIDs, each.PIDs)
+	options = append(options, limitOptions(limits)...)
 	return append(options, seccomp.WithDefaultProfile())
 }
 

@@ -1,0 +1,55 @@
+package daemon
+
+import (
+	"context"
+	"time"
+
+	"github.com/ketch-os/ketch/agent/bound"
+	"github.com/ketch-os/ketch/agent/workload"
+	"github.com/ketch-os/ketch/linux/cgroup"
+)
+
+// boundsEvery is how often it is looked which workload has reached a bound, and how
+// much of the disk each may take.
+const boundsEvery = 2 * time.Second
+
+// statePath is the file system that workloads write to.
+const statePath = "/var"
+
+// boundWorkloads bounds what all workloads may take together, and returns what each
+// may that asks for nothing.
+func (n *Node) boundWorkloads() bound.Bounds {
+	n.disk = &bound.Disk{Path: statePath}
+	n.meter = &bound.Meter{Group: cgroup.Group(cgroup.Root + workload.CgroupParent), Now: time.Now}
+	threads, memory, err := bound.Machine("/proc")
+	if err != nil {
+		n.problem("bound workloads", err)
+		return bound.Bounds{}
+	}
+	all := bound.All(threads, memory)
+	_, err = bound.Make(cgroup.Root, workload.CgroupParent, all)
+	n.problem("bound workloads", err)
+	return all.Each()
+}
+
+// keepBounds looks at the bounds until ctx ends.
+func (n *Node) keepBounds(ctx context.Context) {
+	for sleep(ctx, boundsEvery) {
+		for _, name := range n.workloadNames() {
+			n.meter.Look(name)
+		}
+		n.problem("share the disk", n.disk.Share())
+	}
+}
+
+// boundProblems says who has reached a bound, and what is full.
+func (n *Node) boundProblems() []string {
+	return append(n.meter.Problems(n.workloadNames()), n.disk.Problems()...)
+}
+
+func (n *Node) workloadNames() (names []string) {
+	for _, w := range n.workloads.Status() {
+		names = append(names, w.Name)
+	}
+	return names
+}

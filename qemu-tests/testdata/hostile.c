@@ -1,0 +1,299 @@
+/*
+ * A workload that takes all it can get of one resource, and keeps it. Which one is
+ * the word in /attack; what came of it is one line in /result. With no word it
+ * waits, so that one container serves for attack after attack.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
+#include <sys/klog.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void result(const char *format, ...)
+{
+	va_list args;
+	FILE *file = fopen("/result.new", "w");
+	if (!file)
+		_exit(3);
+	va_start(args, format);
+	vfprintf(file, format, args);
+	va_end(args);
+	fclose(file);
+	rename("/result.new", "/result");
+}
+
+/* Takes what it is refused now as soon as it is there, for ever. */
+static void hold(void)
+{
+	for (;;)
+		pause();
+}
+
+static void *sleeper(void *nothing)
+{
+	hold();
+	return nothing;
+}
+
+static void processes(void)
+{
+	long made = 0;
+	int said = 0;
+	for (;;) {
+		pid_t pid = fork();
+		if (pid == 0)
+			hold();
+		if (pid > 0)
+			made++;
+		else if (!said++)
+			result("refused after %ld: %s\n", made, strerror(errno));
+		else
+			usleep(1000);
+	}
+}
+
+static void threads(void)
+{
+	pthread_attr_t small;
+	pthread_t thread;
+	long made = 0;
+	int fault;
+	pthread_attr_init(&small);
+	pthread_attr_setstacksize(&small, 16384);
+	while ((fault = pthread_create(&thread, &small, sleeper, NULL)) == 0)
+		made++;
+	result("refused after %ld: %s\n", made, strerror(fault));
+	for (;;) {
+		pthread_create(&thread, &small, sleeper, NULL);
+		usleep(1000);
+	}
+}
+
+/* Descriptors of one kind, in as many processes as it takes. */
+static void descriptors(int (*open_one)(void))
+{
+	struct rlimit most;
+	getrlimit(RLIMIT_NOFILE, &most);
+	most.rlim_cur = most.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &most);
+	long made = 0;
+	while (open_one() >= 0)
+		made++;
+	result("refused after %ld: %s\n", made, strerror(errno));
+	hold();
+}
+
+static int open_file(void) { return open("/hostile", O_RDONLY); }
+
+static int open_socket(void)
+{
+	static char data[4096];
+	int pair[2];
+	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, pair) < 0)
+		return -1;
+	while (send(pair[0], data, sizeof data, 0) > 0)
+		;
+	return pair[0];
+}
+
+static int open_pipe(void)
+{
+	static char data[4096];
+	int ends[2];
+	if (pipe2(ends, O_NONBLOCK) < 0)
+		return -1;
+	fcntl(ends[1], F_SETPIPE_SZ, 1 << 20);
+	while (write(ends[1], data, sizeof data) > 0)
+		;
+	return ends[0];
+}
+
+/* The kernel searches the watches of a file from one end for each new one: with all
+ * of them on one file that would take hours. */
+static int open_inotify(void)
+{
+	enum { files = 512 };
+	static long made;
+	char name[32];
+	int file, fd = inotify_init();
+	sprintf(name, "/watched%ld", made++ % files);
+	if (made <= files && (file = open(name, O_CREAT | O_RDONLY, 0600)) >= 0)
+		close(file);
+	if (fd >= 0 && inotify_add_watch(fd, name, IN_ALL_EVENTS) < 0)
+		return -1;
+	return fd;
+}
+
+static int open_epoll(void)
+{
+	enum { events = 900 };
+	static int event[events];
+	struct epoll_event all = {.events = EPOLLIN};
+	int i, fd = epoll_create1(0);
+	for (i = 0; fd >= 0 && i < events; i++) {
+		if (!event[i] && (event[i] = eventfd(0, 0)) < 0)
+			return -1;
+		if (epoll_ctl(fd, EPOLL_CTL_ADD, event[i], &all) < 0)
+			return -1;
+	}
+	return fd;
+}
+
+static void keys(void)
+{
+	long made = 0;
+	char name[32];
+	for (;; made++) {
+		sprintf(name, "key %ld", made);
+		if (syscall(SYS_add_key, "user", name, "x", 1, -3) < 0)
+			break;
+	}
+	result("refused after %ld: %s\n", made, strerror(errno));
+	hold();
+}
+
+static void memory(void)
+{
+	const size_t piece = 1 << 20;
+	for (;;) {
+		char *more = mmap(NULL, piece, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (more != MAP_FAILED)
+			memset(more, 0x5a, piece);
+	}
+}
+
+static void disk(void)
+{
+	static char data[1 << 20];
+	long written = 0;
+	ssize_t n;
+	int fd = open("/fill", O_WRONLY | O_CREAT | O_APPEND, 0600);
+	result("begun\n"); /* there is no room for it later */
+	while ((n = write(fd, data, sizeof data)) > 0)
+		written += n;
+	printf("disk: refused after %ld MiB: %s\n", written >> 20, strerror(errno));
+	hold();
+}
+
+static void inodes(void)
+{
+	char name[64];
+	long made;
+	mkdir("/inodes", 0700);
+	result("begun\n");
+	for (made = 0;; made++) {
+		sprintf(name, "/inodes/%ld", made);
+		int fd = open(name, O_WRONLY | O_CREAT, 0600);
+		if (fd < 0)
+			break;
+		close(fd);
+	}
+	printf("inodes: refused after %ld: %s\n", made, strerror(errno));
+	hold();
+}
+
+static void lines(void)
+{
+	static char data[64 << 10];
+	size_t i;
+	for (i = 0; i < sizeof data; i++)
+		data[i] = i % 64 == 63 ? '\n' : 'L';
+	result("begun\n");
+	for (;;)
+		if (write(1, data, sizeof data) < 0)
+			hold();
+}
+
+/* Devices by their numbers, and the kernel's log by its system call. */
+static void devices(void)
+{
+	static const struct { const char *name; mode_t type; unsigned major, minor; } all[] = {
+		{"console", S_IFCHR, 5, 1}, {"tty0", S_IFCHR, 4, 0}, {"ttyS0", S_IFCHR, 4, 64}, {"kmsg", S_IFCHR, 1, 11},
+		{"vda", S_IFBLK, 254, 0}, {"vda", S_IFBLK, 253, 0}, {"watchdog", S_IFCHR, 10, 130}, {"tun", S_IFCHR, 10, 200},
+	};
+	const char forged[] = "ketch: FATAL: a line that a container has forged\r\n";
+	size_t i;
+	int opened = 0;
+	for (i = 0; i < sizeof all / sizeof *all; i++) {
+		char path[32];
+		sprintf(path, "/dev-%zu", i);
+		mknod(path, all[i].type | 0600, makedev(all[i].major, all[i].minor));
+		int fd = open(path, O_RDWR | O_NOCTTY);
+		if (fd >= 0) {
+			printf("devices: opened %s\n", all[i].name);
+			write(fd, forged, strlen(forged));
+			opened++;
+		}
+	}
+	if (klogctl(3, malloc(4096), 4096) > 0) {
+		puts("devices: read the kernel log");
+		opened++;
+	}
+	result("opened %d\n", opened);
+	hold();
+}
+
+/* Children that crash: what is done about them must not be the machine's work. */
+static void crashes(void)
+{
+	int i;
+	for (i = 0; i < 200; i++) {
+		pid_t pid = fork();
+		if (pid == 0)
+			abort();
+		waitpid(pid, NULL, 0);
+	}
+	result("crashed %d times\n", i);
+	hold();
+}
+
+int main(void)
+{
+	char word[32] = "";
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	signal(SIGTERM, _exit);
+	unlink("/fill");
+	unlink("/result");
+	puts("hostile: waits");
+	while (!*word) {
+		FILE *file = fopen("/attack", "r");
+		usleep(50000);
+		if (!file)
+			continue;
+		if (fscanf(file, "%31s", word) != 1)
+			*word = 0;
+		fclose(file);
+	}
+	unlink("/attack");
+	if (!strcmp(word, "processes")) processes();
+	if (!strcmp(word, "threads")) threads();
+	if (!strcmp(word, "files")) descriptors(open_file);
+	if (!strcmp(word, "sockets")) descriptors(open_socket);
+	if (!strcmp(word, "pipes")) descriptors(open_pipe);
+	if (!strcmp(word, "inotify")) descriptors(open_inotify);
+	if (!strcmp(word, "epoll")) descriptors(open_epoll);
+	if (!strcmp(word, "keys")) keys();
+	if (!strcmp(word, "memory")) memory();
+	if (!strcmp(word, "disk")) disk();
+	if (!strcmp(word, "inodes")) inodes();
+	if (!strcmp(word, "lines")) lines();
+	if (!strcmp(word, "devices")) devices();
+	if (!strcmp(word, "crashes")) crashes();
+	return 2;
+}
