@@ -27,6 +27,8 @@ var byHand = map[string]Declared{
 	"ef523ecf6292d4b80e02e6003dcbaf386e774efe70e8607ad762b1437d1f383b": {Expression: "Apache-2.0 AND BSD-3-Clause"},
 	// sigs.k8s.io/yaml 1.6.0, LICENSE: three, of what it was made from.
 	"5dc79da695aea39a47245008a168e3f7d461b686da8bec299fd55fee0393cbcc": {Expression: "Apache-2.0 AND BSD-3-Clause AND MIT"},
+	// busybox-static 1.35.0-4, copyright: "version 2 dated June, 1991", and no later one.
+	"336d995e819d3a7a3fdbf3f5041c07094f75ee849acb3bb742b7503d45786329": {Expression: "GPL-2.0-only"},
 	// libc6 2.36-9+deb12u14, copyright: prose. What it says of single files (resolver,
 	// Mach, Inner Net, fdlibm, tests) has no identifier that fits word by word.
 	"40c7e1f2118531f038ca22999bd976901254e1bc5cd1b0f0211bdd064c599987": {
