@@ -21,7 +21,8 @@ import (
 //     and the state partition's UUID become random, once; that partition reaches
 //     to the end and gets its attribute (init/state);
 //   - the ESP: the counter in a boot entry's name. With the renaming go the times
-//     of directory entries, what is left of a removed entry, and FSInfo's counts;
+//     of directory entries and their directories' archive attribute, what is left of
+//     a removed entry, and FSInfo's counts;
 //   - the boot record, by its rules (disk/bootrecord);
 //   - the state partition.
 func (v *verification) machine() {
@@ -230,7 +231,7 @@ func (v *verification) machineBytes(table *gpt.Table) (string, error) {
 			at := v.start(layout.NumESP) + e.Offset
 			skip = append(skip, span{at, at + e.Length})
 		}
-		v.leaveOut("ESP directories", "times, what is left of removed entries, and the count of free clusters: a boot renames its entry")
+		v.leaveOut("ESP directories", "times and archive attributes, what is left of removed entries, and the count of free clusters: a boot renames its entry")
 	} else {
 		skip = append(skip, v.whole(layout.NumESP))
 		v.leaveOut("ESP free space", "with %d boot entries it depends on the order in which they came", len(v.entries))

@@ -155,7 +155,8 @@ func (n *node) walk(visit func(dir, parent *node) error) error {
 
 // Renamed returns the bytes of the volume that drivers may change when they give
 // files of one directory other names, as long as they need no new cluster for
-// it: all of the directory, the times in every other directory's entries, and
+// it: all of the directory, the times in every other directory's entries, the
+// attribute that marks such an entry's directory for a backup, where it is set, and
 // FSInfo's counts, which Check looks at.
 func (f *FS) Renamed(directory string) ([]Extent, error) {
 	renamed, err := f.find("renamed", directory)
@@ -168,8 +169,8 @@ func (f *FS) Renamed(directory string) ([]Extent, error) {
 		if dir == renamed {
 			return nil
 		}
-		times, err := f.times(dir)
-		spans = append(spans, times...)
+		marks, err := f.marks(dir)
+		spans = append(spans, marks...)
 		return err
 	}
 	return spans, errors.Join(each(f.root, nil), f.root.walk(each))
@@ -178,9 +179,11 @@ func (f *FS) Renamed(directory string) ([]Extent, error) {
 // infoCounts is where FreeCount and NxtFree stand in the FSInfo sector.
 const infoCounts = 488
 
-// times are where the entries of a directory hold times (fatgen103, "FAT 32 Byte
-// Directory Entry Structure"): CrtTimeTenth to LstAccDate, WrtTime and WrtDate.
-func (f *FS) times(dir *node) (spans []Extent, err error) {
+// marks are where the entries of a directory hold what a change below them leaves
+// (fatgen103, "FAT 32 Byte Directory Entry Structure"): the times, CrtTimeTenth to
+// LstAccDate, WrtTime and WrtDate; and DIR_Attr of a directory that has ATTR_ARCHIVE,
+// which EDK2's driver sets and Write does not.
+func (f *FS) marks(dir *node) (spans []Extent, err error) {
 	for _, x := range dir.extents {
 		raw := make([]byte, x.Length)
 		if err := readAt(f.r, raw, x.Offset); err != nil {
@@ -189,6 +192,9 @@ func (f *FS) times(dir *node) (spans []Extent, err error) {
 		for at := int64(0); at < x.Length && raw[at] != entryEnd; at += entrySize {
 			if raw[at] != entryFree && raw[at+11]&attrLongMask != attrLong {
 				spans = append(spans, Extent{x.Offset + at + 13, 7}, Extent{x.Offset + at + 22, 4})
+			}
+			if raw[at] != entryFree && raw[at+11] == attrDir|attrArchive {
+				spans = append(spans, Extent{x.Offset + at + 11, 1})
 			}
 		}
 	}

@@ -243,3 +243,28 @@ func listing(t *testing.T, f *FS) string {
 	}
 	return list.String()
 }
+
+// TestMarks: the attribute of a directory's entry is what a driver may change only
+// as long as it is that of a directory that has changed.
+func TestMarks(t *testing.T) {
+	_, whole := smallVolume(t)
+	entry, _ := findEntry(t, whole, "EFI")
+	attribute := Extent{entry + 11, 1}
+	for value, want := range map[byte]bool{
+		attrDir: false, attrDir | attrArchive: true, attrDir | attrReadOnly: false, attrDir | attrArchive | attrReadOnly: false,
+	} {
+		b, _ := smallVolume(t)
+		b[attribute.Offset] = value
+		f, err := Open(b, 33*mib)
+		if err != nil {
+			t.Fatalf("attribute %#x: %v", value, err)
+		}
+		spans, err := f.Renamed("EFI/Linux")
+		if err != nil {
+			t.Fatalf("attribute %#x: %v", value, err)
+		}
+		if got := slices.Contains(spans, attribute); got != want {
+			t.Errorf("attribute %#x of a directory may differ: %v; want %v", value, got, want)
+		}
+	}
+}
