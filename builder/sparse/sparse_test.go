@@ -47,17 +47,13 @@ func TestEach(t *testing.T) {
 // A block device knows no holes, and says so in a way of its own (lseek: EINVAL).
 func TestEachOfABlockDevice(t *testing.T) {
 	losetup := testkit.Tool(t, "losetup")
-	if os.Geteuid() != 0 {
-		t.Skip("a loop device takes root")
-	}
+	testkit.Root(t, "to make a loop device")
 	file := filepath.Join(t.TempDir(), "disk")
 	if err := os.WriteFile(file, make([]byte, 1<<20), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	out, err := exec.Command(losetup, "--find", "--show", file).Output()
-	if err != nil {
-		t.Skipf("this machine gives no loop device: %v", err)
-	}
+	testkit.Need(t, "a loop device", err)
 	device := strings.TrimSpace(string(out))
 	defer exec.Command(losetup, "--detach", device).Run()
 	f, err := os.Open(device)

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ketch-os/ketch/internal/testkit"
 )
 
 // unit is a multiple of the blocks that file systems have.
@@ -55,7 +57,7 @@ func TestKeep(t *testing.T) {
 func TestLap(t *testing.T) {
 	f := file(t, 5)
 	if err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_COLLAPSE_RANGE, 0, unit); errors.Is(err, unix.EOPNOTSUPP) {
-		t.Skip("this file system cannot shorten files: ", err)
+		testkit.Need(t, "a file system that can shorten files", err)
 	}
 	const lap = 2 * unit
 	if err := keep(f, 2*unit, lap); err != nil { // 4 units, 2 of them a hole
