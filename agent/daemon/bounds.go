@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/ketch-os/ketch/agent/backoff"
 	"github.com/ketch-os/ketch/agent/bound"
 	"github.com/ketch-os/ketch/agent/workload"
 	"github.com/ketch-os/ketch/linux/cgroup"
@@ -34,7 +35,7 @@ func (n *Node) boundWorkloads() bound.Bounds {
 
 // keepBounds looks at the bounds until ctx ends.
 func (n *Node) keepBounds(ctx context.Context) {
-	for sleep(ctx, boundsEvery) {
+	for backoff.Sleep(ctx, boundsEvery) {
 		for _, name := range n.workloadNames() {
 			n.meter.Look(name)
 		}

@@ -26,6 +26,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/ketch-os/ketch/agent/api"
+	"github.com/ketch-os/ketch/agent/backoff"
 	"github.com/ketch-os/ketch/agent/bound"
 	"github.com/ketch-os/ketch/agent/imagestore"
 	"github.com/ketch-os/ketch/agent/logfile"
@@ -169,7 +170,7 @@ func (n *Node) importImages(ctx context.Context, attempt func(context.Context) e
 	for pause := firstImportPause; ; pause = min(2*pause, lastImportPause) {
 		err := attempt(ctx)
 		for errdefs.IsUnavailable(err) { // PID 1 starts containerd again
-			if !sleep(ctx, retry) {
+			if !backoff.Sleep(ctx, retry) {
 				return
 			}
 			err = attempt(ctx)
@@ -179,7 +180,7 @@ func (n *Node) importImages(ctx context.Context, attempt func(context.Context) e
 		}
 		n.problem("import images", err)
 		tried()
-		if err == nil || !sleep(ctx, pause) {
+		if err == nil || !backoff.Sleep(ctx, pause) {
 			return
 		}
 	}
@@ -195,16 +196,6 @@ func (n *Node) importOnce(ctx context.Context) error {
 	defer n.mu.Unlock()
 	n.imported = imported{names, err}
 	return err
-}
-
-// sleep waits for d; it tells whether ctx still holds.
-func sleep(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-time.After(d):
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // ready tells whether ketchd can do its work: containerd must answer.

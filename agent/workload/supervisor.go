@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ketch-os/ketch/agent/backoff"
 	"github.com/ketch-os/ketch/agent/logfile"
 	"github.com/ketch-os/ketch/api/node"
 	"github.com/ketch-os/ketch/api/pid1"
@@ -159,20 +160,8 @@ func (s *Supervisor) prune(ctx context.Context, keep map[string]bool) {
 			return
 		}
 		s.Say("remove old containers: " + err.Error())
-		if !sleep(ctx, delay(failures, s.Chance())) {
+		if !backoff.Sleep(ctx, delay(failures, s.Chance())) {
 			return
 		}
-	}
-}
-
-// sleep waits for d; it tells whether ctx still holds.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/ketch-os/ketch/agent/backoff"
 	"github.com/ketch-os/ketch/agent/logfile"
 	"github.com/ketch-os/ketch/api/node"
 	"github.com/ketch-os/ketch/api/pid1"
@@ -236,7 +237,7 @@ type slowRuntime struct {
 }
 
 func (r *slowRuntime) Start(ctx context.Context, _ compose.Service) (Task, error) {
-	if !sleep(ctx, r.takes) {
+	if !backoff.Sleep(ctx, r.takes) {
 		return nil, ctx.Err()
 	}
 	return slowTask{r}, nil

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ketch-os/ketch/agent/backoff"
 	"github.com/ketch-os/ketch/agent/logfile"
 	"github.com/ketch-os/ketch/api/node"
 	"github.com/ketch-os/ketch/api/pid1"
@@ -84,7 +85,7 @@ func (u *unit) turn(ctx context.Context) (again bool) {
 func starting(ctx context.Context) (limited context.Context, cancel func()) {
 	limited, end := context.WithTimeout(context.WithoutCancel(ctx), startLimit)
 	stop := context.AfterFunc(ctx, func() {
-		sleep(limited, startGrace)
+		backoff.Sleep(limited, startGrace)
 		end()
 	})
 	return limited, func() { stop(); end() }
@@ -116,7 +117,7 @@ func (u *unit) outOfSight(ctx context.Context, state string, err error) (again b
 	if u.trouble == 1 {
 		u.s.Say(fmt.Sprintf("workload %s: %s: %v", u.service.Name, state, err))
 	}
-	return sleep(ctx, delay(u.trouble, u.s.Chance()))
+	return backoff.Sleep(ctx, delay(u.trouble, u.s.Chance()))
 }
 
 // attend watches a running task to its end and decides what comes next.
@@ -164,7 +165,7 @@ func (u *unit) pause(ctx context.Context, why string) (again bool) {
 	pause := delay(u.record.Failures, u.s.Chance())
 	u.show(node.Backoff, func(w *node.Workload) { w.PID, w.Error = 0, why })
 	u.s.Say(fmt.Sprintf("workload %s: %s; again in %v", u.service.Name, why, pause.Round(100*time.Millisecond)))
-	return sleep(ctx, pause)
+	return backoff.Sleep(ctx, pause)
 }
 
 // stop ends the task on the way down. The restart policy does not count this exit.
