@@ -17,10 +17,12 @@ const (
 	BootTimeline     = RunDir + "/boot.json"
 	KetchdSocket     = RunDir + "/ketchd.sock"
 	InitSocket       = RunDir + "/init.sock"
+	AccessFile       = RunDir + "/access.json" // who may sign in: see api/access
 	ContainerdSocket = "/run/containerd/containerd.sock"
 	ContainerdConfig = "/usr/share/ketch/containerd.toml"
 
 	StateDir = "/var/lib/ketch"
+	SSHDir   = StateDir + "/ssh" // the SSH server's host key
 	LogDir   = "/var/log/ketch"
 
 	GateReport = StateDir + "/gate.json" // what became of the last health gate: see api/pid1, GateReport
