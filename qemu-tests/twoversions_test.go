@@ -23,6 +23,7 @@ import (
 	"github.com/ketch-os/ketch/disk/gpt"
 	"github.com/ketch-os/ketch/efi/entry"
 	"github.com/ketch-os/ketch/layout"
+	"github.com/ketch-os/ketch/update/release"
 )
 
 // fallbackLimit is how long a machine may take to end on its last good version:
@@ -138,10 +139,9 @@ func (v *twoVersions) fillSlot(newer string) {
 		v.t.Fatal(err)
 	}
 	table, f := readTable(v.t, v.disk)
-	usr, hash := &table.Partitions[layout.NumUsrB-1], &table.Partitions[layout.NumVerityB-1]
-	usr.Name, hash.Name = layout.SlotLabel(v.new.Version), layout.VerityLabel(v.new.Version)
-	usr.ID, hash.ID = gpt.UUID([16]byte(v.new.RootHash[:16])), gpt.UUID([16]byte(v.new.RootHash[16:]))
-	for number, from := range map[int]*io.SectionReader{layout.NumUsrB: slot.Usr, layout.NumVerityB: slot.Hash} {
+	b := layout.Slots()[1]
+	release.Place(table, b, v.new.Version, v.new.RootHash)
+	for number, from := range map[int]*io.SectionReader{b.Usr: slot.Usr, b.Verity: slot.Hash} {
 		if _, err := io.Copy(v.at(f, table, number), io.NewSectionReader(from, 0, min(from.Size(), 200*layout.MiB))); err != nil {
 			v.t.Fatal(err)
 		}

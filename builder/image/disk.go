@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/ketch-os/ketch/builder/diskfile"
@@ -186,8 +187,11 @@ func (d *Disk) Slot(root verity.RootHash) (*Slot, error) {
 		return nil, fmt.Errorf("no slot holds the version with root hash %s: want partitions %s and %s", root, usrID, verityID)
 	}
 	s := &Slot{
-		Name: map[int]string{layout.NumUsrA: "A", layout.NumUsrB: "B"}[usr], Label: d.Table.Partitions[usr-1].Name,
-		Usr: d.section(usr), Hash: d.section(hash), UsrNumber: usr, VerityNumber: hash,
+		Label: d.Table.Partitions[usr-1].Name,
+		Usr:   d.section(usr), Hash: d.section(hash), UsrNumber: usr, VerityNumber: hash,
+	}
+	if i := slices.IndexFunc(layout.Slots(), func(slot layout.Slot) bool { return slot.Usr == usr }); i >= 0 {
+		s.Name = layout.Slots()[i].Name
 	}
 	var err error
 	if s.superblock, err = verity.ReadSuperblock(s.Hash); err != nil {

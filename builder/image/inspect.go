@@ -115,12 +115,15 @@ func (d *Disk) report(e Entry) EntryReport {
 
 // kindOf names a partition type for a person.
 func kindOf(kind gpt.GUID) string {
-	for guid, name := range map[string]string{
-		layout.TypeESP: "EFI system partition", layout.TypeBIOS: "BIOS boot", layout.TypeBoot: "boot record", layout.TypeState: "state (/var)",
-		layout.AMD64.Usr: "usr", layout.AMD64.UsrVerity: "usr hash tree", layout.ARM64.Usr: "usr (arm64)", layout.ARM64.UsrVerity: "usr hash tree (arm64)",
-	} {
-		if gpt.MustParseGUID(guid) == kind {
-			return name
+	for _, arch := range []layout.Arch{layout.AMD64, layout.ARM64} {
+		for _, row := range arch.Partitions() {
+			switch {
+			case gpt.MustParseGUID(row.Type) != kind:
+			case arch == layout.AMD64:
+				return row.Kind
+			default:
+				return row.Kind + " (" + arch.Name + ")"
+			}
 		}
 	}
 	return "unknown"

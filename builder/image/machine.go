@@ -94,12 +94,11 @@ func (v *verification) placeVersions(table *gpt.Table) error {
 		if err != nil {
 			return err
 		}
-		if s.Name == "" || s.VerityNumber != s.UsrNumber+1 {
+		i := slices.IndexFunc(layout.Slots(), func(slot layout.Slot) bool { return slot.Usr == s.UsrNumber && slot.Verity == s.VerityNumber })
+		if i < 0 {
 			return fmt.Errorf("partitions %d and %d, which hold %s, are no slot", s.UsrNumber, s.VerityNumber, info.Version)
 		}
-		usr, hash := &table.Partitions[s.UsrNumber-1], &table.Partitions[s.VerityNumber-1]
-		usr.ID, hash.ID = release.SlotIDs(e.RootHash)
-		usr.Name, hash.Name = layout.SlotLabel(info.Version), layout.VerityLabel(info.Version)
+		release.Place(table, layout.Slots()[i], info.Version, e.RootHash)
 	}
 	return nil
 }
@@ -113,7 +112,7 @@ func checkOwn(got, want *gpt.Table) error {
 	switch {
 	case !own && (got.DiskID != want.DiskID || g.ID != w.ID):
 		return errors.New("its UUID and the disk's GUID are neither the image's nor random ones")
-	case g.Attributes&^layout.AttrStateFormatted != 0:
+	case g.Attributes&^layout.AMD64.Partitions()[layout.NumState-1].Attributes != 0:
 		return fmt.Errorf("attributes %#x", g.Attributes)
 	case g.Attributes != 0 && !own:
 		return errors.New("it is marked as formatted, but has the UUID of the image: no machine leaves that")

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"cmp"
 	"crypto/sha256"
 
 	"github.com/ketch-os/ketch/disk/gpt"
@@ -20,44 +21,18 @@ func derive(root [32]byte, name string) (id [16]byte) {
 	return id
 }
 
-// slot is one partition of the layout before it has a place.
-type slot struct {
-	label string
-	kind  string // type GUID
-	size  int64  // bytes; 0 = the rest of the disk
-	id    gpt.GUID
-}
-
-// partitions lists the disk's partitions in order, with version in slot A.
-func partitions(version string, root verity.RootHash) []slot {
-	arch := layout.AMD64
-	id := func(name string) gpt.GUID { return gpt.UUID(derive(root, "partition "+name)) }
-	usr, hash := release.SlotIDs(root)
-	return []slot{
-		{layout.LabelESP, layout.TypeESP, layout.SizeESP, id("ESP")},
-		{layout.LabelBIOS, layout.TypeBIOS, layout.SizeBIOS, id("BIOS")},
-		{layout.SlotLabel(version), arch.Usr, layout.SizeUsr, usr},
-		{layout.VerityLabel(version), arch.UsrVerity, layout.SizeVerity, hash},
-		{layout.LabelEmpty, arch.Usr, layout.SizeUsr, id("usr B")},
-		{layout.LabelEmpty, arch.UsrVerity, layout.SizeVerity, id("verity B")},
-		{layout.LabelBoot, layout.TypeBoot, layout.SizeBoot, id("boot")},
-		{layout.LabelState, layout.TypeState, 0, id("state")},
-	}
-}
-
 const sectorSize = 512
 
 // diskSize is the size of an image in bytes: what the partitions need, rounded up.
 func diskSize() int64 {
-	size := int64(2 * layout.Alignment) // the two copies of the table, each in the first or last MiB
-	for _, p := range partitions("", verity.RootHash{}) {
-		size += max(p.size, 0)
+	size := int64(2*layout.Alignment + layout.MinState) // two copies of the table, each in the first or last MiB
+	for _, row := range layout.AMD64.Partitions() {
+		size += row.Size
 	}
-	size += layout.MinState
 	return (size + layout.ImageMultiple - 1) / layout.ImageMultiple * layout.ImageMultiple
 }
 
-// newTable lays the partitions out on a disk of size bytes.
+// newTable lays the plan out on a disk of size bytes, with a version in slot A.
 func newTable(version string, root verity.RootHash, size int64) *gpt.Table {
 	t := &gpt.Table{
 		DiskID:     gpt.UUID(derive(root, "disk")),
@@ -65,16 +40,14 @@ func newTable(version string, root verity.RootHash, size int64) *gpt.Table {
 		Sectors:    uint64(size / sectorSize),
 	}
 	at := int64(layout.Alignment)
-	for _, p := range partitions(version, root) {
-		length := p.size
-		if length == 0 {
-			length = size - layout.Alignment - at
-		}
+	for _, row := range layout.AMD64.Partitions() {
+		length := cmp.Or(row.Size, size-layout.Alignment-at)
 		t.Partitions = append(t.Partitions, gpt.Partition{
-			Type: gpt.MustParseGUID(p.kind), ID: p.id, Name: p.label,
+			Type: gpt.MustParseGUID(row.Type), ID: gpt.UUID(derive(root, "partition "+row.Name)), Name: row.Label,
 			First: uint64(at / sectorSize), Last: uint64((at+length)/sectorSize) - 1,
 		})
 		at += length
 	}
+	release.Place(t, layout.Slots()[0], version, root)
 	return t
 }

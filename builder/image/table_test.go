@@ -8,7 +8,7 @@ import (
 	"github.com/ketch-os/ketch/layout"
 )
 
-// The table is the one that layout and docs/image-format.md describe.
+// The table is that of the plan, with a version in slot A.
 func TestNewTable(t *testing.T) {
 	var root verity.RootHash
 	for i := range root {
@@ -19,22 +19,19 @@ func TestNewTable(t *testing.T) {
 		t.Errorf("diskSize() = %d; want a multiple of %d", size, layout.ImageMultiple)
 	}
 	table := newTable("1.0", root, size)
-	for _, test := range []struct {
-		number int
-		label  string
-		size   int64
-	}{
-		{layout.NumESP, "ESP", 512 << 20},
-		{layout.NumBIOS, "BIOS", 2 << 20},
-		{layout.NumUsrA, "ketch_1.0", 1 << 30},
-		{layout.NumVerityA, "ketch_1.0_verity", 16 << 20},
-		{layout.NumUsrB, "_empty", 1 << 30},
-		{layout.NumVerityB, "_empty", 16 << 20},
-		{layout.NumBoot, "ketch_boot", 1 << 20},
-	} {
-		p := table.Partitions[test.number-1]
-		if p.Name != test.label || p.Size(sectorSize) != test.size || p.Offset(sectorSize)%layout.Alignment != 0 {
-			t.Errorf("partition %d is %q, %d bytes at %d; want %q, %d bytes, aligned", test.number, p.Name, p.Size(sectorSize), p.Offset(sectorSize), test.label, test.size)
+	for i, row := range layout.AMD64.Partitions() {
+		label, size := row.Label, row.Size
+		switch i + 1 {
+		case layout.NumUsrA:
+			label = "ketch_1.0"
+		case layout.NumVerityA:
+			label = "ketch_1.0_verity"
+		case layout.NumState:
+			size = table.Partitions[i].Size(sectorSize) // the rest: see below
+		}
+		p := table.Partitions[i]
+		if p.Name != label || p.Type.String() != row.Type || p.Size(sectorSize) != size || p.Attributes != 0 || p.Offset(sectorSize)%layout.Alignment != 0 {
+			t.Errorf("partition %d is %+v; want %q, %d bytes, aligned, type %s", i+1, p, label, size, row.Type)
 		}
 	}
 	state := table.Partitions[layout.NumState-1]
@@ -47,6 +44,10 @@ func TestNewTable(t *testing.T) {
 	}
 	if got := table.Partitions[layout.NumVerityA-1].ID.String(); got != "10111213-1415-1617-1819-1a1b1c1d1e1f" {
 		t.Errorf("verity has UUID %s", got)
+	}
+	// docs/image-format.md, "Identifiers": SHA-256(root hash ‖ "partition usr B"), version 8.
+	if got, want := table.Partitions[layout.NumUsrB-1].ID.String(), "48c2b347-c52c-8df8-8c13-b9655e9f1112"; got != want {
+		t.Errorf("usr of slot B has UUID %s; want %s", got, want)
 	}
 	seen := map[gpt.GUID]bool{table.DiskID: true}
 	for i, p := range table.Partitions {

@@ -51,21 +51,17 @@ func small(sectorSize int64) *Table {
 func ketch(sectorSize int64, size int64) *Table {
 	t := &Table{DiskID: id(100), SectorSize: sectorSize, Sectors: uint64(size / sectorSize)}
 	at := int64(layout.Alignment)
-	add := func(kind, label string, length int64) {
+	for i, row := range layout.AMD64.Partitions() {
+		length := row.Size
+		if length == 0 {
+			length = size - layout.Alignment - at
+		}
 		t.Partitions = append(t.Partitions, Partition{
-			Type: MustParseGUID(kind), ID: id(byte(len(t.Partitions))), Name: label,
+			Type: MustParseGUID(row.Type), ID: id(byte(i)), Name: row.Label,
 			First: uint64(at / sectorSize), Last: uint64((at+length)/sectorSize) - 1,
 		})
 		at += length
 	}
-	add(layout.TypeESP, layout.LabelESP, layout.SizeESP)
-	add(layout.TypeBIOS, layout.LabelBIOS, layout.SizeBIOS)
-	add(layout.AMD64.Usr, layout.SlotLabel("0.1.0"), layout.SizeUsr)
-	add(layout.AMD64.UsrVerity, layout.VerityLabel("0.1.0"), layout.SizeVerity)
-	add(layout.AMD64.Usr, layout.LabelEmpty, layout.SizeUsr)
-	add(layout.AMD64.UsrVerity, layout.LabelEmpty, layout.SizeVerity)
-	add(layout.TypeBoot, layout.LabelBoot, layout.SizeBoot)
-	add(layout.TypeState, layout.LabelState, size-layout.Alignment-at)
 	return t
 }
 

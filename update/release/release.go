@@ -13,6 +13,7 @@ import (
 
 	"github.com/ketch-os/ketch/disk/gpt"
 	"github.com/ketch-os/ketch/disk/verity"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // SlotIDs are the unique GUIDs of the two partitions of a slot that holds a
@@ -20,6 +21,13 @@ import (
 // to both.
 func SlotIDs(root verity.RootHash) (usr, hash gpt.GUID) {
 	return gpt.UUID([16]byte(root[:16])), gpt.UUID([16]byte(root[16:]))
+}
+
+// Place gives a slot's partitions the names and identifiers of a version.
+func Place(t *gpt.Table, slot layout.Slot, version string, root verity.RootHash) {
+	usr, hash := &t.Partitions[slot.Usr-1], &t.Partitions[slot.Verity-1]
+	usr.Name, hash.Name = layout.SlotLabel(version), layout.VerityLabel(version)
+	usr.ID, hash.ID = SlotIDs(root)
 }
 
 // Info is usr/share/ketch/image.json: what an image is made of. It lies under

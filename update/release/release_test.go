@@ -6,7 +6,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ketch-os/ketch/disk/gpt"
 	"github.com/ketch-os/ketch/disk/verity"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // UAPI.2: the two halves of the root hash, in the order of the text.
@@ -18,6 +20,26 @@ func TestSlotIDs(t *testing.T) {
 	usr, hash := SlotIDs(root)
 	if got, want := usr.String()+" "+hash.String(), "00010203-0405-0607-0809-0a0b0c0d0e0f 10111213-1415-1617-1819-1a1b1c1d1e1f"; got != want {
 		t.Errorf("SlotIDs = %s; want %s", got, want)
+	}
+}
+
+func TestPlace(t *testing.T) {
+	root := verity.RootHash{0: 1, 16: 2}
+	usr, hash := SlotIDs(root)
+	kind := gpt.MustParseGUID(layout.TypeState)
+	table := &gpt.Table{Partitions: make([]gpt.Partition, layout.NumState)}
+	for i := range table.Partitions {
+		table.Partitions[i].Type = kind
+	}
+	Place(table, layout.Slots()[1], "2.0", root)
+	want := make([]gpt.Partition, layout.NumState)
+	for i := range want {
+		want[i].Type = kind
+	}
+	want[layout.NumUsrB-1] = gpt.Partition{Type: kind, Name: "ketch_2.0", ID: usr}
+	want[layout.NumVerityB-1] = gpt.Partition{Type: kind, Name: "ketch_2.0_verity", ID: hash}
+	if diff := cmp.Diff(want, table.Partitions); diff != "" {
+		t.Errorf("Place (-want +got):\n%s", diff)
 	}
 }
 
