@@ -113,7 +113,7 @@ func (s *running) buildEtc() error { return system.Etc(layout.EtcSkeleton, "/etc
 // setClock comes before the state partition notes a time. The machine's own stamp
 // counts once that is mounted.
 func (s *running) setClock() error {
-	released, err := system.Released(layout.ImageInfo)
+	released, err := system.Released(os.DirFS("/usr"))
 	if err != nil {
 		s.warn(err)
 		return nil

@@ -10,6 +10,7 @@ import (
 	"github.com/ketch-os/ketch/builder/image"
 	"github.com/ketch-os/ketch/builder/qemu"
 	"github.com/ketch-os/ketch/layout"
+	"github.com/ketch-os/ketch/update/release"
 )
 
 // tamper opens a fresh disk and its slot for changes.
@@ -17,7 +18,7 @@ type tamper struct {
 	t    *testing.T
 	path string
 	disk *image.Disk
-	slot *image.Slot
+	slot *release.Slot
 }
 
 func newTamper(t *testing.T) *tamper {

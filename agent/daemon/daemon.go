@@ -125,7 +125,7 @@ func newNode(console io.Writer) (*Node, error) {
 	n := &Node{client: c, images: &imagestore.Store{Client: c}, console: &lines{w: console}}
 	n.network = &network.Network{Resolv: layout.RunDir + "/resolv.conf", Say: n.say}
 	logs := logfile.Dir(layout.LogDir)
-	version, err := imageVersion(layout.ImageInfo)
+	version, err := imageVersion()
 	if err != nil {
 		n.problem("read version of the OS", err)
 	}
@@ -251,14 +251,10 @@ func apart(err error) (errs []error) {
 }
 
 // imageVersion is the version of the running OS image.
-func imageVersion(path string) (string, error) {
-	text, err := os.ReadFile(path)
+func imageVersion() (string, error) {
+	info, _, err := release.ReadInfo(os.DirFS("/usr"))
 	if err != nil {
 		return "", err
-	}
-	info, err := release.DecodeInfo(text)
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", path, err)
 	}
 	return info.Version, nil
 }

@@ -72,7 +72,7 @@ func lastWords(dump string) string {
 // cannot.
 func (n *Node) keepKernelLog(ctx context.Context) {
 	boot, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	version, _ := imageVersion(layout.ImageInfo) // that it cannot be read has been told
+	version, _ := imageVersion() // that it cannot be read has been told
 	keeper := kernlog.Keeper{
 		Log: filepath.Join(layout.LogDir, layout.KernelLog+".log"), Mark: layout.KernelMark,
 		Title: fmt.Sprintf("boot %s of Ketch %s at %s", strings.TrimSpace(string(boot)), version, time.Now().UTC().Format(time.RFC3339)),

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/ketch-os/ketch/agent/api"
 	"github.com/ketch-os/ketch/agent/lastrun"
@@ -16,6 +17,7 @@ import (
 	"github.com/ketch-os/ketch/api/node/client"
 	"github.com/ketch-os/ketch/api/pid1"
 	"github.com/ketch-os/ketch/internal/cli"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // serve runs a ketchd's API over what is given, and returns a way to call ketchctl on it.
@@ -27,10 +29,7 @@ func serve(t *testing.T, s *node.Status, logs map[string]string) func(args ...st
 			t.Fatal(err)
 		}
 	}
-	info := filepath.Join(dir, "image.json")
-	if err := os.WriteFile(info, []byte(`{"name":"demo","version":"1.2.3"}`), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	usr := fstest.MapFS{strings.TrimPrefix(layout.ImageInfo, "/usr/"): {Data: []byte(`{"name":"demo","version":"1.2.3"}`)}}
 	socket := filepath.Join(dir, "ketchd.sock")
 	listener, err := api.Listen(socket)
 	if err != nil {
@@ -47,7 +46,7 @@ func serve(t *testing.T, s *node.Status, logs map[string]string) func(args ...st
 	t.Cleanup(func() { cancel(); <-done })
 	return func(args ...string) (string, error) {
 		var out, errs strings.Builder
-		status := cli.Run(t.Context(), program(machine{client.New(socket), info}), args, cli.Streams{Out: &out, Err: &errs})
+		status := cli.Run(t.Context(), program(machine{client.New(socket), usr}), args, cli.Streams{Out: &out, Err: &errs})
 		if status != 0 {
 			return out.String(), fmt.Errorf("exit status %d: %s", status, &errs)
 		}

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"io/fs"
 	"os"
 	"os/signal"
 	"syscall"
@@ -21,7 +22,7 @@ const statusLimit = 10 * time.Second
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	here := machine{client.New(layout.KetchdSocket), layout.ImageInfo}
+	here := machine{client.New(layout.KetchdSocket), os.DirFS("/usr")}
 	status := cli.Run(ctx, program(here), os.Args[1:], cli.Standard())
 	stop()
 	os.Exit(status)
@@ -30,7 +31,7 @@ func main() {
 // machine is where a command line finds its machine.
 type machine struct {
 	client *client.Client
-	info   string // path of layout.ImageInfo
+	usr    fs.FS // of the running system
 }
 
 // program is all that ketchctl can do on a machine.

@@ -10,7 +10,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/ketch-os/ketch/builder/image"
 	"github.com/ketch-os/ketch/disk/erofs"
 	"github.com/ketch-os/ketch/update/release"
 )
@@ -56,7 +55,7 @@ func usr(t *testing.T, files map[string]*erofs.Inode) *side {
 	if _, err := plan.WriteTo(&out); err != nil {
 		t.Fatal(err)
 	}
-	s := &side{path: "test.raw", info: &release.Info{Kernel: release.Kernel{Source: "linux-source-6.1 6.1.1"}}, slot: &image.Slot{
+	s := &side{path: "test.raw", info: &release.Info{Kernel: release.Kernel{Source: "linux-source-6.1 6.1.1"}}, slot: &release.Slot{
 		Usr: io.NewSectionReader(bytes.NewReader(out.Bytes()), 0, int64(out.Len())), UsrSize: plan.Size(),
 	}}
 	if s.usr, err = s.slot.FS(); err != nil {

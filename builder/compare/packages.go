@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ketch-os/ketch/builder/image"
 	"github.com/ketch-os/ketch/builder/sbom/inventory"
 	"github.com/ketch-os/ketch/layout"
 )
@@ -100,7 +101,7 @@ func (p packages) compare(q packages) []Package {
 
 // fromSBOM reads the bill of materials; it returns nil for an image without one.
 func (s *side) fromSBOM() (packages, error) {
-	document, _, err := s.slot.SBOM()
+	document, _, err := image.SlotSBOM(s.slot)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

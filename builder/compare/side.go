@@ -15,7 +15,7 @@ type side struct {
 	disk  *image.Disk
 	entry image.Entry
 	uki   *uki.Sections
-	slot  *image.Slot
+	slot  *release.Slot
 	info  *release.Info
 	usr   *erofs.FS
 	files map[string]*file // of usr, by path

@@ -7,12 +7,10 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"slices"
 	"strings"
 
 	"github.com/ketch-os/ketch/builder/diskfile"
 	"github.com/ketch-os/ketch/builder/hint"
-	"github.com/ketch-os/ketch/disk/erofs"
 	"github.com/ketch-os/ketch/disk/fat"
 	"github.com/ketch-os/ketch/disk/gpt"
 	"github.com/ketch-os/ketch/disk/verity"
@@ -168,62 +166,9 @@ func rootHash(cmdline string) (verity.RootHash, error) {
 	return root, nil
 }
 
-// Slot is a version of the OS on the disk: usr and its hash tree.
-type Slot struct {
-	Name         string // "A" or "B"
-	Label        string
-	Usr, Hash    *io.SectionReader
-	UsrSize      int64 // of the file system
-	UsrNumber    int
-	VerityNumber int
-	superblock   *verity.Superblock
-}
-
-// Slot finds the slot with a root hash, by the UUIDs of its partitions.
-func (d *Disk) Slot(root verity.RootHash) (*Slot, error) {
-	usrID, verityID := release.SlotIDs(root)
-	usr, hash := d.Table.ByID(usrID), d.Table.ByID(verityID)
-	if usr == 0 || hash == 0 {
-		return nil, fmt.Errorf("no slot holds the version with root hash %s: want partitions %s and %s", root, usrID, verityID)
-	}
-	s := &Slot{
-		Label: d.Table.Partitions[usr-1].Name,
-		Usr:   d.section(usr), Hash: d.section(hash), UsrNumber: usr, VerityNumber: hash,
-	}
-	if i := slices.IndexFunc(layout.Slots(), func(slot layout.Slot) bool { return slot.Usr == usr }); i >= 0 {
-		s.Name = layout.Slots()[i].Name
-	}
-	var err error
-	if s.superblock, err = verity.ReadSuperblock(s.Hash); err != nil {
-		return nil, fmt.Errorf("partition %d (%s): %w", hash, d.Table.Partitions[hash-1].Name, err)
-	}
-	if s.UsrSize = s.superblock.DataSize(); s.UsrSize > s.Usr.Size() || verity.HashSize(s.UsrSize) > s.Hash.Size() {
-		return nil, fmt.Errorf("partition %d (%s): the superblock tells of %d bytes, more than the partition holds", hash, d.Table.Partitions[hash-1].Name, s.UsrSize)
-	}
-	return s, nil
-}
-
-// FS is the file system of usr. Nothing in it is checked against the root hash.
-func (s *Slot) FS() (*erofs.FS, error) {
-	usr, err := erofs.Open(s.Usr, s.UsrSize)
-	if err != nil {
-		return nil, fmt.Errorf("usr: %w", err)
-	}
-	return usr, nil
-}
-
-// Info reads usr/share/ketch/image.json out of a slot.
-func (s *Slot) Info() (info *release.Info, raw []byte, err error) {
-	usr, err := s.FS()
-	if err != nil {
-		return nil, nil, err
-	}
-	name := strings.TrimPrefix(layout.ImageInfo, "/usr/")
-	if raw, err = fs.ReadFile(usr, name); err != nil {
-		return nil, nil, fmt.Errorf("usr: %w", err)
-	}
-	info, err = release.DecodeInfo(raw)
-	return info, raw, err
+// Slot finds the slot with a root hash.
+func (d *Disk) Slot(root verity.RootHash) (*release.Slot, error) {
+	return release.ReadSlot(d.from, d.Table, root)
 }
 
 // Pristine tells whether no machine has booted from the disk yet: the first

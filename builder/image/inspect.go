@@ -107,7 +107,7 @@ func (d *Disk) report(e Entry) EntryReport {
 		return r
 	}
 	r.Images = info.Images
-	if document, _, err := slot.SBOM(); err == nil {
+	if document, _, err := SlotSBOM(slot); err == nil {
 		r.Contents = document.Summary()
 	}
 	return r

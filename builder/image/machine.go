@@ -94,7 +94,7 @@ func (v *verification) placeVersions(table *gpt.Table) error {
 		if err != nil {
 			return err
 		}
-		i := slices.IndexFunc(layout.Slots(), func(slot layout.Slot) bool { return slot.Usr == s.UsrNumber && slot.Verity == s.VerityNumber })
+		i := slices.IndexFunc(layout.Slots(), func(slot layout.Slot) bool { return slot.Name == s.Name })
 		if i < 0 {
 			return fmt.Errorf("partitions %d and %d, which hold %s, are no slot", s.UsrNumber, s.VerityNumber, info.Version)
 		}

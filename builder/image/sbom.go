@@ -15,6 +15,7 @@ import (
 	"github.com/ketch-os/ketch/builder/tree"
 	"github.com/ketch-os/ketch/efi/entry"
 	"github.com/ketch-os/ketch/layout"
+	"github.com/ketch-os/ketch/update/release"
 )
 
 // packages are what the images themselves list as installed.
@@ -59,9 +60,9 @@ func (b *build) describeContent(context.Context) error {
 	return b.put(layout.SBOM, data)
 }
 
-// SBOM reads the bill of materials out of a slot. The error of an image without
+// SlotSBOM reads the bill of materials out of a slot. The error of an image without
 // one is an fs.ErrNotExist.
-func (s *Slot) SBOM() (document *sbom.Document, raw []byte, err error) {
+func SlotSBOM(s *release.Slot) (document *sbom.Document, raw []byte, err error) {
 	usr, err := s.FS()
 	if err != nil {
 		return nil, nil, err
@@ -91,7 +92,7 @@ func ReadSBOM(name string) (document *sbom.Document, raw []byte, err error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", name, err)
 	}
-	if document, raw, err = slot.SBOM(); err != nil {
+	if document, raw, err = SlotSBOM(slot); err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return document, raw, nil

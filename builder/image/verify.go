@@ -203,7 +203,7 @@ func (v *verification) slot(e Entry) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := verity.Verify(io.NewSectionReader(s.Usr, 0, s.UsrSize), s.Hash, e.RootHash); err != nil {
+	if err := s.Verify(); err != nil {
 		var corrupt *verity.CorruptError
 		if errors.As(err, &corrupt) {
 			number := map[string]int{"data": s.UsrNumber, "hash": s.VerityNumber}[corrupt.Area]
@@ -215,7 +215,7 @@ func (v *verification) slot(e Entry) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if want := derive(sha256.Sum256(raw), "verity"); s.superblock.UUID != want {
+	if want := derive(sha256.Sum256(raw), "verity"); s.Superblock.UUID != want {
 		return "", fmt.Errorf("partition %d (%s), block 0: superblock: the UUID is not the one that the content gives", s.VerityNumber, v.disk.Table.Partitions[s.VerityNumber-1].Name)
 	}
 	return fmt.Sprintf("%s %s in slot %s: %d blocks under root hash %x…", info.Name, info.Version, s.Name, s.UsrSize/layout.BlockSize, e.RootHash[:8]), nil
@@ -244,7 +244,7 @@ func (v *verification) everyByte() (string, error) {
 }
 
 // info is what a verified slot says of itself.
-func (v *verification) info(e Entry) (*Slot, *release.Info, error) {
+func (v *verification) info(e Entry) (*release.Slot, *release.Info, error) {
 	s, err := v.disk.Slot(e.RootHash)
 	if err != nil {
 		return nil, nil, err

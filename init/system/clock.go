@@ -2,6 +2,7 @@ package system
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -15,15 +16,11 @@ import (
 // clockStamp is a file whose modification time is a time that has been.
 const clockStamp = layout.StateDir + "/clock"
 
-// Released returns when the image was released, from its image.json.
-func Released(path string) (time.Time, error) {
-	text, err := os.ReadFile(path)
+// Released returns when an image was released, from the image.json of its usr.
+func Released(usr fs.FS) (time.Time, error) {
+	info, _, err := release.ReadInfo(usr)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("read release time: %w", err)
-	}
-	info, err := release.DecodeInfo(text)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("read release time from %s: %w", path, err)
 	}
 	return info.Released, nil
 }

@@ -7,9 +7,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ketch-os/ketch/layout"
 )
 
 func TestEtc(t *testing.T) {
@@ -68,14 +71,14 @@ func TestEtcRefusesDevices(t *testing.T) {
 }
 
 func TestReleased(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "image.json")
-	os.WriteFile(path, []byte(`{"name":"qemu","released":"2026-11-22T00:00:00Z","x":1}`), 0o644)
-	if got, err := Released(path); err != nil || !got.Equal(time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)) {
+	usr := func(info string) fstest.MapFS {
+		return fstest.MapFS{strings.TrimPrefix(layout.ImageInfo, "/usr/"): {Data: []byte(info)}}
+	}
+	if got, err := Released(usr(`{"name":"qemu","released":"2026-11-22T00:00:00Z","x":1}`)); err != nil || !got.Equal(time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)) {
 		t.Errorf("Released = %v, %v", got, err)
 	}
 	for _, bad := range []string{"", `{"released":"soon"}`} {
-		os.WriteFile(path, []byte(bad), 0o644)
-		if got, err := Released(path); err == nil {
+		if got, err := Released(usr(bad)); err == nil {
 			t.Errorf("Released of %q = %v; want an error", bad, got)
 		}
 	}

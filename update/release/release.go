@@ -1,9 +1,9 @@
 // Package release is what a version of the OS is, for those who make one, install
-// one and start one: the names that its root hash gives to its partitions, and
-// what it says of itself in image.json.
+// one and start one: the names that its root hash gives to its partitions, what a
+// slot of a disk holds, and what a version says of itself in image.json.
 //
-// It is pure: no clock, no files, no kernel. The root hash itself is a matter of
-// dm-verity: verity.RootHash.
+// It is pure: no clock, no kernel, and the disk is an io.ReaderAt. The root hash
+// itself is a matter of dm-verity: verity.RootHash.
 package release
 
 import (
