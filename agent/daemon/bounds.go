@@ -4,9 +4,9 @@ import (
 	"context"
 	"time"
 
-	"github.com/ketch-os/ketch/agent/backoff"
 	"github.com/ketch-os/ketch/agent/bound"
 	"github.com/ketch-os/ketch/agent/workload"
+	"github.com/ketch-os/ketch/internal/backoff"
 	"github.com/ketch-os/ketch/linux/cgroup"
 )
 

@@ -26,12 +26,12 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/ketch-os/ketch/agent/api"
-	"github.com/ketch-os/ketch/agent/backoff"
 	"github.com/ketch-os/ketch/agent/bound"
 	"github.com/ketch-os/ketch/agent/imagestore"
 	"github.com/ketch-os/ketch/agent/logfile"
 	"github.com/ketch-os/ketch/agent/network"
 	"github.com/ketch-os/ketch/agent/workload"
+	"github.com/ketch-os/ketch/internal/backoff"
 	"github.com/ketch-os/ketch/internal/compose"
 	"github.com/ketch-os/ketch/layout"
 	"github.com/ketch-os/ketch/update/release"

@@ -12,7 +12,7 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/insomniacslk/dhcp/dhcpv4/nclient4"
 
-	"github.com/ketch-os/ketch/agent/backoff"
+	"github.com/ketch-os/ketch/internal/backoff"
 )
 
 // lease is a lease as the server's messages tell it.

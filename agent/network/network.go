@@ -14,8 +14,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
-	"github.com/ketch-os/ketch/agent/backoff"
 	"github.com/ketch-os/ketch/api/node"
+	"github.com/ketch-os/ketch/internal/backoff"
 )
 
 // Network keeps the machine's links configured.

@@ -14,10 +14,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"github.com/ketch-os/ketch/agent/backoff"
 	"github.com/ketch-os/ketch/agent/logfile"
 	"github.com/ketch-os/ketch/api/node"
 	"github.com/ketch-os/ketch/api/pid1"
+	"github.com/ketch-os/ketch/internal/backoff"
 	"github.com/ketch-os/ketch/internal/compose"
 )
 

@@ -7,10 +7,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ketch-os/ketch/agent/backoff"
 	"github.com/ketch-os/ketch/agent/logfile"
 	"github.com/ketch-os/ketch/api/node"
 	"github.com/ketch-os/ketch/api/pid1"
+	"github.com/ketch-os/ketch/internal/backoff"
 	"github.com/ketch-os/ketch/internal/compose"
 )
 
