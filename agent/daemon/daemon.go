@@ -44,14 +44,13 @@ const (
 	askLimit = 2 * time.Second
 	// retry is the pause before containerd is asked again.
 	retry = 500 * time.Millisecond
-	// firstImportPause is the pause before images are imported again that could not
-	// be, lastImportPause the longest after it has been doubled each time.
-	firstImportPause = 5 * time.Second
-	lastImportPause  = 10 * time.Minute
 	// Memory: collect garbage early, and hard when the heap nears the limit.
 	gcPercent   = 50
 	memoryLimit = 48 * layout.MiB
 )
+
+// imports are the pauses before images are imported again that could not be.
+var imports = backoff.Pause{First: 5 * time.Second, Last: 10 * time.Minute}
 
 // Node is a running ketchd.
 type Node struct {
@@ -167,7 +166,7 @@ func (n *Node) work(ctx context.Context, dir string, importOnce func(context.Con
 // rarely, as long as some of it cannot be imported. tried is called after each
 // attempt: workloads whose images are there need not wait for the others.
 func (n *Node) importImages(ctx context.Context, attempt func(context.Context) error, tried func()) {
-	for pause := firstImportPause; ; pause = min(2*pause, lastImportPause) {
+	for failures := 1; ; failures++ {
 		err := attempt(ctx)
 		for errdefs.IsUnavailable(err) { // PID 1 starts containerd again
 			if !backoff.Sleep(ctx, retry) {
@@ -180,7 +179,7 @@ func (n *Node) importImages(ctx context.Context, attempt func(context.Context) e
 		}
 		n.problem("import images", err)
 		tried()
-		if err == nil || !backoff.Sleep(ctx, pause) {
+		if err == nil || !backoff.Sleep(ctx, imports.After(failures, backoff.Even)) {
 			return
 		}
 	}

@@ -15,6 +15,12 @@ import (
 	"github.com/ketch-os/ketch/internal/compose"
 )
 
+// restarts are the pauses before a service is started again.
+var restarts = backoff.Pause{First: 200 * time.Millisecond, Last: time.Minute}
+
+// settled is how long a service must run for its next exit to count as the first.
+const settled = 10 * time.Second
+
 // Runtime runs the containers of services. *Containerd is one.
 type Runtime interface {
 	// Adopt returns the task that a service has already, nil when it has none.
@@ -160,7 +166,7 @@ func (s *Supervisor) prune(ctx context.Context, keep map[string]bool) {
 			return
 		}
 		s.Say("remove old containers: " + err.Error())
-		if !backoff.Sleep(ctx, delay(failures, s.Chance())) {
+		if !backoff.Sleep(ctx, restarts.After(failures, s.Chance())) {
 			return
 		}
 	}

@@ -186,17 +186,6 @@ func TestRestartPolicies(t *testing.T) {
 	}
 }
 
-func TestDelayIsBounded(t *testing.T) {
-	for failures, want := range map[int]time.Duration{0: firstDelay, 1: firstDelay, 3: 4 * firstDelay, 9: lastDelay, 1000: lastDelay} {
-		if got := delay(failures, 0.5); got != want {
-			t.Errorf("delay(%d) = %v; want %v", failures, got, want)
-		}
-	}
-	if low, high := delay(9, 0), delay(9, 0.999); low != 45*time.Second || high > 75*time.Second {
-		t.Errorf("delay(9) is between %v and %v; want 45 s to 75 s", low, high)
-	}
-}
-
 // TestStartIsCutShort: on the way down a start has a grace and no more; one that
 // ends within it is stopped as any other.
 func TestStartIsCutShort(t *testing.T) {

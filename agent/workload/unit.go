@@ -117,7 +117,7 @@ func (u *unit) outOfSight(ctx context.Context, state string, err error) (again b
 	if u.trouble == 1 {
 		u.s.Say(fmt.Sprintf("workload %s: %s: %v", u.service.Name, state, err))
 	}
-	return backoff.Sleep(ctx, delay(u.trouble, u.s.Chance()))
+	return backoff.Sleep(ctx, restarts.After(u.trouble, u.s.Chance()))
 }
 
 // attend watches a running task to its end and decides what comes next.
@@ -162,7 +162,7 @@ func (u *unit) finish() (again bool) {
 // pause waits before the next start. It waits longer after each failure.
 func (u *unit) pause(ctx context.Context, why string) (again bool) {
 	u.save()
-	pause := delay(u.record.Failures, u.s.Chance())
+	pause := restarts.After(u.record.Failures, u.s.Chance())
 	u.show(node.Backoff, func(w *node.Workload) { w.PID, w.Error = 0, why })
 	u.s.Say(fmt.Sprintf("workload %s: %s; again in %v", u.service.Name, why, pause.Round(100*time.Millisecond)))
 	return backoff.Sleep(ctx, pause)

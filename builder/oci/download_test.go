@@ -334,8 +334,8 @@ func TestPauses(t *testing.T) {
 		t.Errorf("retry = %v after %d tries and pauses of %v; want %d tries", err, tries, c.pauses, maxTries)
 	}
 	for i, pause := range c.pauses {
-		if longest := firstPause << i; pause < longest/2 || pause > longest {
-			t.Errorf("pause %d is %v; want between half of %v and all of it", i+1, pause, longest)
+		if least, most := pauses.After(i+1, 0), pauses.After(i+1, 1); pause < least || pause > most {
+			t.Errorf("pause %d is %v; want %v to %v", i+1, pause, least, most)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -13,17 +13,21 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"github.com/ketch-os/ketch/internal/backoff"
 )
 
 // How long a registry is borne with.
 const (
 	// idleLimit is how long a connection may be silent.
 	idleLimit = 30 * time.Second
-	// maxTries is how often a request is made that gets no further. With the
-	// pauses between them, the last is made after some twenty seconds.
-	maxTries   = 6
-	firstPause = 500 * time.Millisecond
+	// maxTries is how often a request is made that gets no further. The pauses
+	// between them add up to some fifteen seconds.
+	maxTries = 6
 )
+
+// pauses are those between two tries.
+var pauses = backoff.Pause{First: 500 * time.Millisecond, Last: time.Minute}
 
 // errIdle is a connection on which nothing has come for idleLimit.
 var errIdle = fmt.Errorf("nothing has come for %v", idleLimit)
@@ -56,8 +60,7 @@ func (p patience) again(ctx context.Context, tries int, err error) error {
 	if tries >= maxTries {
 		return fmt.Errorf("%w (tried %d times)", err, tries)
 	}
-	longest := firstPause << (tries - 1)
-	length := longest/2 + rand.N(longest/2) // jitter: many builds may wait for one registry
+	length := pauses.After(tries, rand.Float64())
 	if p.pause != nil {
 		return p.pause(ctx, length)
 	}

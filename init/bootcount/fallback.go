@@ -9,6 +9,7 @@ import (
 	"github.com/ketch-os/ketch/efi/entry"
 	"github.com/ketch-os/ketch/init/loader"
 	"github.com/ketch-os/ketch/init/machine"
+	"github.com/ketch-os/ketch/internal/backoff"
 	"github.com/ketch-os/ketch/layout"
 	"github.com/ketch-os/ketch/linux/kmsg"
 )
@@ -17,11 +18,13 @@ const (
 	// asks is how many starts in a row ask the boot loader for another version
 	// before PID 1 believes that it will not be heard.
 	asks = layout.Tries
-	// firstPause and longestPause are how long a version waits that has failed too
-	// often, when there is no other to go to.
-	firstPause   = 10 * time.Second
+	// longestPause is the longest of pauses.
 	longestPause = 5 * time.Minute
 )
+
+// pauses are how long a version waits that has failed too often, when there is no
+// other to go to.
+var pauses = backoff.Pause{First: 10 * time.Second, Last: longestPause}
 
 // Limit is how long Count may take, for the step it is: all it may wait for.
 const Limit = longestPause + 2*loader.Limit + 3*limit + 30*time.Second
@@ -69,7 +72,7 @@ func judge(r *bootrecord.Record) (to *bootrecord.Version, pause time.Duration) {
 	if over <= 0 {
 		return nil, 0
 	}
-	pause = min(longestPause, firstPause<<min(over-1, 8))
+	pause = pauses.After(over, backoff.Even)
 	if over > asks {
 		return nil, pause
 	}

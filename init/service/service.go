@@ -6,6 +6,8 @@ package service
 
 import (
 	"time"
+
+	"github.com/ketch-os/ketch/internal/backoff"
 )
 
 // Service is one entry of the table.
@@ -65,14 +67,5 @@ const (
 	degradedAfter = 5
 )
 
-// backoff is the pause after a number of failures in a row: 0.25 s, doubling up
-// to a minute, and between half and all of that by chance (0 ≤ chance < 1), so
-// that services that fail together do not return together.
-func backoff(failures int, chance float64) time.Duration {
-	const first, longest = 250 * time.Millisecond, time.Minute
-	pause := longest
-	if failures < 9 {
-		pause = min(first<<max(failures-1, 0), longest)
-	}
-	return time.Duration(float64(pause) * (0.5 + chance/2))
-}
+// restarts are the pauses before a service is started again.
+var restarts = backoff.Pause{First: 250 * time.Millisecond, Last: time.Minute}

@@ -275,20 +275,6 @@ func TestTable(t *testing.T) {
 	}
 }
 
-func TestBackoff(t *testing.T) {
-	last := time.Duration(0)
-	for failures := 1; failures < 100; failures++ {
-		shortest, longest := backoff(failures, 0), backoff(failures, 0.999)
-		if shortest < last/2 || longest > time.Minute || shortest < 125*time.Millisecond {
-			t.Errorf("backoff(%d) is %v to %v, after %v", failures, shortest, longest, last)
-		}
-		last = longest
-	}
-	if last < 59*time.Second {
-		t.Errorf("backoff ends at %v; want a minute", last)
-	}
-}
-
 // TestLogIsBounded: a log is one file, whose head is dropped, and the next process
 // goes on with it.
 func TestLogIsBounded(t *testing.T) {

@@ -66,7 +66,7 @@ func (u *unit) run() {
 			failures = 1
 		}
 		u.fail(err, failures)
-		if !u.pause(backoff(failures, rand.Float64())) {
+		if !u.pause(restarts.After(failures, rand.Float64())) {
 			return
 		}
 		u.change(func(s *pid1.Service) { s.Restarts++ })

@@ -7,6 +7,10 @@ import (
 	"time"
 )
 
+// Even is the chance of a pause that is not spread: of one that waits for nothing
+// that others wait for.
+const Even = 0.5
+
 // Pause is a pause that is First after the first failure, doubled for each in a row,
 // and Last at most.
 type Pause struct{ First, Last time.Duration }
