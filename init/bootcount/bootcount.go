@@ -48,7 +48,7 @@ func Count(m *machine.Machine, disk string) error {
 	if err != nil {
 		return unusable(m, err)
 	}
-	entries, err := loader.Entries()
+	entries, err := slot.Entries()
 	if err != nil {
 		m.Log.Printf(kmsg.Warning, "%v", err)
 	}
@@ -136,11 +136,11 @@ func Good(m *machine.Machine) error {
 // other than the running one.
 func Failed(m *machine.Machine, n entry.Name) bool {
 	r := m.Record()
-	if r == nil || len(r.Versions) == 0 || loader.Same(n.ID, r.Versions[0].Entry) {
+	if r == nil || len(r.Versions) == 0 || slot.Same(n.ID, r.Versions[0].Entry) {
 		return false
 	}
 	for _, v := range r.Versions[1:] {
-		if loader.Same(n.ID, v.Entry) {
+		if slot.Same(n.ID, v.Entry) {
 			return failed(v)
 		}
 	}

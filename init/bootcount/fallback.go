@@ -12,6 +12,7 @@ import (
 	"github.com/ketch-os/ketch/internal/backoff"
 	"github.com/ketch-os/ketch/layout"
 	"github.com/ketch-os/ketch/linux/kmsg"
+	"github.com/ketch-os/ketch/update/slot"
 )
 
 const (
@@ -93,7 +94,7 @@ func ask(m *machine.Machine, to bootrecord.Version, entries []entry.Name) error 
 	m.Log.Printf(kmsg.Warning, "%v: marking our own boot entry as bad instead", err)
 	ours := m.Record().Versions[0].Entry
 	marked := loader.Rename(m, func(n entry.Name) entry.Name {
-		if loader.Same(n.ID, ours) {
+		if slot.Same(n.ID, ours) {
 			return n.Failed(layout.Tries)
 		}
 		return n
@@ -108,7 +109,7 @@ func ask(m *machine.Machine, to bootrecord.Version, entries []entry.Name) error 
 // does not list its entries is asked for the name of a good one.
 func target(v bootrecord.Version, entries []entry.Name) (entry.Name, error) {
 	for _, n := range entries {
-		if loader.Same(n.ID, v.Entry) {
+		if slot.Same(n.ID, v.Entry) {
 			return n, nil
 		}
 	}

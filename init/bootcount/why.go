@@ -7,9 +7,9 @@ import (
 	"github.com/ketch-os/ketch/api/pid1"
 	"github.com/ketch-os/ketch/disk/bootrecord"
 	"github.com/ketch-os/ketch/efi/entry"
-	"github.com/ketch-os/ketch/init/loader"
 	"github.com/ketch-os/ketch/init/machine"
 	"github.com/ketch-os/ketch/layout"
+	"github.com/ketch-os/ketch/update/slot"
 )
 
 // why tells why the boot loader took this entry, from the record before this
@@ -36,7 +36,7 @@ func position(ours entry.Name, entries []entry.Name) string {
 		return "the boot loader does not tell"
 	case len(entries) == 1:
 		return "the only one"
-	case !loader.Same(entries[0].File(), ours.File()):
+	case !slot.Same(entries[0].File(), ours.File()):
 		return "chosen by hand, or by a setting of the boot loader"
 	case ours.Bad():
 		return "the newest; no entry has tries left"

@@ -9,6 +9,7 @@ import (
 	"github.com/ketch-os/ketch/init/loader"
 	"github.com/ketch-os/ketch/init/machine"
 	"github.com/ketch-os/ketch/layout"
+	"github.com/ketch-os/ketch/update/slot"
 )
 
 // Bless makes this boot a good one: the boot record says so, and the boot loader's
@@ -25,7 +26,7 @@ func agree(m *machine.Machine) error {
 	if !ok {
 		return nil // a loader that does not count has nothing to agree with
 	}
-	entries, err := loader.Entries()
+	entries, err := slot.Entries()
 	if err != nil {
 		return err
 	}
@@ -47,7 +48,7 @@ func agree(m *machine.Machine) error {
 // verdict is the name that an entry is to have.
 func verdict(n, ours entry.Name, failed bool) entry.Name {
 	switch {
-	case loader.Same(n.ID, ours.ID):
+	case slot.Same(n.ID, ours.ID):
 		return n.Good()
 	case failed && !n.Bad():
 		return n.Failed(layout.Tries)

@@ -1,6 +1,21 @@
-// Package slot finds the pair of partitions, usr and its hash tree, that a root
-// hash names (UAPI.2: their UUIDs are its two halves) among the disks of the
-// machine.
+// Package slot is what a running machine has of versions: the pairs of partitions
+// that hold them, and their boot entries. PID 1 uses it, and so does whatever
+// updates the machine.
+//
+//	slot.go     the partitions, usr and its hash tree, that a root hash names
+//	            (UAPI.2: their UUIDs are its two halves), among all disks
+//	esp.go      the names of the boot entries on the ESP
+//	loader.go   what the boot loader tells, and what it can be asked
+//
+// There are two ways to ask the boot loader for an entry. The name of the entry's
+// file on the ESP says whether it is good, on trial, or out of tries (UAPI.1, "Boot
+// counting"). And the EFI variable LoaderEntryOneShot names the entry of the next
+// start, whatever its counter says (systemd.io/BOOT_LOADER_INTERFACE). Either may
+// be out of reach: an ESP that cannot be written, firmware that keeps no variables.
+//
+// systemd-boot 252 identifies an entry by its file's name, counter and all, in
+// small letters. It takes LoaderEntryOneShot away before it looks for the entry,
+// and goes on in its usual order when there is none.
 package slot
 
 import (

@@ -1,4 +1,4 @@
-package loader
+package slot
 
 import (
 	"os"
@@ -9,7 +9,6 @@ import (
 
 	"github.com/ketch-os/ketch/disk/gpt"
 	"github.com/ketch-os/ketch/efi/entry"
-	"github.com/ketch-os/ketch/init/machine"
 	"github.com/ketch-os/ketch/layout"
 )
 
@@ -100,9 +99,7 @@ func TestBooted(t *testing.T) {
 		{"", "", entry.Name{}, false},
 		{"auto-windows", "", entry.Name{}, false},
 	} {
-		m := machine.New()
-		m.Entry, m.CountPath = test.entry, test.countPath
-		if got, ok := Booted(m); got != test.want || ok != test.ok {
+		if got, ok := Booted(test.entry, test.countPath); got != test.want || ok != test.ok {
 			t.Errorf("Booted(%q, %q) = %+v, %v; want %+v, %v", test.entry, test.countPath, got, ok, test.want, test.ok)
 		}
 	}
