@@ -14,8 +14,9 @@ import (
 	"github.com/ketch-os/ketch/linux/mount"
 )
 
-// mountPoint is where the ESP is mounted, for as long as the renaming takes.
-const mountPoint = layout.RunDir + "/esp"
+// mountPoint is where this process mounts the ESP: PID 1 and an update may do so
+// at the same time.
+func mountPoint() string { return fmt.Sprintf("%s/esp-%d", layout.RunDir, os.Getpid()) }
 
 // ESP is the EFI system partition of a running machine.
 type ESP struct {
@@ -30,8 +31,9 @@ func (e ESP) Rename(want func(entry.Name) entry.Name) error {
 	if err != nil {
 		return fmt.Errorf("find ESP: %w", err)
 	}
+	dir := mountPoint()
 	esp := mount.Mount{
-		Source: node, Target: mountPoint, Type: "vfat",
+		Source: node, Target: dir, Type: "vfat",
 		// vfat's rename writes the new directory entry first without the file's
 		// cluster and size, and those when it writes the inode. With DirSync that is
 		// before the directory is flushed: a power cut in between would leave a
@@ -42,8 +44,8 @@ func (e ESP) Rename(want func(entry.Name) entry.Name) error {
 	if err := esp.Do(); err != nil {
 		return err
 	}
-	err = renameAll(filepath.Join(mountPoint, layout.ESPEntries), want)
-	return errors.Join(err, mount.Unmount(mountPoint), os.Remove(mountPoint))
+	err = renameAll(filepath.Join(dir, layout.ESPEntries), want)
+	return errors.Join(err, mount.Unmount(dir), os.Remove(dir))
 }
 
 // findESP returns the number of the partition that the boot loader came from. When
