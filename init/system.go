@@ -8,6 +8,7 @@ import (
 
 	"github.com/ketch-os/ketch/api/pid1"
 	"github.com/ketch-os/ketch/disk/bootrecord"
+	"github.com/ketch-os/ketch/init/bootcount"
 	"github.com/ketch-os/ketch/init/bootlog"
 	"github.com/ketch-os/ketch/init/console"
 	"github.com/ketch-os/ketch/init/control"
@@ -245,11 +246,10 @@ func better(r *bootrecord.Record) string {
 	if r == nil || len(r.Versions) == 0 || r.Versions[0].EverGood() {
 		return ""
 	}
-	last := r.LastGood(func(v bootrecord.Version) bool { return v.Attempts < layout.Tries })
-	if last == nil {
-		return ""
+	if to := bootcount.WayBack(r); to != nil {
+		return to.Name
 	}
-	return last.Name
+	return ""
 }
 
 func (s *running) raiseLoopback() error { return link.Up("lo") }

@@ -9,7 +9,8 @@
 // an empty record of generation 0.
 //
 // Left out: when a start counts, and what follows from the counts. That is for
-// the program that starts, PID 1; Count, Fail and Good only keep the books.
+// the program that starts, PID 1; Count, Fail, Good, Revoke and Expect only keep the
+// books.
 package bootrecord
 
 import (
@@ -43,7 +44,7 @@ type Record struct {
 	Floor      string          `json:"floor,omitempty"` // no older version may be installed; reserved for updates
 	Asked      verity.RootHash `json:"asked,omitzero"`  // the version that PID 1 asked the boot loader for, until the next start
 	AskedFor   verity.RootHash `json:"askedFor,omitzero"`
-	Versions   []Version       `json:"versions"` // in the order of their last start, the latest first
+	Versions   []Version       `json:"versions"` // in the order of their last start, the latest first; see Expect
 }
 
 // Version is what became of one version.
@@ -55,14 +56,17 @@ type Version struct {
 	Starts   uint32 `json:"starts"`   // ever
 	Goods    uint32 `json:"goods"`    // starts that became good
 	Attempts uint32 `json:"attempts"` // starts since it was last good, or since the first
-	LastGood uint64 `json:"lastGood"` // generation of the record that says so; 0 = never
+	Tries    uint32 `json:"tries"`    // attempts that may fail; 0 = as many as for any version
+	Revoked  bool   `json:"revoked"`  // its slot is given to another version
+	LastGood uint64 `json:"lastGood"` // generation of the record that says so; 0 = never, or revoked
 	GoodTime int64  `json:"goodTime"` // when that was, in seconds since 1970
 	FailTime int64  `json:"failTime"` // when Words was written, likewise
 	Words    string `json:"words"`    // why the last failure failed; Silent while a start has not become good
 }
 
-// EverGood tells whether the version has ever been good.
-func (v *Version) EverGood() bool { return v.Goods > 0 }
+// EverGood tells whether the version has ever been good, and has not been revoked
+// since.
+func (v *Version) EverGood() bool { return v.LastGood > 0 }
 
 // Clone returns a copy that shares nothing with the record.
 func (r *Record) Clone() *Record {
@@ -108,6 +112,27 @@ func (r *Record) Count(root verity.RootHash, name, entry string) *Version {
 	return &r.Versions[0]
 }
 
+// Revoke takes back that a version is good, and all its tries: its slot is about to
+// be overwritten, and nothing may lead back to it. What is known of its starts
+// stays.
+func (v *Version) Revoke() {
+	v.Revoked, v.LastGood, v.GoodTime = true, 0, 0
+}
+
+// Expect notes a version that is about to be installed, known or new: its attempts
+// begin anew, and tries of them may fail. It stands behind the version that runs.
+func (r *Record) Expect(root verity.RootHash, name, entry string, tries uint32) {
+	v := Version{RootHash: root}
+	if known := r.Find(root); known != nil {
+		v = *known
+	}
+	r.forget(root)
+	v.Name, v.Entry = cut(name, MaxName), cut(entry, MaxEntry)
+	v.Attempts, v.Tries, v.Revoked = 0, tries, false
+	v.Words, v.FailTime = "", 0
+	r.Versions = slices.Insert(r.Versions, min(1, len(r.Versions)), v)
+}
+
 // forget removes a version, and others until there is room for one.
 func (r *Record) forget(root verity.RootHash) {
 	r.Versions = slices.DeleteFunc(r.Versions, func(v Version) bool { return v.RootHash == root })
@@ -126,7 +151,7 @@ func (v *Version) Fail(words string, now time.Time) {
 // Good notes that the present start of a version has become good. The record
 // that says so is the next one to be written.
 func (r *Record) Good(v *Version, now time.Time) {
-	v.Goods, v.Attempts = increment(v.Goods), 0
+	v.Goods, v.Attempts, v.Revoked = increment(v.Goods), 0, false
 	v.LastGood, v.GoodTime = r.Generation+1, now.Unix()
 	v.Words, v.FailTime = "", 0
 }

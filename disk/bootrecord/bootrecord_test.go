@@ -50,6 +50,8 @@ func sample() *Record {
 	for range 3 {
 		r.Count(key(2), "2.0-rc1", "ketch_2.0-rc1").Fail("slot: no disk has it – ü", time.Unix(1_800_000_900, 0))
 	}
+	r.Find(key(2)).Tries = 5
+	r.Count(key(3), "0.8", "ketch_0.8").Revoke()
 	return r
 }
 
@@ -95,7 +97,11 @@ func TestGolden(t *testing.T) {
 		t.Errorf("Encode (-want +got):\n%s", diff)
 	}
 	// What a second implementation reads at the documented offsets.
-	for at, want := range map[int]uint64{8: 1, 24: 2, 128 + 120: 3, 128 + 128: 3, 128 + 496 + 120: 1, 128 + 496 + 124: 1, 128 + 496 + 128: 0} {
+	for at, want := range map[int]uint64{
+		8: 1, 24: 3, 128 + 120: 1, 128 + 160: 1, // revoked
+		128 + 496 + 120: 3, 128 + 496 + 128: 3, 128 + 496 + 132: 5, 128 + 496 + 160: 0,
+		128 + 2*496 + 120: 1, 128 + 2*496 + 124: 1, 128 + 2*496 + 128: 0,
+	} {
 		if n := binary.LittleEndian.Uint32(got[at:]); uint64(n) != want {
 			t.Errorf("number at %d = %d; want %d", at, n, want)
 		}
@@ -264,6 +270,57 @@ func TestCount(t *testing.T) {
 	}
 }
 
+// Nothing leads back to a version that was revoked, until it is good once more.
+func TestRevoke(t *testing.T) {
+	r := &Record{}
+	r.Good(r.Count(key(1), "1.0", "ketch_1.0"), time.Unix(10, 0))
+	r.Count(key(2), "2.0", "ketch_2.0")
+	v := r.Find(key(1))
+	v.Revoke()
+	want := Version{RootHash: key(1), Name: "1.0", Entry: "ketch_1.0", Starts: 1, Goods: 1, Revoked: true}
+	if diff := cmp.Diff(&want, v); diff != "" || v.EverGood() {
+		t.Errorf("revoked (-want +got):\n%s", diff)
+	}
+	if got := r.LastGood(func(Version) bool { return true }); got != nil {
+		t.Errorf("LastGood = %+v; want none", got)
+	}
+	if v = r.Count(key(1), "1.0", "ketch_1.0"); !v.Revoked {
+		t.Error("a start has taken the revocation back")
+	}
+	if r.Good(v, time.Unix(20, 0)); v.Revoked || !v.EverGood() {
+		t.Errorf("good again: %+v", v)
+	}
+}
+
+// An expected version has its tries ahead, and stands behind the one that runs.
+func TestExpect(t *testing.T) {
+	r := &Record{}
+	r.Good(r.Count(key(1), "1.0", "ketch_1.0"), time.Unix(10, 0))
+	r.Count(key(2), "2.0", "ketch_2.0").Fail("words", time.Unix(20, 0))
+	r.Find(key(2)).Revoke()
+	r.Count(key(1), "1.0", "ketch_1.0")
+	r.Expect(key(3), "3.0", "ketch_3.0", 2)
+	r.Expect(key(2), "2.0", "ketch_2.0", 1) // once more
+	want := []Version{
+		{RootHash: key(1), Name: "1.0", Entry: "ketch_1.0", Starts: 2, Goods: 1, Attempts: 1, LastGood: 1, GoodTime: 10, Words: Silent},
+		{RootHash: key(2), Name: "2.0", Entry: "ketch_2.0", Starts: 1, Tries: 1},
+		{RootHash: key(3), Name: "3.0", Entry: "ketch_3.0", Tries: 2},
+	}
+	if diff := cmp.Diff(want, r.Versions); diff != "" {
+		t.Errorf("versions (-want +got):\n%s", diff)
+	}
+	for n := byte(10); n < 30; n++ {
+		r.Expect(key(n), "x", "ketch_x", 1)
+	}
+	if r.Versions[0].RootHash != key(1) || len(r.Versions) != MaxVersions {
+		t.Errorf("after many: %d versions, the first is %s; want the one that runs", len(r.Versions), r.Versions[0].Name)
+	}
+	empty := &Record{}
+	if empty.Expect(key(1), "1.0", "ketch_1.0", 3); len(empty.Versions) != 1 {
+		t.Errorf("expected by an empty record: %+v", empty.Versions)
+	}
+}
+
 // However many versions come, the last good one is remembered.
 func TestCountForgetsTheOldest(t *testing.T) {
 	r := &Record{}
@@ -312,6 +369,8 @@ func FuzzDecode(f *testing.F) {
 			t.Errorf("Encode(Decode) gives other bytes: %v", err)
 		}
 		r.Count(key(1), "1", "ketch_1").Fail("words", time.Unix(0, 0))
+		r.Expect(key(4), "4", "ketch_4", 1)
+		r.Versions[0].Revoke()
 		if _, err := r.Encode(); err != nil {
 			t.Error(err)
 		}

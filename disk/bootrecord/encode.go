@@ -42,12 +42,23 @@ type version struct {
 	Starts   uint32          // 120
 	Goods    uint32          // 124
 	Attempts uint32          // 128
-	_        [4]byte         // 132: zero
+	Tries    uint32          // 132
 	LastGood uint64          // 136
 	GoodTime int64           // 144
 	FailTime int64           // 152
-	_        [24]byte        // 160: zero
+	Flags    uint32          // 160
+	_        [20]byte        // 164: zero
 	Words    [MaxWords]byte  // 184
+}
+
+// flagRevoked is the only flag of a version.
+const flagRevoked = 1 << 0
+
+func (v *Version) flags() (flags uint32) {
+	if v.Revoked {
+		flags |= flagRevoked
+	}
+	return flags
 }
 
 // castagnoli is the polynomial of CRC-32C.
@@ -72,7 +83,7 @@ func (r *Record) bytes(h header) []byte {
 	for _, v := range r.Versions {
 		data = appendRecord(data, version{
 			RootHash: v.RootHash, Name: [MaxName]byte(field(v.Name, MaxName)), Entry: [MaxEntry]byte(field(v.Entry, MaxEntry)),
-			Starts: v.Starts, Goods: v.Goods, Attempts: v.Attempts,
+			Starts: v.Starts, Goods: v.Goods, Attempts: v.Attempts, Tries: v.Tries, Flags: v.flags(),
 			LastGood: v.LastGood, GoodTime: v.GoodTime, FailTime: v.FailTime, Words: [MaxWords]byte(field(v.Words, MaxWords)),
 		})
 	}
@@ -132,7 +143,7 @@ func newRecord(h header, versions []version) *Record {
 	for _, v := range versions {
 		r.Versions = append(r.Versions, Version{
 			RootHash: v.RootHash, Name: text(v.Name[:]), Entry: text(v.Entry[:]),
-			Starts: v.Starts, Goods: v.Goods, Attempts: v.Attempts,
+			Starts: v.Starts, Goods: v.Goods, Attempts: v.Attempts, Tries: v.Tries, Revoked: v.Flags&flagRevoked != 0,
 			LastGood: v.LastGood, GoodTime: v.GoodTime, FailTime: v.FailTime, Words: text(v.Words[:]),
 		})
 	}

@@ -2,10 +2,12 @@
 // start before anything else can fail, notes how the start ends, and decides what
 // becomes of a version that keeps failing.
 //
-//	Count   a start begins; after layout.Tries failures in a row the boot loader is
-//	        asked for the version that was good last (fallback.go)
+//	Count   a start begins; when all of a version's tries have failed, in a row, the
+//	        boot loader is asked for the version that was good last (fallback.go)
 //	Fail    PID 1 ends the start itself: its words are kept
 //	Good    the health gate has passed
+//	Revoke  an update is about to overwrite a version (orders.go)
+//	Expect  an update is about to install one
 //
 // A start that ends without a word, in a panic, a reset or a power cut, has been
 // counted all the same. Nothing here is worth a boot: a machine whose record
@@ -13,6 +15,7 @@
 package bootcount
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -104,7 +107,7 @@ func (s start) count(r *bootrecord.Record) {
 	// The loader has followed. The start of the version that gave way was spent on
 	// the asking: it is not counted as a failure of that version.
 	if failed := r.Find(r.AskedFor); failed != nil && r.Asked == s.root && r.AskedFor != s.root {
-		failed.Attempts = min(failed.Attempts, layout.Tries)
+		failed.Attempts = min(failed.Attempts, tries(*failed))
 	}
 	r.Asked, r.AskedFor = verity.RootHash{}, verity.RootHash{}
 	r.Count(s.root, s.version, s.entry)
@@ -132,23 +135,35 @@ func Good(m *machine.Machine) error {
 	return nil
 }
 
-// Failed tells whether an entry belongs to a version that has failed too often,
-// other than the running one.
-func Failed(m *machine.Machine, n entry.Name) bool {
+// Failed tells whether an entry belongs to a version that is not to be started any
+// more, other than the running one; and how many tries that version had.
+func Failed(m *machine.Machine, n entry.Name) (of int, is bool) {
 	r := m.Record()
 	if r == nil || len(r.Versions) == 0 || slot.Same(n.ID, r.Versions[0].Entry) {
-		return false
+		return 0, false
 	}
 	for _, v := range r.Versions[1:] {
 		if slot.Same(n.ID, v.Entry) {
-			return failed(v)
+			return int(tries(v)), failed(v)
 		}
 	}
-	return false
+	return 0, false
 }
 
-// failed judges a version that is not running: all its attempts have failed.
-func failed(v bootrecord.Version) bool { return v.Attempts >= layout.Tries }
+// tries is how many attempts of a version may fail.
+func tries(v bootrecord.Version) uint32 { return cmp.Or(v.Tries, layout.Tries) }
+
+// failed judges a version that is not running: all its attempts have failed, or its
+// slot is no longer its own.
+func failed(v bootrecord.Version) bool { return v.Revoked || v.Attempts >= tries(v) }
+
+// WayBack is the version to go back to from the running one, the first of the
+// record: the one that was good last, unless it has failed since. It is nil where
+// there is none.
+func WayBack(r *bootrecord.Record) *bootrecord.Version {
+	running := r.Versions[0].RootHash
+	return r.LastGood(func(v bootrecord.Version) bool { return v.RootHash != running && !failed(v) })
+}
 
 // current changes what the record says of the running version. Without a record
 // there is nothing to change; unusable has told of that.
@@ -169,46 +184,45 @@ func current(m *machine.Machine, change func(*bootrecord.Record, *bootrecord.Ver
 	return err
 }
 
-// change is a record before and after an update.
-type change struct{ before, after *bootrecord.Record }
-
 // update reads the record, changes it and writes it back. It returns what the
 // record was before; the machine has what it is now.
 func update(m *machine.Machine, edit func(*bootrecord.Record) error) (before *bootrecord.Record, err error) {
-	// A disk that hangs leaves the function behind: it shares nothing with us.
-	node, done := m.BootRecord, make(chan change, 1)
+	// A disk that hangs leaves the function behind: what it shares with us has a lock.
+	node, done := m.BootRecord, make(chan *bootrecord.Record, 1)
 	err = step.Within(m, limit, func() error {
-		c, err := rewrite(m.Log, node, edit)
-		done <- c
+		before, err := rewrite(m, node, edit)
+		done <- before
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	c := <-done
-	m.SetRecord(c.after)
-	return c.before, nil
+	return <-done, nil
 }
 
-func rewrite(log *kmsg.Log, node string, edit func(*bootrecord.Record) error) (change, error) {
+func rewrite(m *machine.Machine, node string, edit func(*bootrecord.Record) error) (before *bootrecord.Record, err error) {
 	f, err := os.OpenFile(node, os.O_RDWR, 0)
 	if err != nil {
-		return change{}, err
+		return nil, err
 	}
 	defer f.Close()
 	// One at a time: the health gate and a fatal error may come together.
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
-		return change{}, os.NewSyscallError("flock", err)
+		return nil, os.NewSyscallError("flock", err)
 	}
 	r, err := bootrecord.Read(f)
 	if errors.Is(err, bootrecord.ErrDamaged) {
-		log.Printf(kmsg.Warning, "%v: starting an empty one", err)
+		m.Log.Printf(kmsg.Warning, "%v: starting an empty one", err)
 	} else if err != nil {
-		return change{}, err
+		return nil, err
 	}
-	before := r.Clone()
+	before = r.Clone()
 	if err := edit(r); err != nil {
-		return change{}, err
+		return nil, err
 	}
-	return change{before, r}, r.Write(f)
+	if err := r.Write(f); err != nil {
+		return nil, err
+	}
+	m.SetRecord(r) // while the disk is locked: the later record stays
+	return before, nil
 }

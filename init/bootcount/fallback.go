@@ -69,7 +69,7 @@ func decide(m *machine.Machine, before *bootrecord.Version, entries []entry.Name
 // may pass.
 func judge(r *bootrecord.Record) (to *bootrecord.Version, pause time.Duration) {
 	v := r.Versions[0]
-	over := int(v.Attempts) - layout.Tries
+	over := int(v.Attempts) - int(tries(v))
 	if over <= 0 {
 		return nil, 0
 	}
@@ -77,7 +77,7 @@ func judge(r *bootrecord.Record) (to *bootrecord.Version, pause time.Duration) {
 	if over > asks {
 		return nil, pause
 	}
-	return r.LastGood(func(o bootrecord.Version) bool { return o.RootHash != v.RootHash && !failed(o) }), pause
+	return WayBack(r), pause
 }
 
 // ask asks the boot loader for another version's entry, by the variable or,
@@ -92,10 +92,10 @@ func ask(m *machine.Machine, to bootrecord.Version, entries []entry.Name) error 
 		return nil
 	}
 	m.Log.Printf(kmsg.Warning, "%v: marking our own boot entry as bad instead", err)
-	ours := m.Record().Versions[0].Entry
+	ours := m.Record().Versions[0]
 	marked := loader.Rename(m, func(n entry.Name) entry.Name {
-		if slot.Same(n.ID, ours) {
-			return n.Failed(layout.Tries)
+		if slot.Same(n.ID, ours.Entry) {
+			return n.Failed(int(tries(ours)))
 		}
 		return n
 	})
@@ -130,7 +130,7 @@ func fallBack(m *machine.Machine, before, to bootrecord.Version) error {
 		m.Log.Printf(kmsg.Warning, "boot record: %v", err)
 	}
 	from := before
-	from.Attempts = min(before.Attempts, layout.Tries)
+	from.Attempts = min(before.Attempts, tries(before))
 	return &Fallback{From: from, To: to}
 }
 

@@ -8,7 +8,6 @@ import (
 	"github.com/ketch-os/ketch/disk/bootrecord"
 	"github.com/ketch-os/ketch/efi/entry"
 	"github.com/ketch-os/ketch/init/machine"
-	"github.com/ketch-os/ketch/layout"
 	"github.com/ketch-os/ketch/update/slot"
 )
 
@@ -20,7 +19,7 @@ func why(r *bootrecord.Record, s start, selected string, entries []entry.Name) s
 	case from.RootHash == s.root:
 		return "asked for by this version itself: the ESP could not be changed to say that it is good"
 	default:
-		return fmt.Sprintf("asked for after %d failures in a row of version %s: %s", min(from.Attempts, layout.Tries), from.Name, from.Words)
+		return fmt.Sprintf("asked for after %d failures in a row of version %s: %s", min(from.Attempts, tries(*from)), from.Name, from.Words)
 	}
 	ours, err := entry.Parse(selected)
 	if err != nil {
@@ -61,7 +60,7 @@ func Report(m *machine.Machine) *pid1.Record {
 		v := &r.Versions[i]
 		report.Versions = append(report.Versions, pid1.RecordedVersion{
 			Version: v.Name, RootHash: v.RootHash.String(), Entry: v.Entry,
-			Running: i == 0, LastGood: v == last, Failed: i > 0 && failed(*v),
+			Running: i == 0, LastGood: v == last, Failed: i > 0 && failed(*v), Revoked: v.Revoked, Tries: tries(*v),
 			Starts: v.Starts, Goods: v.Goods, Attempts: v.Attempts,
 			GoodAt: moment(v.GoodTime), FailedAt: moment(v.FailTime), Words: v.Words,
 		})

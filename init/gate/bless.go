@@ -8,7 +8,6 @@ import (
 	"github.com/ketch-os/ketch/init/bootcount"
 	"github.com/ketch-os/ketch/init/loader"
 	"github.com/ketch-os/ketch/init/machine"
-	"github.com/ketch-os/ketch/layout"
 	"github.com/ketch-os/ketch/update/slot"
 )
 
@@ -30,7 +29,10 @@ func agree(m *machine.Machine) error {
 	if err != nil {
 		return err
 	}
-	wanted := func(n entry.Name) entry.Name { return verdict(n, ours, bootcount.Failed(m, n)) }
+	wanted := func(n entry.Name) entry.Name {
+		tries, failed := bootcount.Failed(m, n)
+		return verdict(n, ours, tries, failed)
+	}
 	if !differ(append(entries, ours), wanted) {
 		return nil
 	}
@@ -45,13 +47,13 @@ func agree(m *machine.Machine) error {
 	return err
 }
 
-// verdict is the name that an entry is to have.
-func verdict(n, ours entry.Name, failed bool) entry.Name {
+// verdict is the name that an entry is to have. tries are those of its version.
+func verdict(n, ours entry.Name, tries int, failed bool) entry.Name {
 	switch {
 	case slot.Same(n.ID, ours.ID):
 		return n.Good()
 	case failed && !n.Bad():
-		return n.Failed(layout.Tries)
+		return n.Failed(tries)
 	}
 	return n
 }

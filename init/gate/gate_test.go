@@ -12,22 +12,24 @@ func TestVerdict(t *testing.T) {
 	ours := entry.Name{ID: "ketch_1.0", Counted: true, Left: 2, Done: 1}
 	for _, test := range []struct {
 		file   string
+		tries  int
 		failed bool
 		want   string
 	}{
-		{"ketch_1.0+2-1.efi", false, "ketch_1.0.efi"},
-		{"ketch_1.0.efi", false, "ketch_1.0.efi"},
-		{"ketch_2.0.efi", true, "ketch_2.0+0-3.efi"},
-		{"ketch_2.0+3-0.efi", true, "ketch_2.0+0-3.efi"},
-		{"ketch_2.0+0-5.efi", true, "ketch_2.0+0-5.efi"},
-		{"ketch_2.0+3-0.efi", false, "ketch_2.0+3-0.efi"},
-		{"ketch_1.0+2-1.efi", true, "ketch_1.0.efi"}, // what runs, and is good, has not failed
+		{"ketch_1.0+2-1.efi", 3, false, "ketch_1.0.efi"},
+		{"ketch_1.0.efi", 3, false, "ketch_1.0.efi"},
+		{"ketch_2.0.efi", 3, true, "ketch_2.0+0-3.efi"},
+		{"ketch_2.0+3-0.efi", 3, true, "ketch_2.0+0-3.efi"},
+		{"ketch_2.0+1-0.efi", 1, true, "ketch_2.0+0-1.efi"},
+		{"ketch_2.0+0-5.efi", 3, true, "ketch_2.0+0-5.efi"},
+		{"ketch_2.0+3-0.efi", 3, false, "ketch_2.0+3-0.efi"},
+		{"ketch_1.0+2-1.efi", 3, true, "ketch_1.0.efi"}, // what runs, and is good, has not failed
 	} {
 		n, err := entry.Parse(test.file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		wanted := func(n entry.Name) entry.Name { return verdict(n, ours, test.failed) }
+		wanted := func(n entry.Name) entry.Name { return verdict(n, ours, test.tries, test.failed) }
 		if got := wanted(n).File(); got != test.want {
 			t.Errorf("verdict(%s, failed %v) = %s; want %s", test.file, test.failed, got, test.want)
 		}
