@@ -26,6 +26,8 @@ func recordedState(v pid1.RecordedVersion) string {
 		return "running, good"
 	case v.Running:
 		return "running"
+	case v.Revoked:
+		return "revoked, gives way to another"
 	case v.Failed:
 		return "failed, not booted by itself"
 	case v.LastGood:

@@ -31,7 +31,8 @@ func TestShowRecord(t *testing.T) {
 func TestRecordedState(t *testing.T) {
 	for want, v := range map[string]pid1.RecordedVersion{
 		"running": {Running: true, Attempts: 1}, "running, good": {Running: true}, "on trial": {Attempts: 1},
-		"was good": {Goods: 1}, "last good": {Goods: 1, LastGood: true}, "failed, not booted by itself": {Goods: 1, LastGood: true, Failed: true},
+		"revoked, gives way to another": {Goods: 1, Failed: true, Revoked: true},
+		"was good":                      {Goods: 1}, "last good": {Goods: 1, LastGood: true}, "failed, not booted by itself": {Goods: 1, LastGood: true, Failed: true},
 	} {
 		if got := recordedState(v); got != want {
 			t.Errorf("recordedState(%+v) = %q; want %q", v, got, want)

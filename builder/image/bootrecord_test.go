@@ -40,6 +40,16 @@ func TestBootRecord(t *testing.T) {
 	if detail, err := v.bootRecord(); detail != "generation 1, 1 versions" || err != nil || d.Pristine() {
 		t.Errorf("after a start: %q, %v, pristine %v; want generation 1, not pristine", detail, err, d.Pristine())
 	}
+	if got := v.tries(Entry{RootHash: verity.RootHash{1}}); got != layout.Tries {
+		t.Errorf("tries of a version like any other = %d; want %d", got, layout.Tries)
+	}
+	r.Expect(verity.RootHash{2}, "2.0", "ketch_2.0", 1)
+	if err := r.Write(memory(content)); err != nil {
+		t.Fatal(err)
+	}
+	if got := v.tries(Entry{RootHash: verity.RootHash{2}}); got != 1 {
+		t.Errorf("tries of an expected version = %d; want 1", got)
+	}
 	content[layout.SizeBoot-1] = 1
 	if _, err := v.bootRecord(); err == nil || !strings.Contains(err.Error(), "partition 7 (ketch_boot): byte 1048575 is not zero") {
 		t.Errorf("with a byte beside the copies: %v; want it named", err)

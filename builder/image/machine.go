@@ -1,6 +1,7 @@
 package image
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -195,7 +196,7 @@ func (v *verification) espNames() (map[string][]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := checkName(e.Name, info.Version); err != nil {
+		if err := checkName(e.Name, info.Version, v.tries(e)); err != nil {
 			return nil, fmt.Errorf("ESP %s: %w", e.Path, err)
 		}
 		names[e.Path] = nil
@@ -206,14 +207,26 @@ func (v *verification) espNames() (map[string][]string, error) {
 	return names, nil
 }
 
+// tries is how many starts of a version may fail, as the boot record has it.
+func (v *verification) tries(e Entry) int {
+	r, err := v.disk.BootRecord()
+	if err != nil {
+		return layout.Tries // its own check tells
+	}
+	if known := r.Find(e.RootHash); known != nil {
+		return int(cmp.Or(known.Tries, layout.Tries))
+	}
+	return layout.Tries
+}
+
 // checkName checks a boot entry's name: each boot takes a try off it and adds one
 // to what was used, and a good one loses its counter (UAPI.1, "Boot counting").
-func checkName(name entry.Name, version string) error {
+func checkName(name entry.Name, version string, tries int) error {
 	switch {
 	case name.ID != layout.EntryID(version):
 		return fmt.Errorf("is the entry of version %s: want it to be called %s", version, layout.EntryID(version))
-	case name.Counted && name.Left+name.Done != layout.Tries:
-		return fmt.Errorf("%d tries left and %d used: want %d in all", name.Left, name.Done, layout.Tries)
+	case name.Counted && name.Left+name.Done != tries:
+		return fmt.Errorf("%d tries left and %d used: want %d in all", name.Left, name.Done, tries)
 	}
 	return nil
 }
