@@ -255,7 +255,7 @@ func better(r *bootrecord.Record) string {
 func (s *running) raiseLoopback() error { return link.Up("lo") }
 
 func (s *running) openSocket() error {
-	server := &control.Server{Log: s.m.Log, Status: s.status, Request: s.request}
+	server := &control.Server{Machine: s.m, Status: s.status, Request: s.request}
 	return server.Serve(layout.InitSocket)
 }
 

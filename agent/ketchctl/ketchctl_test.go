@@ -60,7 +60,7 @@ func example() *node.Status {
 		State:    node.Degraded,
 		Problems: []string{"workload demo-web: failed (exited with status 1)"},
 		System: &pid1.Status{
-			Version: "1.2.3", Development: true, SecureBoot: true, Uptime: 93.4, Ready: true, Good: true, Disk: "vda", Entry: "ketch_1.2.3+2-1.efi",
+			Version: "1.2.3", Development: true, SecureBoot: true, Uptime: 93.4, Ready: true, Good: true, Disk: "vda", Slot: "A", Entry: "ketch_1.2.3+2-1.efi",
 			Services: []pid1.Service{{Name: "containerd", State: pid1.StateReady, PID: 80}, {Name: "ketchd", State: pid1.StateBackoff, Restarts: 2, LastExit: "signal: killed", Reason: "signal: killed", Lines: []string{"one", "out\tof memory"}}},
 			Gate:     []pid1.Check{{Name: "containerd serves", Passed: true, After: 1.9}, {Name: "ketchd is ready", Reason: "it is not"}},
 			Boot:     pid1.Boot{ReadyUsec: 1_900_000, GoodUsec: 3_200_000},
@@ -76,7 +76,7 @@ const shown = `state        degraded
 version      1.2.3, signed with development keys
 secure boot  on
 boot         up 1m33s, runtime-ready after 1.9 s, good after 3.2 s
-entry        ketch_1.2.3+2-1.efi on vda
+entry        ketch_1.2.3+2-1.efi on vda, slot A
 memory       71 MiB in use of 487 MiB
 problem      workload demo-web: failed (exited with status 1)
 

@@ -52,7 +52,7 @@ func showMachine(w io.Writer, s *node.Status) {
 			fmt.Fprintf(w, "going down\t%s\n", system.GoingDown)
 		}
 		if system.Entry != "" {
-			fmt.Fprintf(w, "entry\t%s on %s\n", system.Entry, system.Disk)
+			fmt.Fprintf(w, "entry\t%s on %s, slot %s\n", system.Entry, system.Disk, dash(system.Slot))
 		}
 	}
 	fmt.Fprintf(w, "memory\t%d MiB in use of %d MiB\n", s.Memory.UsedKiB>>10, s.Memory.TotalKiB>>10)

@@ -28,6 +28,14 @@ const MaxLine = 1 << 20
 const (
 	DoStatus = "status"
 	DoPower  = "power"
+	DoRecord = "record" // for the boot record alone
+	// DoRevoke makes the boot record forget that a version is good, and its tries,
+	// before its slot is overwritten. It is refused for the running version and, as
+	// long as that is not good, for the one to go back to.
+	DoRevoke = "revoke"
+	// DoExpect makes the boot record know a version that is about to be installed,
+	// and how many of its starts may fail. It is refused for the running version.
+	DoExpect = "expect"
 )
 
 // The ways to go down, in Request.Power.
@@ -39,16 +47,20 @@ const (
 
 // Request is one question or order to PID 1.
 type Request struct {
-	Do    string `json:"do"`              // DoStatus or DoPower
-	Power string `json:"power,omitempty"` // for DoPower: PowerOff, PowerReboot or PowerHalt
-	By    string `json:"by,omitempty"`    // for DoPower: who asks and why, for the console
-	Lines int    `json:"lines,omitempty"` // for DoStatus: last lines of output wanted per service; 0 = 5
+	Do       string `json:"do"`                 // DoStatus, DoPower, …
+	Power    string `json:"power,omitempty"`    // for DoPower: PowerOff, PowerReboot or PowerHalt
+	By       string `json:"by,omitempty"`       // for all that changes something: who asks and why, for the console
+	Lines    int    `json:"lines,omitempty"`    // for DoStatus: last lines of output wanted per service; 0 = 5
+	RootHash string `json:"rootHash,omitempty"` // for DoRevoke and DoExpect: of which version, 64 hex digits
+	Version  string `json:"version,omitempty"`  // for DoExpect: as it calls itself
+	Tries    int    `json:"tries,omitempty"`    // for DoExpect: 1 to 9
 }
 
 // Reply answers one Request.
 type Reply struct {
-	Error  string  `json:"error,omitempty"` // the request was not understood or refused
-	Status *Status `json:"status,omitempty"`
+	Error  string  `json:"error,omitempty"`  // the request was not understood or refused
+	Status *Status `json:"status,omitempty"` // to DoStatus
+	Record *Record `json:"record,omitempty"` // to DoRecord, DoRevoke and DoExpect, as it is then
 }
 
 // Status is what PID 1 knows of the machine.
@@ -58,6 +70,7 @@ type Status struct {
 	SecureBoot  bool      `json:"secureBoot"`            // the firmware checks signatures: EFI variable SecureBoot
 	RootHash    string    `json:"rootHash"`              // of the running /usr
 	Disk        string    `json:"disk"`                  // the disk it runs from: "vda"
+	Slot        string    `json:"slot,omitempty"`        // the slot of the disk: "A" or "B"
 	Entry       string    `json:"entry,omitempty"`       // boot entry as the boot loader named it
 	MachineID   string    `json:"machineID"`
 	Uptime      float64   `json:"uptime"`              // seconds since the kernel started

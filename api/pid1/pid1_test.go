@@ -42,6 +42,30 @@ func TestExchange(t *testing.T) {
 	}
 }
 
+// TestAskRecord: PID 1 may be newer than its client. One that is older, or
+// answers without what was asked for, gives an error.
+func TestAskRecord(t *testing.T) {
+	for line, want := range map[string]string{
+		`{"record":{"why":"the only one","generation":7,"versions":[],"new":{}},"newer":1}`: "",
+		`{}`:                                     "PID 1 answers record without a record",
+		`{"error":"unknown request \"record\""}`: `PID 1 refused record: unknown request "record"`,
+	} {
+		client, server := net.Pipe()
+		go func() {
+			defer server.Close()
+			var ask Request
+			if ReadLine(bufio.NewReader(server), &ask) == nil {
+				io.WriteString(server, line+"\n")
+			}
+		}()
+		got, err := AskRecord(client)
+		client.Close()
+		if want == "" && (err != nil || got.Generation != 7) || want != "" && (err == nil || err.Error() != want) {
+			t.Errorf("AskRecord with the reply %s = %+v, %v; want %q", line, got, err, want)
+		}
+	}
+}
+
 func TestReadLine(t *testing.T) {
 	for _, test := range []struct {
 		name, in string

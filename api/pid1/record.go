@@ -6,7 +6,7 @@ type Record struct {
 	Why        string            `json:"why"` // why the boot loader took the entry that was booted
 	Generation uint64            `json:"generation"`
 	Floor      string            `json:"floor,omitempty"` // no older version may be installed
-	Versions   []RecordedVersion `json:"versions"`        // the latest started first; the running one is the first
+	Versions   []RecordedVersion `json:"versions"`        // the running one, those that are expected, then the latest started first
 }
 
 // RecordedVersion is what became of a version on this machine.

@@ -15,10 +15,10 @@ type RootHash [32]byte
 // ParseRootHash reads 64 hexadecimal digits.
 func ParseRootHash(text string) (root RootHash, err error) {
 	if len(text) != 2*len(root) {
-		return RootHash{}, fmt.Errorf("root hash %q: want %d hexadecimal digits", text, 2*len(root))
+		return RootHash{}, fmt.Errorf("root hash %.80q: want %d hexadecimal digits", text, 2*len(root))
 	}
 	if _, err := hex.Decode(root[:], []byte(text)); err != nil {
-		return RootHash{}, fmt.Errorf("root hash %q: want %d hexadecimal digits", text, 2*len(root))
+		return RootHash{}, fmt.Errorf("root hash %.80q: want %d hexadecimal digits", text, 2*len(root))
 	}
 	return root, nil
 }

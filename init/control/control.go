@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ketch-os/ketch/api/pid1"
+	"github.com/ketch-os/ketch/disk/verity"
 	"github.com/ketch-os/ketch/init/bootcount"
 	"github.com/ketch-os/ketch/init/crash"
 	"github.com/ketch-os/ketch/init/machine"
@@ -31,7 +32,7 @@ const (
 
 // Server answers requests. All fields are needed.
 type Server struct {
-	Log     *kmsg.Log
+	Machine *machine.Machine
 	Status  func(lines int) *pid1.Status
 	Request func(shutdown.Request) // may wait for the present one
 }
@@ -42,7 +43,7 @@ func (s *Server) Serve(path string) error {
 	if err != nil {
 		return err
 	}
-	crash.Go(s.Log, func() { s.accept(l) })
+	crash.Go(s.Machine.Log, func() { s.accept(l) })
 	return nil
 }
 
@@ -51,12 +52,12 @@ func (s *Server) accept(l *socket.Listener) {
 	for {
 		conn, err := l.Accept()
 		if err != nil { // out of descriptors: try again when some may be free
-			s.Log.Printf(kmsg.Warning, "%v", err)
+			s.Machine.Log.Printf(kmsg.Warning, "%v", err)
 			time.Sleep(time.Second)
 			continue
 		}
 		slots <- true
-		crash.Go(s.Log, func() {
+		crash.Go(s.Machine.Log, func() {
 			defer func() { <-slots }()
 			defer conn.Close()
 			s.converse(conn)
@@ -81,6 +82,7 @@ func (s *Server) converse(conn *os.File) {
 		} else {
 			reply = s.answer(ask, pid)
 		}
+		conn.SetDeadline(time.Now().Add(patience)) // an order may have waited for the disk
 		if send(conn, reply) != nil || err != nil {
 			return
 		}
@@ -109,10 +111,46 @@ func (s *Server) answer(ask pid1.Request, pid int) *pid1.Reply {
 			return &pid1.Reply{Error: err.Error()}
 		}
 		by := who(ask.By, pid)
-		crash.Go(s.Log, func() { s.Request(shutdown.Request{Action: action, By: by}) }) // the answer does not wait
+		crash.Go(s.Machine.Log, func() { s.Request(shutdown.Request{Action: action, By: by}) }) // the answer does not wait
 		return &pid1.Reply{}
+	case pid1.DoRecord:
+		return s.record(nil)
+	case pid1.DoRevoke, pid1.DoExpect:
+		return s.record(s.order(ask, pid))
 	}
 	return &pid1.Reply{Error: fmt.Sprintf("unknown request %q", ask.Do)}
+}
+
+// order changes the boot record, of which PID 1 is the only writer, and says on
+// whose behalf.
+func (s *Server) order(ask pid1.Request, pid int) error {
+	root, err := verity.ParseRootHash(ask.RootHash)
+	if err != nil {
+		return err
+	}
+	what := "revoked"
+	if ask.Do == pid1.DoRevoke {
+		err = bootcount.Revoke(s.Machine, root)
+	} else {
+		what = fmt.Sprintf("expected, version %s, %d tries", ask.Version, ask.Tries)
+		err = bootcount.Expect(s.Machine, ask.Version, root, ask.Tries)
+	}
+	if err == nil {
+		s.Machine.Log.Printf(kmsg.Info, "boot record: %s: %s (asked by %s)", root, what, who(ask.By, pid))
+	}
+	return err
+}
+
+// record answers with the boot record, or with the error of what was to be done to it.
+func (s *Server) record(err error) *pid1.Reply {
+	if err != nil {
+		return &pid1.Reply{Error: err.Error()}
+	}
+	report := bootcount.Report(s.Machine)
+	if report == nil {
+		return &pid1.Reply{Error: "this machine has no boot record"}
+	}
+	return &pid1.Reply{Record: report}
 }
 
 // Action reads the name of a way down as Request.Power has it.
@@ -145,7 +183,7 @@ func who(by string, pid int) string {
 func Report(m *machine.Machine) *pid1.Status {
 	s := &pid1.Status{
 		Version: m.Version, Development: m.Development, SecureBoot: m.SecureBoot, RootHash: m.RootHash,
-		Disk: m.Disk, Entry: m.Entry, MachineID: m.MachineID,
+		Disk: m.Disk, Slot: m.Slot, Entry: m.Entry, MachineID: m.MachineID,
 		Degraded: m.Degraded(), Boot: m.Timeline.Boot(), Record: bootcount.Report(m),
 	}
 	if m.Watchdog != nil {

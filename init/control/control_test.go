@@ -1,6 +1,7 @@
 package control
 
 import (
+	"bufio"
 	"net"
 	"os"
 	"path/filepath"
@@ -10,19 +11,25 @@ import (
 	"time"
 
 	"github.com/ketch-os/ketch/api/pid1"
+	"github.com/ketch-os/ketch/disk/bootrecord"
+	"github.com/ketch-os/ketch/disk/verity"
 	"github.com/ketch-os/ketch/init/machine"
 	"github.com/ketch-os/ketch/init/shutdown"
-	"github.com/ketch-os/ketch/linux/kmsg"
 	"github.com/ketch-os/ketch/linux/power"
 )
 
 func serve(t *testing.T) (net.Conn, <-chan shutdown.Request) {
 	t.Helper()
-	requests := make(chan shutdown.Request, 1)
 	m := machine.New()
 	m.Version = "1.0"
+	return serveMachine(t, m)
+}
+
+func serveMachine(t *testing.T, m *machine.Machine) (net.Conn, <-chan shutdown.Request) {
+	t.Helper()
+	requests := make(chan shutdown.Request, 1)
 	server := &Server{
-		Log:     &kmsg.Log{},
+		Machine: m,
 		Request: func(o shutdown.Request) { requests <- o },
 		Status: func(lines int) *pid1.Status {
 			s := Report(m)
@@ -83,18 +90,104 @@ func TestPower(t *testing.T) {
 	}
 }
 
+// running and other are the root hashes of the two versions of a machine.
+var running, other = verity.RootHash{0: 2}, verity.RootHash{0: 1}
+
+// recorded is a machine that runs version 2.0, which is good, as 1.0 was before.
+func recorded(t *testing.T) *machine.Machine {
+	t.Helper()
+	m := machine.New()
+	m.BootRecord = filepath.Join(t.TempDir(), "partition")
+	f, err := os.Create(m.BootRecord)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	r := &bootrecord.Record{}
+	r.Good(r.Count(other, "1.0", "ketch_1.0"), time.Unix(1_800_000_000, 0))
+	r.Good(r.Count(running, "2.0", "ketch_2.0"), time.Unix(1_800_000_100, 0))
+	if err := r.Write(f); err != nil {
+		t.Fatal(err)
+	}
+	m.SetRecord(r)
+	return m
+}
+
+// TestUpdate is what an update asks, in its order.
+func TestUpdate(t *testing.T) {
+	m := recorded(t)
+	conn, _ := serveMachine(t, m)
+	before, err := pid1.AskRecord(conn)
+	if err != nil || len(before.Versions) != 2 || before.Versions[0].Version != "2.0" || before.Versions[1].Revoked {
+		t.Fatalf("AskRecord = %+v, %v", before, err)
+	}
+	revoked, err := pid1.Revoke(conn, other.String(), "update")
+	if err != nil || !revoked.Versions[1].Revoked {
+		t.Errorf("Revoke = %+v, %v; want 1.0 revoked", revoked, err)
+	}
+	expected, err := pid1.Expect(conn, "3.0", verity.RootHash{0: 3}.String(), 1, "update")
+	if err != nil || expected.Versions[1].Version != "3.0" || expected.Versions[1].Tries != 1 {
+		t.Errorf("Expect = %+v, %v; want 3.0 with one try", expected, err)
+	}
+	f, err := os.Open(m.BootRecord)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if r, err := bootrecord.Read(f); err != nil || r.Generation != expected.Generation || !r.Find(other).Revoked || r.Find(verity.RootHash{0: 3}) == nil {
+		t.Errorf("the disk has %+v, %v", r, err)
+	}
+	if status, err := pid1.Exchange(conn, pid1.Request{Do: pid1.DoStatus}); err != nil || status.Status.Record.Generation != expected.Generation {
+		t.Errorf("the status has another record: %+v, %v", status, err)
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	for line, want := range map[string]string{
 		`{"do":"dance"}`:                 `unknown request "dance"`,
 		`{"do":"power","power":"cycle"}`: `unknown way down "cycle"`,
 		`power off`:                      "invalid character",
+		`{"do":"revoke"}`:                `root hash "": want 64 hexadecimal digits`,
+		`{"do":"revoke","rootHash":7}`:   "cannot unmarshal number",
+		`{"do":"revoke","rootHash":"` + running.String() + `"}`:                                             "version 2.0 is running",
+		`{"do":"expect","rootHash":"` + running.String() + `","version":"2.0","tries":3}`:                   "version 2.0 is running",
+		`{"do":"expect","rootHash":"` + other.String() + `","version":"1.0"}`:                               "0 tries: want 1 to 9",
+		`{"do":"expect","rootHash":"` + other.String() + `","tries":3}`:                                     "a version has a name",
+		`{"do":"expect","rootHash":"` + other.String() + `","version":"` + strings.Repeat("1", 1000) + `"}`: "has 1000 bytes",
+		`{"do":"revoke","rootHash":"` + strings.Repeat("0", 2000) + `"}`:                                    "want 64 hexadecimal digits",
 	} {
-		conn, _ := serve(t)
+		conn, _ := serveMachine(t, recorded(t))
 		conn.Write([]byte(line + "\n"))
 		answer := make([]byte, 4096)
 		n, err := conn.Read(answer)
 		if err != nil || !strings.Contains(strings.ReplaceAll(string(answer[:n]), `\"`, `"`), want) {
 			t.Errorf("answer to %s = %q, %v; want %s", line, answer[:n], err, want)
 		}
+	}
+}
+
+// A machine whose boot record cannot be used has none to ask for or to change.
+func TestWithoutRecord(t *testing.T) {
+	conn, _ := serve(t)
+	for _, do := range []func() (*pid1.Record, error){
+		func() (*pid1.Record, error) { return pid1.AskRecord(conn) },
+		func() (*pid1.Record, error) { return pid1.Revoke(conn, other.String(), "update") },
+		func() (*pid1.Record, error) { return pid1.Expect(conn, "3.0", other.String(), 3, "update") },
+	} {
+		if got, err := do(); err == nil || !strings.Contains(err.Error(), "this machine has no boot record") {
+			t.Errorf("without a boot record: %+v, %v", got, err)
+		}
+	}
+}
+
+// Unknown fields of a request are ignored: a client may be newer.
+func TestUnknownField(t *testing.T) {
+	conn, _ := serveMachine(t, recorded(t))
+	if err := pid1.WriteLine(conn, map[string]any{"do": "record", "since": "yesterday"}); err != nil {
+		t.Fatal(err)
+	}
+	var reply pid1.Reply
+	if err := pid1.ReadLine(bufio.NewReader(conn), &reply); err != nil || reply.Error != "" || reply.Record == nil {
+		t.Errorf("answer to a request with an unknown field: %+v, %v", reply, err)
 	}
 }

@@ -172,7 +172,7 @@ func (s *Stage) FindSlot() (err error) {
 	if !esp.IsZero() && !s.slot.Booted {
 		s.Machine.Log.Printf(kmsg.Warning, "the disk with ESP %s has not appeared: running from %s", esp, s.slot.Disk)
 	}
-	s.Machine.Disk = s.slot.Disk
+	s.Machine.Disk, s.Machine.Slot = s.slot.Disk, s.slot.Name
 	s.Machine.Log.Printf(kmsg.Info, "slot: usr %s, hash tree %s", s.slot.Usr, s.slot.Hash)
 	if s.Machine.Record() == nil {
 		return bootcount.Count(s.Machine, s.slot.Disk)

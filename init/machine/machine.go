@@ -29,6 +29,7 @@ type Facts struct {
 	SecureBoot  bool                // the firmware has checked the kernel image's signature
 	RootHash    string              // 64 hex digits
 	Disk        string              // "vda"
+	Slot        string              // "A" or "B"
 	Entry       string              // LoaderEntrySelected
 	CountPath   string              // LoaderBootCountPath; empty: tries are not counted
 	ESP         string              // LoaderDevicePartUUID

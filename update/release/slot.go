@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"slices"
 	"strings"
 
 	"github.com/ketch-os/ketch/disk/erofs"
@@ -42,16 +41,24 @@ func ReadSlot(disk io.ReaderAt, table *gpt.Table, root verity.RootHash) (*Slot, 
 		return io.NewSectionReader(disk, p.Offset(table.SectorSize), p.Size(table.SectorSize))
 	}
 	s := &Slot{
-		Root: root, Label: table.Partitions[usr-1].Name,
+		Root: root, Name: SlotName(usr, hash), Label: table.Partitions[usr-1].Name,
 		Usr: section(usr), Hash: section(hash), UsrNumber: usr, VerityNumber: hash,
-	}
-	if i := slices.IndexFunc(layout.Slots(), func(slot layout.Slot) bool { return slot.Usr == usr && slot.Verity == hash }); i >= 0 {
-		s.Name = layout.Slots()[i].Name
 	}
 	if err := s.readSuperblock(); err != nil {
 		return nil, fmt.Errorf("partition %d (%s): %w", hash, table.Partitions[hash-1].Name, err)
 	}
 	return s, nil
+}
+
+// SlotName is the name of the slot that two partitions make, by their numbers;
+// empty for two that are no slot.
+func SlotName(usr, hash int) string {
+	for _, slot := range layout.Slots() {
+		if slot.Usr == usr && slot.Verity == hash {
+			return slot.Name
+		}
+	}
+	return ""
 }
 
 // readSuperblock learns the sizes. They are claims: those that the partitions

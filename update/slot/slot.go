@@ -36,6 +36,7 @@ import (
 // Slot is a pair of partitions on one disk.
 type Slot struct {
 	Disk              string // "vda"
+	Name              string // "A" or "B"; empty: its partitions are not those of a slot
 	Usr, Hash         string // device nodes
 	UsrSize, HashSize int64  // bytes
 	Booted            bool   // the boot loader came from this disk
@@ -173,6 +174,7 @@ func match(table *gpt.Table, disk blockdev.Disk, root verity.RootHash, esp gpt.G
 	}
 	return Slot{
 		Disk:     disk.Name,
+		Name:     release.SlotName(usr, hash),
 		Usr:      blockdev.Path(disk.Partitions[usr]),
 		Hash:     blockdev.Path(disk.Partitions[hash]),
 		UsrSize:  u.Size(table.SectorSize),

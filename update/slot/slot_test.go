@@ -36,7 +36,7 @@ func TestMatch(t *testing.T) {
 		}}
 	}
 	disk := blockdev.Disk{Name: "nvme0n1", Partitions: map[int]string{1: "nvme0n1p1", 3: "nvme0n1p3", 4: "nvme0n1p4"}}
-	want := Slot{"nvme0n1", "/dev/nvme0n1p3", "/dev/nvme0n1p4", 1 << 20, 1 << 20, true}
+	want := Slot{"nvme0n1", "A", "/dev/nvme0n1p3", "/dev/nvme0n1p4", 1 << 20, 1 << 20, true}
 	got, ok := match(table(arch.Usr, arch.UsrVerity), disk, root, esp)
 	if diff := cmp.Diff(want, got); diff != "" || !ok {
 		t.Errorf("match: %v (-want +got):\n%s", ok, diff)
