@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -33,14 +32,10 @@ func TestSignals(t *testing.T) {
 	caught := catchSignals()
 	go storm(t)
 	got := map[string]power.Action{}
-	for never := time.After(2 * time.Minute); len(got) < len(requests()); {
-		select {
-		case s := <-caught:
-			if request, ok := meaning(s); ok {
-				got[request.By] = request.Action
-			}
-		case <-never:
-			t.Fatalf("requests taken: %v; want all of %d", got, len(requests()))
+	for len(got) < len(requests()) {
+		s := testkit.Receive(t, fmt.Sprintf("the next request after %v, of %d", got, len(requests())), caught)
+		if request, ok := meaning(s); ok {
+			got[request.By] = request.Action
 		}
 	}
 	want := map[string]power.Action{

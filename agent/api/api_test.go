@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -19,6 +18,7 @@ import (
 	"github.com/ketch-os/ketch/api/node"
 	"github.com/ketch-os/ketch/api/node/client"
 	"github.com/ketch-os/ketch/api/pid1"
+	"github.com/ketch-os/ketch/internal/testkit"
 )
 
 // serve runs a Server over a Unix socket.
@@ -160,13 +160,8 @@ func TestFollow(t *testing.T) {
 	io.WriteString(log, "two\n")
 	expect("two\n")
 	cancel()
-	select {
-	case err := <-done:
-		if err != nil {
-			t.Errorf("Logs = %v; want nil once its context has ended", err)
-		}
-	case <-time.After(5 * time.Second):
-		t.Error("Logs still follows after its context has ended")
+	if err := testkit.Receive(t, "the end of Logs after that of its context", done); err != nil {
+		t.Errorf("Logs = %v; want nil once its context has ended", err)
 	}
 }
 

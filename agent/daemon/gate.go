@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	// probeLimit bounds one HTTP probe. They run side by side.
+	// probeLimit bounds the HTTP probes.
 	probeLimit = 5 * time.Second
 	// maxProbed is how much of the answer to a probe is read, in bytes: enough to
 	// see that there is one.
@@ -38,7 +38,7 @@ func probeGate(ctx context.Context, path string) []pid1.Check {
 	if err != nil {
 		return []pid1.Check{{Name: "gate file can be read", Reason: err.Error()}}
 	}
-	return probeAll(ctx, file.Checks)
+	return probeAll(ctx, probeLimit, file.Checks)
 }
 
 // checkImages tells, of a machine with essential services, whether each runs the
@@ -59,9 +59,10 @@ func (n *Node) checkImages() []pid1.Check {
 	return checks
 }
 
-// probeAll sends the requests among the checks.
-func probeAll(ctx context.Context, checks []gatefile.Check) []pid1.Check {
-	ctx, cancel := context.WithTimeout(ctx, probeLimit)
+// probeAll sends the requests among the checks, side by side, and waits for their
+// answers no longer than limit.
+func probeAll(ctx context.Context, limit time.Duration, checks []gatefile.Check) []pid1.Check {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	var all sync.WaitGroup
 	results := make([]pid1.Check, len(checks))

@@ -10,6 +10,7 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/ketch-os/ketch/internal/testkit"
 	"github.com/ketch-os/ketch/layout/debugport"
 )
 
@@ -31,7 +32,7 @@ func connect(t *testing.T) (host net.Conn, served <-chan error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	host.SetDeadline(time.Now().Add(15 * time.Second))
+	host.SetDeadline(time.Now().Add(testkit.HangLimit))
 	done := make(chan error, 1)
 	go func() { done <- serve(guest) }()
 	t.Cleanup(func() { host.Close() })
@@ -145,11 +146,7 @@ func TestHostGoesAway(t *testing.T) {
 		t.Fatal(kind, err)
 	}
 	host.Close()
-	select {
-	case <-served:
-	case <-time.After(5 * time.Second):
-		t.Error("serve still runs 5 s after the host has gone")
-	}
+	testkit.Receive(t, "the end of serve after the host has gone", served)
 }
 
 func TestBadFrames(t *testing.T) {

@@ -19,6 +19,7 @@ import (
 	"github.com/ketch-os/ketch/api/pid1"
 	"github.com/ketch-os/ketch/internal/backoff"
 	"github.com/ketch-os/ketch/internal/compose"
+	"github.com/ketch-os/ketch/internal/testkit"
 )
 
 // life is how a fake container's process goes: it exits with status after d,
@@ -403,7 +404,11 @@ func TestConsole(t *testing.T) {
 		s.Take(&compose.Set{Services: []compose.Service{{Name: "test", Labels: map[string]string{compose.ConsoleLabel: "true"}, Restart: compose.Restart{When: compose.Never}}}})
 		s.Run(ctx)
 	}()
-	time.Sleep(50 * time.Millisecond)
+	// The service has started once the log was looked at for where its output begins.
+	testkit.Eventually(t, "the service runs", func() bool {
+		all := s.Status()
+		return len(all) == 1 && all[0].State == node.Running
+	})
 	file, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -411,7 +416,7 @@ func TestConsole(t *testing.T) {
 	fmt.Fprintln(file, "hello")
 	file.Close()
 	line := make([]byte, 100)
-	reader.SetReadDeadline(time.Now().Add(5 * time.Second))
+	reader.SetReadDeadline(time.Now().Add(testkit.HangLimit))
 	n, err := reader.Read(line)
 	if got := string(line[:n]); got != "test: hello\n" || err != nil {
 		t.Errorf("console got %q, %v; want %q", got, err, "test: hello\n")

@@ -69,16 +69,14 @@ func startRegistry(t *testing.T, extra string) (host string) {
 			t.Logf("docker-registry said: %s", log.String())
 		}
 	})
-	for range 200 {
+	testkit.Eventually(t, "docker-registry answers", func() bool {
 		c, err := net.Dial("tcp", host)
 		if err == nil {
 			c.Close()
-			return host
 		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	t.Fatal("docker-registry does not answer")
-	return ""
+		return err == nil
+	})
+	return host
 }
 
 // push pushes the images of a layout, given as image or index, and returns its digest.

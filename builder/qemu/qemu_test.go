@@ -54,12 +54,12 @@ func TestDoesNotLinger(t *testing.T) {
 			_ = starter.Process.Kill()
 			_ = starter.Wait()
 			gone := func() bool { return syscall.Kill(pid, 0) != nil || isZombie(pid) }
-			for deadline := time.Now().Add(time.Minute); !gone(); time.Sleep(10 * time.Millisecond) {
-				if time.Now().After(deadline) {
+			t.Cleanup(func() {
+				if t.Failed() {
 					_ = syscall.Kill(pid, syscall.SIGKILL)
-					t.Fatalf("QEMU, process %d, outlives its starter", pid)
 				}
-			}
+			})
+			testkit.Eventually(t, "the end of QEMU after its starter's", gone)
 			f, err := os.OpenFile(disk, os.O_RDWR, 0)
 			if err != nil {
 				t.Fatal(err)
@@ -158,7 +158,7 @@ func TestConsoleWaitLine(t *testing.T) {
 		}
 		c.close()
 	}()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.HangLimit)
 	defer cancel()
 	if got, err := c.WaitLine(ctx, "runtime-ready"); got != "ketch: runtime-ready in 1.9 s" || err != nil {
 		t.Errorf("WaitLine = %q, %v", got, err)

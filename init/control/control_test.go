@@ -15,6 +15,7 @@ import (
 	"github.com/ketch-os/ketch/disk/verity"
 	"github.com/ketch-os/ketch/init/machine"
 	"github.com/ketch-os/ketch/init/shutdown"
+	"github.com/ketch-os/ketch/internal/testkit"
 	"github.com/ketch-os/ketch/linux/power"
 )
 
@@ -80,13 +81,9 @@ func TestPower(t *testing.T) {
 	if _, err := pid1.Exchange(conn, pid1.Request{Do: pid1.DoPower, Power: pid1.PowerReboot, By: "ketchctl"}); err != nil {
 		t.Fatal(err)
 	}
-	select {
-	case got := <-requests:
-		if got.Action != power.Reboot || !strings.HasPrefix(got.By, "ketchctl, process "+strconv.Itoa(os.Getpid())) {
-			t.Errorf("request = %+v; want a reboot asked by ketchctl, process %d", got, os.Getpid())
-		}
-	case <-time.After(2 * time.Minute):
-		t.Fatal("no request came")
+	got := testkit.Receive(t, "a request", requests)
+	if got.Action != power.Reboot || !strings.HasPrefix(got.By, "ketchctl, process "+strconv.Itoa(os.Getpid())) {
+		t.Errorf("request = %+v; want a reboot asked by ketchctl, process %d", got, os.Getpid())
 	}
 }
 

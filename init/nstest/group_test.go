@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/ketch-os/ketch/internal/testkit"
 	"github.com/ketch-os/ketch/linux/mount"
@@ -66,15 +65,7 @@ func removeGroups(t *testing.T, top string) {
 		return nil
 	})
 	for _, dir := range slices.Backward(dirs) {
-		var err error
-		for range 12000 { // two minutes: a group is busy until its last process has been collected
-			if err = os.Remove(dir); err == nil {
-				break
-			}
-			time.Sleep(10 * time.Millisecond)
-		}
-		if err != nil {
-			t.Error(err)
-		}
+		// A group is busy until its last process has been collected.
+		testkit.Eventually(t, "remove "+dir, func() bool { return os.Remove(dir) == nil })
 	}
 }

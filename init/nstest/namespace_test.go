@@ -25,10 +25,6 @@ import (
 	"github.com/ketch-os/ketch/linux/socket"
 )
 
-// bootLimit is how long PID 1 may take for anything that a test waits for. A boot
-// takes a second; a host may have a lot else to do.
-const bootLimit = 4 * time.Minute
-
 // TestMain is also the programs that PID 1 starts: they are this one under
 // other names.
 func TestMain(m *testing.M) {
@@ -165,7 +161,7 @@ func (p *instance) waitLine(part string) {
 // waitFor waits until something holds.
 func (p *instance) waitFor(what string, holds func() bool) {
 	p.t.Helper()
-	for deadline := time.Now().Add(bootLimit); !holds(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(testkit.HangLimit); !holds(); time.Sleep(5 * time.Millisecond) {
 		if over := p.over(); over && !holds() || time.Now().After(deadline) {
 			p.t.Fatalf("wait for %s: PID 1 ended: %v", what, over)
 		}
@@ -186,11 +182,7 @@ func (p *instance) over() bool {
 // inside PID namespaces").
 func (p *instance) end() unix.Signal {
 	p.t.Helper()
-	select {
-	case <-p.ended:
-	case <-time.After(bootLimit):
-		p.t.Fatalf("PID 1 still runs after %v", bootLimit)
-	}
+	testkit.Receive(p.t, "the end of PID 1", p.ended)
 	return p.cmd.ProcessState.Sys().(syscall.WaitStatus).Signal()
 }
 
@@ -202,7 +194,7 @@ func (p *instance) path(name string) string {
 // status asks PID 1 over its socket, which shows that it is alive too.
 func (p *instance) status() *pid1.Status {
 	p.t.Helper()
-	conn, err := socket.Dial(p.path(layout.InitSocket), bootLimit)
+	conn, err := socket.Dial(p.path(layout.InitSocket), testkit.HangLimit)
 	if err != nil {
 		p.t.Fatal(err)
 	}

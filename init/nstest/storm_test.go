@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -227,19 +228,11 @@ func exitStatus(err error) int {
 // alone waits until PID 1 has no company in its namespace, not even a zombie.
 func alone(t *testing.T) {
 	t.Helper()
-	var left []string
-	for range 12000 { // two minutes
-		left = nil
+	testkit.Eventually(t, "PID 1 alone in its namespace", func() bool {
 		entries, _ := os.ReadDir("/proc")
-		for _, e := range entries {
-			if pid, err := strconv.Atoi(e.Name()); err == nil && pid != 1 {
-				left = append(left, e.Name())
-			}
-		}
-		if len(left) == 0 {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Errorf("processes left: %v", left)
+		return !slices.ContainsFunc(entries, func(e os.DirEntry) bool {
+			pid, err := strconv.Atoi(e.Name())
+			return err == nil && pid != 1
+		})
+	})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -81,21 +82,13 @@ func code(err error) int {
 // nobodyIsLeft waits until PID 1 is alone in its namespace: no zombie remains.
 func nobodyIsLeft(t *testing.T) {
 	t.Helper()
-	var left []string
-	for range 12000 { // two minutes
-		left = nil
+	testkit.Eventually(t, "PID 1 alone in its namespace", func() bool {
 		entries, _ := os.ReadDir("/proc")
-		for _, e := range entries {
-			if name := e.Name(); name != "1" && strings.Trim(name, "0123456789") == "" {
-				left = append(left, name)
-			}
-		}
-		if len(left) == 0 {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Errorf("processes left: %v", left)
+		return !slices.ContainsFunc(entries, func(e os.DirEntry) bool {
+			name := e.Name()
+			return name != "1" && strings.Trim(name, "0123456789") == ""
+		})
+	})
 }
 
 func TestRun(t *testing.T) {

@@ -50,18 +50,6 @@ func script(name, text string) Service {
 	return Service{Name: name, Args: []string{"/bin/sh", "-c", text}}
 }
 
-// eventually polls: a test waits for what it wants, not for a time.
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	for range 12000 { // two minutes: a busy host is slow
-		if holds() {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Fatalf("never: %s", what)
-}
-
 func TestOrderAndReadiness(t *testing.T) {
 	gate := filepath.Join(t.TempDir(), "gate")
 	first := script("first", "exec sleep 60")
@@ -75,8 +63,8 @@ func TestOrderAndReadiness(t *testing.T) {
 	absent.RequiresFiles = []string{"/no/such/file"}
 	s, dir := supervise(t, second, first, absent)
 
-	eventually(t, "first starts", func() bool { return s.Status(0)[1].State == pid1.StateStarting })
-	eventually(t, "first's reason", func() bool {
+	testkit.Eventually(t, "first starts", func() bool { return s.Status(0)[1].State == pid1.StateStarting })
+	testkit.Eventually(t, "first's reason", func() bool {
 		err := s.Check("first")
 		return err != nil && strings.Contains(err.Error(), "no such file")
 	})
@@ -92,7 +80,7 @@ func TestOrderAndReadiness(t *testing.T) {
 	if s.Check("absent") == nil {
 		t.Error("Check of a service that the image lacks = nil; want an error")
 	}
-	eventually(t, "second's log", func() bool {
+	testkit.Eventually(t, "second's log", func() bool {
 		text, _ := os.ReadFile(dir + "/second.log")
 		return string(text) == "second runs\n" && len(s.Status(5)[0].Lines) == 1
 	})
@@ -100,7 +88,7 @@ func TestOrderAndReadiness(t *testing.T) {
 
 func TestRestart(t *testing.T) {
 	s, dir := supervise(t, script("flaky", "echo started >&2; exit 7"))
-	eventually(t, "two restarts", func() bool { return s.Status(0)[0].Restarts >= 2 })
+	testkit.Eventually(t, "two restarts", func() bool { return s.Status(0)[0].Restarts >= 2 })
 	got := s.Status(5)[0]
 	if got.LastExit != "exit status 7" || len(got.Lines) == 0 || got.Lines[0] != "started" {
 		t.Errorf("status = %+v; want exit status 7 and its lines", got)
@@ -112,7 +100,7 @@ func TestRestart(t *testing.T) {
 
 func TestMissingProgramIsRetried(t *testing.T) {
 	s, _ := supervise(t, Service{Name: "gone", Args: []string{"/no/such/program"}})
-	eventually(t, "a restart", func() bool { return s.Status(0)[0].Restarts >= 1 })
+	testkit.Eventually(t, "a restart", func() bool { return s.Status(0)[0].Restarts >= 1 })
 	if got := s.Status(0)[0].LastExit; !strings.Contains(got, "no such file") {
 		t.Errorf("last exit = %q; want the reason", got)
 	}
@@ -124,7 +112,7 @@ func TestStop(t *testing.T) {
 	stubborn.StopLimit = 100 * time.Millisecond
 	s, dir := supervise(t, polite, stubborn)
 	for _, name := range []string{"polite", "stubborn"} {
-		eventually(t, name+" is up", func() bool {
+		testkit.Eventually(t, name+" is up", func() bool {
 			text, _ := os.ReadFile(dir + "/" + name + ".log")
 			return len(text) > 0
 		})
@@ -152,20 +140,20 @@ func TestHangs(t *testing.T) {
 		return nil
 	}
 	s, _ := supervise(t, hanging)
-	eventually(t, "many probes", func() bool { return asked.Load() > 20 })
+	testkit.Eventually(t, "many probes", func() bool { return asked.Load() > 20 })
 	first := s.Status(0)[0]
 	if first.Restarts != 0 || first.State != pid1.StateReady {
 		t.Fatalf("status = %+v; want it to run on", first)
 	}
-	eventually(t, "a reason while it is ready", func() bool { return strings.Contains(s.Status(0)[0].Reason, "of 3 probes") })
+	testkit.Eventually(t, "a reason while it is ready", func() bool { return strings.Contains(s.Status(0)[0].Reason, "of 3 probes") })
 	deaf.Store(true)
-	eventually(t, "a restart", func() bool { return s.Status(0)[0].Restarts >= 1 })
+	testkit.Eventually(t, "a restart", func() bool { return s.Status(0)[0].Restarts >= 1 })
 	deaf.Store(false)
 	const want = "killed: it hangs: no answer to 3 probes in a row: no answer"
 	if got := s.Status(0)[0].LastExit; got != want {
 		t.Errorf("last exit = %q; want %q", got, want)
 	}
-	eventually(t, "another process", func() bool { pid := s.Status(0)[0].PID; return pid != 0 && pid != first.PID })
+	testkit.Eventually(t, "another process", func() bool { pid := s.Status(0)[0].PID; return pid != 0 && pid != first.PID })
 }
 
 // TestASlowProbeBlocksNobody: neither the end of the process nor the order to stop
@@ -187,7 +175,7 @@ func TestASlowProbeBlocksNobody(t *testing.T) {
 	s, _ := supervise(t, slow)
 	<-probed
 	unix.Kill(s.Status(0)[0].PID, unix.SIGKILL)
-	eventually(t, "a restart", func() bool { return s.Status(0)[0].Restarts == 1 && s.Status(0)[0].PID != 0 })
+	testkit.Eventually(t, "a restart", func() bool { return s.Status(0)[0].Restarts == 1 && s.Status(0)[0].PID != 0 })
 	s.StopAll()
 	if got := s.Status(0)[0].State; got != pid1.StateStopped {
 		t.Errorf("state = %s; want stopped", got)
@@ -198,7 +186,7 @@ func TestASlowProbeBlocksNobody(t *testing.T) {
 // tried ever less often.
 func TestDegraded(t *testing.T) {
 	s, _ := supervise(t, script("hopeless", "echo no configuration; exit 3"))
-	eventually(t, "degraded", func() bool { return s.Status(0)[0].State == pid1.StateDegraded })
+	testkit.Eventually(t, "degraded", func() bool { return s.Status(0)[0].State == pid1.StateDegraded })
 	got := s.Status(2)[0]
 	if got.Restarts < degradedAfter-1 || got.LastExit != "exit status 3" || len(got.Lines) == 0 || got.Lines[0] != "no configuration" {
 		t.Errorf("status = %+v; want exit status 3 and the last lines", got)
@@ -229,9 +217,9 @@ func TestControlGroup(t *testing.T) {
 	}()
 	for i, want := range []int{2, 3} { // processes after the first has been killed
 		group := cgroup.Group(groups + "/services/" + s.units[i].Name)
-		eventually(t, "two processes", func() bool { return len(group.PIDs()) == 2 })
+		testkit.Eventually(t, "two processes", func() bool { return len(group.PIDs()) == 2 })
 		unix.Kill(s.Status(0)[i].PID, unix.SIGKILL)
-		eventually(t, "a restart", func() bool { return s.Status(0)[i].Restarts == 1 && len(group.PIDs()) >= want })
+		testkit.Eventually(t, "a restart", func() bool { return s.Status(0)[i].Restarts == 1 && len(group.PIDs()) >= want })
 		if got := len(group.PIDs()); got != want {
 			t.Errorf("%s has %d processes after a restart; want %d", group.Name(), got, want)
 		}

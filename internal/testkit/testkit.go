@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 )
 
 // Need ends a test whose machine lacks something: err says why, nil that it is
@@ -100,4 +101,30 @@ func cgroup2(table string) (string, error) {
 		}
 	}
 	return "", errors.New("no cgroup2 is mounted here")
+}
+
+// HangLimit is how long a test waits for what must come: more than any busy host
+// needs. It only ends a test that hangs; it is no measure of anything.
+const HangLimit = 4 * time.Minute
+
+// Eventually waits until something holds, and fails the test if it never does.
+func Eventually(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(HangLimit); !holds(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("never: %s", what)
+		}
+	}
+}
+
+// Receive waits for what a channel brings, and fails the test if nothing comes. From
+// a closed channel it takes the zero value.
+func Receive[T any](t testing.TB, what string, from <-chan T) (v T) {
+	t.Helper()
+	select {
+	case v = <-from:
+	case <-time.After(HangLimit):
+		t.Fatalf("never: %s", what)
+	}
+	return v
 }

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/ketch-os/ketch/internal/testkit"
 )
 
 func TestListenAndDial(t *testing.T) {
@@ -65,13 +67,8 @@ func TestCloseEndsAccept(t *testing.T) {
 	}()
 	time.Sleep(10 * time.Millisecond)
 	l.Close()
-	select {
-	case err := <-ended:
-		if err == nil {
-			t.Error("Accept on a closed listener = nil; want an error")
-		}
-	case <-time.After(2 * time.Minute):
-		t.Error("Accept still waits after Close")
+	if err := testkit.Receive(t, "the end of Accept after Close", ended); err == nil {
+		t.Error("Accept on a closed listener = nil; want an error")
 	}
 }
 
