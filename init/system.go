@@ -188,7 +188,7 @@ func (s *running) identify() error {
 		}
 	}
 	s.m.MachineID = id
-	return system.Identify("/etc", id)
+	return system.Identify("/etc", id, func(err error) { s.m.Degrade("%v", err) })
 }
 
 // startServices starts them and begins to watch the health gate.

@@ -14,18 +14,24 @@ import (
 	"github.com/ketch-os/ketch/agent/kernlog"
 	"github.com/ketch-os/ketch/agent/lastrun"
 	"github.com/ketch-os/ketch/api/pid1"
+	"github.com/ketch-os/ketch/internal/plainfile"
 	"github.com/ketch-os/ketch/layout"
 )
 
-// maxLastWords is how much of a dump is shown, in bytes.
-const maxLastWords = 16 << 10
+const (
+	// maxLastWords is how much of a dump is shown, in bytes.
+	maxLastWords = 16 << 10
+	// maxDump and maxRun are the largest files, in bytes, that PID 1 does not write:
+	// init/bootlog.
+	maxDump, maxRun = 1 << 20, 1 << 20
+)
 
 // previousRun tells how the run before this one ended, from what PID 1 keeps.
 func previousRun() (*pid1.Previous, error) {
-	return readPrevious(layout.PreviousRun, layout.CurrentRun)
+	return readPrevious(layout.PreviousRun, layout.CurrentRun, layout.CrashDir)
 }
 
-func readPrevious(previous, current string) (*pid1.Previous, error) {
+func readPrevious(previous, current, crashes string) (*pid1.Previous, error) {
 	run, err := readRun(previous)
 	next, errNext := readRun(current)
 	if err := errors.Join(err, errNext); err != nil {
@@ -33,7 +39,7 @@ func readPrevious(previous, current string) (*pid1.Previous, error) {
 	}
 	p := lastrun.Judge(run, next)
 	if n := len(p.Crashes); n > 0 && p.End == pid1.EndPanic {
-		text, err := os.ReadFile(p.Crashes[n-1].Path)
+		text, err := readDump(crashes, p.Crashes[n-1].Path)
 		if err != nil {
 			return nil, fmt.Errorf("read last words: %w", err)
 		}
@@ -42,11 +48,26 @@ func readPrevious(previous, current string) (*pid1.Previous, error) {
 	return p, nil
 }
 
+// readDump reads a dump. Its path stands in a file, and a file may say anything: no
+// other is read than one below the directory of crashes.
+func readDump(dir, path string) ([]byte, error) {
+	name, err := filepath.Rel(dir, path)
+	if err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	return plainfile.ReadIn(root, name, maxDump)
+}
+
 // readRun reads a record; nil where there is none, or one that a broken disk has
 // spoilt.
 func readRun(path string) (*pid1.Run, error) {
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	text, err := plainfile.Read(path, maxRun)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, plainfile.ErrTooLarge) {
 		return nil, nil
 	}
 	if err != nil {

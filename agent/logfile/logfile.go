@@ -24,8 +24,7 @@ import (
 	"path/filepath"
 	"regexp"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/ketch-os/ketch/internal/plainfile"
 	"github.com/ketch-os/ketch/linux/sparse"
 )
 
@@ -50,29 +49,8 @@ func (d Dir) Path(name string) (string, error) {
 	return filepath.Join(string(d), name+".log"), nil
 }
 
-// errForeign is the error of a name that is no plain file.
-var errForeign = errors.New("is no plain file")
-
-// Open opens a log, and nothing else: a symbolic link is not followed, a FIFO not
-// waited for. The flags are those of open(2).
-func Open(path string, flags int) (*os.File, error) {
-	file, err := os.OpenFile(path, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK, mode)
-	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENXIO) { // a link; a FIFO that nobody reads, a socket
-		return nil, &fs.PathError{Op: "open", Path: path, Err: errForeign}
-	}
-	if err != nil {
-		return nil, err
-	}
-	info, err := file.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = &fs.PathError{Op: "open", Path: path, Err: errForeign}
-	}
-	if err != nil {
-		file.Close()
-		return nil, err
-	}
-	return file, nil
-}
+// Open opens a log, and nothing else. The flags are those of open(2).
+func Open(path string, flags int) (*os.File, error) { return plainfile.Open(path, flags, mode) }
 
 // Prepare makes sure that the log is a plain file, for a writer that would follow a
 // link or wait at a FIFO. Whatever else has its name is removed.
@@ -82,7 +60,7 @@ func (d Dir) Prepare(name string) error {
 		return err
 	}
 	file, err := Open(path, os.O_WRONLY|os.O_CREATE)
-	if errors.Is(err, errForeign) || errors.Is(err, unix.EISDIR) {
+	if errors.Is(err, plainfile.ErrForeign) {
 		if err = os.RemoveAll(path); err == nil {
 			file, err = Open(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
 		}

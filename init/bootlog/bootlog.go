@@ -20,6 +20,7 @@ import (
 	"github.com/ketch-os/ketch/init/machine"
 	"github.com/ketch-os/ketch/init/system"
 	"github.com/ketch-os/ketch/init/timeline"
+	"github.com/ketch-os/ketch/internal/plainfile"
 	"github.com/ketch-os/ketch/layout"
 	"github.com/ketch-os/ketch/linux/pstore"
 )
@@ -99,6 +100,10 @@ func fresh(m *machine.Machine, bootID string) pid1.Run {
 	}
 }
 
+// maxRun is how large an account is at most, in bytes: 20 steps, 100 checks, some
+// crashes. The longest text in it is a reason, of a line each.
+const maxRun = 1 << 20
+
 // note changes the account in dir. That of another boot becomes the previous
 // one first, whatever the note: a boot may fail before its first.
 func note(dir string, run pid1.Run, change func(*pid1.Run)) error {
@@ -108,12 +113,12 @@ func note(dir string, run pid1.Run, change func(*pid1.Run)) error {
 	}
 	defer unlock()
 	path := filepath.Join(dir, current())
-	text, err := os.ReadFile(path)
+	text, err := plainfile.Read(path, maxRun)
 	switch found, ours := decode(text); {
 	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
+	case err != nil && !errors.Is(err, plainfile.ErrTooLarge):
 		return err
-	case ours == nil && found.BootID == run.BootID:
+	case err == nil && ours == nil && found.BootID == run.BootID:
 		run = found
 	default: // one that cannot be read belongs to the last boot, too
 		if err := os.Rename(path, filepath.Join(dir, previous())); err != nil {
@@ -142,7 +147,7 @@ func lock(dir string) (unlock func(), err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	d, err := os.Open(dir)
+	d, err := os.OpenFile(dir, unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return nil, err
 	}

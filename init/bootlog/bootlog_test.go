@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"testing/fstest"
@@ -14,6 +15,7 @@ import (
 	"github.com/ketch-os/ketch/api/pid1"
 	"github.com/ketch-os/ketch/disk/bootrecord"
 	"github.com/ketch-os/ketch/init/machine"
+	"github.com/ketch-os/ketch/internal/testkit"
 	"github.com/ketch-os/ketch/linux/pstore"
 )
 
@@ -63,6 +65,74 @@ func TestNoteOverRubbish(t *testing.T) {
 	}
 	if got := read(t, filepath.Join(dir, current())); got.BootID != "a" {
 		t.Errorf("current account = %+v; want a fresh one", got)
+	}
+}
+
+// TestOddAccounts: an account that cannot be read costs this boot its own, or is
+// moved aside; it never costs the boot.
+func TestOddAccounts(t *testing.T) {
+	testkit.EachOdd(t, func(t *testing.T, kind string, make func(path string)) {
+		dir := t.TempDir()
+		make(filepath.Join(dir, current()))
+		err := note(dir, pid1.Run{BootID: "a"}, func(*pid1.Run) {})
+		if plain := strings.HasPrefix(kind, "file"); (err == nil) != plain {
+			t.Errorf("note = %v; want it noted in the place of a file, an error for all else", err)
+		}
+		if err == nil && read(t, filepath.Join(dir, current())).BootID != "a" {
+			t.Error("the account is not this boot's")
+		}
+		elsewhere := filepath.Join(t.TempDir(), "boot")
+		make(elsewhere)
+		if err := note(elsewhere, pid1.Run{BootID: "a"}, func(*pid1.Run) {}); (err == nil) != (kind == "directory") {
+			t.Errorf("note in a directory that is an odd thing = %v", err)
+		}
+	})
+}
+
+// TestOddCrashDirectory: what cannot be kept stays in pstore, and nothing is
+// written elsewhere.
+func TestOddCrashDirectory(t *testing.T) {
+	testkit.EachOdd(t, func(t *testing.T, kind string, make func(path string)) {
+		from, to := t.TempDir(), filepath.Join(t.TempDir(), "crash")
+		dump(t, from, 1_760_000_000, "Panic", "", "x\n")
+		make(to)
+		if crashes, err := Collect(from, to); (err == nil) != (kind == "directory") {
+			t.Errorf("Collect = %v, %v; want an error unless there is a directory", crashes, err)
+		}
+		from, to = t.TempDir(), filepath.Join(t.TempDir(), "crash")
+		dump(t, from, 1_760_000_000, "Panic", "", "x\n")
+		make(filepath.Join(to, "20251009T085320Z-panic-1", Dump))
+		if crashes, err := Collect(from, to); (err == nil) != strings.HasPrefix(kind, "file") {
+			t.Errorf("Collect over an odd dump = %v, %v; want an error unless there is a file", crashes, err)
+		}
+		left, _ := os.ReadDir(from)
+		if kept := !strings.HasPrefix(kind, "file"); (len(left) > 0) != kept {
+			t.Errorf("%d records are left in pstore", len(left))
+		}
+	})
+}
+
+// TestRecordThatLeadsElsewhere: what a record in the firmware calls itself names no
+// directory.
+func TestRecordThatLeadsElsewhere(t *testing.T) {
+	top := t.TempDir()
+	from, to := filepath.Join(top, "pstore"), filepath.Join(top, "lib/crash")
+	os.MkdirAll(filepath.Dir(to), 0o700)
+	os.Mkdir(from, 0o700)
+	for i, why := range []string{"/../../../owned", "../owned", "..", ".", "a/b", "Panic/..", "a\x00b", "Panic\u009b", strings.Repeat("x", 300), ""} {
+		dump(t, from, 1_760_000_000+int64(i), why, "", "x\n")
+	}
+	crashes, err := Collect(from, to)
+	if err != nil || len(crashes) != 20 {
+		t.Errorf("Collect = %d crashes, %v; want each of the 20 records kept as it is", len(crashes), err)
+	}
+	for _, c := range crashes {
+		if dir := filepath.Dir(filepath.Dir(c.Path)); c.Kind != pstore.Unknown || dir != to || filepath.Clean(c.Path) != c.Path {
+			t.Errorf("a record is kept as %q in %s", c.Kind, c.Path)
+		}
+	}
+	if entries, _ := os.ReadDir(top); len(entries) != 2 {
+		t.Errorf("beside the directory of crashes there is now %v", entries)
 	}
 }
 

@@ -2,14 +2,12 @@ package service
 
 import (
 	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/ketch-os/ketch/internal/plainfile"
 	"github.com/ketch-os/ketch/linux/sparse"
 )
 
@@ -63,23 +61,18 @@ func (l *Log) ready() bool {
 }
 
 // open opens the file, makes it where there is none, and cuts it to what a log may
-// hold. Whatever is no plain file is removed: a link, which must not be followed,
-// or a FIFO.
+// hold. Whatever is no plain file is removed.
 func (l *Log) open() error {
-	const flags = os.O_WRONLY | os.O_APPEND | os.O_CREATE | unix.O_NOFOLLOW | unix.O_NONBLOCK
-	file, err := os.OpenFile(l.Path, flags, 0o640)
+	const flags = os.O_WRONLY | os.O_APPEND | os.O_CREATE
+	file, err := plainfile.Open(l.Path, flags, 0o640)
 	if err != nil {
 		os.MkdirAll(filepath.Dir(l.Path), 0o755)
-		if info, err := os.Lstat(l.Path); err == nil && !info.Mode().IsRegular() {
-			os.Remove(l.Path)
+		if errors.Is(err, plainfile.ErrForeign) {
+			os.RemoveAll(l.Path)
 		}
-		if file, err = os.OpenFile(l.Path, flags, 0o640); err != nil {
+		if file, err = plainfile.Open(l.Path, flags, 0o640); err != nil {
 			return err
 		}
-	}
-	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() { // a FIFO that somebody reads
-		file.Close()
-		return errors.Join(err, fs.ErrInvalid)
 	}
 	l.file, l.size = file, 0
 	sparse.Keep(file, maxLog)

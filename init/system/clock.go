@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ketch-os/ketch/internal/plainfile"
 	"github.com/ketch-os/ketch/layout"
 	"github.com/ketch-os/ketch/update/release"
 )
@@ -27,7 +28,7 @@ func Released(usr fs.FS) (time.Time, error) {
 
 // Stamped returns the last time that this machine noted, zero for none.
 func Stamped() time.Time {
-	info, err := os.Stat(clockStamp)
+	info, err := os.Lstat(clockStamp)
 	if err != nil {
 		return time.Time{}
 	}
@@ -50,15 +51,23 @@ func FloorClock(floor time.Time) (moved bool, err error) {
 
 // StampClock notes the present time for the next boot.
 func StampClock() error {
-	now := time.Now()
-	err := os.Chtimes(clockStamp, now, now)
+	now := unix.NsecToTimespec(time.Now().UnixNano())
+	err := unix.UtimesNanoAt(unix.AT_FDCWD, clockStamp, []unix.Timespec{now, now}, unix.AT_SYMLINK_NOFOLLOW)
 	if os.IsNotExist(err) {
 		if err = os.MkdirAll(filepath.Dir(clockStamp), 0o700); err == nil {
-			err = os.WriteFile(clockStamp, nil, 0o644)
+			err = makeEmpty(clockStamp)
 		}
 	}
 	if err != nil {
 		return fmt.Errorf("note the time: %w", err)
 	}
 	return nil
+}
+
+func makeEmpty(path string) error {
+	f, err := plainfile.Open(path, os.O_WRONLY|os.O_CREATE, 0o644)
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }

@@ -12,16 +12,21 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ketch-os/ketch/internal/atomicfile"
+	"github.com/ketch-os/ketch/internal/plainfile"
 	"github.com/ketch-os/ketch/layout"
 )
 
+// maxIdentity is how large a file with an identifier or a name may be, in bytes.
+const maxIdentity = 4 << 10
+
 // MachineID returns the machine's own identifier, 32 hexadecimal digits
 // (machine-id(5)), from the directory where it is kept, and makes it the first
-// time. One that is not valid is replaced: it identifies nothing.
+// time. One that is not valid is replaced: it identifies nothing. What has its name
+// and is no plain file stays, and is an error.
 func MachineID(dir string) (string, error) {
 	path := filepath.Join(dir, "machine-id")
-	text, err := os.ReadFile(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	text, err := plainfile.Read(path, maxIdentity)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, plainfile.ErrTooLarge) {
 		return "", fmt.Errorf("read machine ID: %w", err)
 	}
 	if id := strings.TrimSpace(string(text)); validID(id) {
@@ -52,16 +57,21 @@ func Replace(path string, data []byte, mode fs.FileMode) error {
 	return atomicfile.WriteFile(path, data, mode)
 }
 
-// Hostname returns the name that the machine was given, or one from its ID.
-func Hostname(given []string, machineID string) string {
+// Hostname returns the name that the machine was given, or one from its ID. The
+// error tells what of a file could not be read; the name is good all the same.
+func Hostname(given []string, machineID string) (string, error) {
+	var faults []error
 	for _, path := range given {
-		text, _ := os.ReadFile(path)
+		text, err := plainfile.Read(path, maxIdentity)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			faults = append(faults, fmt.Errorf("read host name: %w", err))
+		}
 		name, _, _ := strings.Cut(strings.TrimSpace(string(text)), "\n")
 		if validHostname(name) {
-			return name
+			return name, errors.Join(faults...)
 		}
 	}
-	return "ketch-" + machineID[:min(6, len(machineID))]
+	return "ketch-" + machineID[:min(6, len(machineID))], errors.Join(faults...)
 }
 
 // validHostname keeps to RFC 1123, 2.1, and to what sethostname(2) takes.
@@ -71,9 +81,13 @@ func validHostname(name string) bool {
 		!strings.HasPrefix(name, "-") && !strings.HasPrefix(name, ".")
 }
 
-// Identify sets the host name and writes the files of /etc that carry names.
-func Identify(etc, machineID string) error {
-	name := Hostname([]string{layout.StateDir + "/hostname", filepath.Join(etc, "hostname")}, machineID)
+// Identify sets the host name and writes the files of /etc that carry names. A name
+// that the machine was given and that cannot be read goes to unread.
+func Identify(etc, machineID string, unread func(error)) error {
+	name, err := Hostname([]string{layout.StateDir + "/hostname", filepath.Join(etc, "hostname")}, machineID)
+	if err != nil {
+		unread(err)
+	}
 	if err := unix.Sethostname([]byte(name)); err != nil {
 		return os.NewSyscallError("sethostname", err)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ketch-os/ketch/internal/testkit"
 	"github.com/ketch-os/ketch/layout"
 )
 
@@ -146,8 +147,45 @@ func TestHostname(t *testing.T) {
 		{[]string{write("b", "first\nsecond\n")}, "first"},
 		{[]string{write("c", "-x\n"), write("d", "a b\n"), write("e", ""), write("f", strings.Repeat("x", 65))}, "ketch-0123ab"},
 	} {
-		if got := Hostname(test.given, "0123abcdef"); got != test.want {
-			t.Errorf("Hostname(%v) = %q; want %q", test.given, got, test.want)
+		if got, err := Hostname(test.given, "0123abcdef"); got != test.want || err != nil {
+			t.Errorf("Hostname(%v) = %q, %v; want %q", test.given, got, err, test.want)
+		}
+	}
+}
+
+// TestOddIdentity: whatever lies where the machine's ID and its name are kept, it has
+// both, nothing waits, and nothing is read whole that is large.
+func TestOddIdentity(t *testing.T) {
+	testkit.EachOdd(t, func(t *testing.T, kind string, make func(path string)) {
+		dir := t.TempDir()
+		make(dir + "/machine-id")
+		make(dir + "/hostname")
+		plain := strings.HasPrefix(kind, "file")
+		if id, err := MachineID(dir); (err == nil) != plain || plain && !validID(id) {
+			t.Errorf("MachineID = %q, %v; want one in the place of a file, an error for all else", id, err)
+		}
+		name, err := Hostname([]string{dir + "/hostname"}, "0123abcdef")
+		if small := kind == "file of no bytes" || kind == "file of zero bytes"; name != "ketch-0123ab" || (err == nil) != small {
+			t.Errorf("Hostname = %q, %v; want one of the ID, and an error for what is not read", name, err)
+		}
+	})
+}
+
+// TestDirectoriesThatLeadElsewhere: nothing is made, or opened to all, behind a link.
+func TestDirectoriesThatLeadElsewhere(t *testing.T) {
+	for _, name := range []string{"lib", "lib/ketch", "lib/containerd", "log", "log/ketch", "tmp"} {
+		root, outside := t.TempDir(), t.TempDir()
+		os.MkdirAll(filepath.Dir(root+"/var/"+name), 0o755)
+		os.Chmod(outside, 0o700)
+		if err := os.Symlink(outside, root+"/var/"+name); err != nil {
+			t.Fatal(err)
+		}
+		if err := Directories(root); err == nil {
+			t.Errorf("Directories with /var/%s as a link out of /var = nil; want an error", name)
+		}
+		info, err := os.Stat(outside)
+		if entries, _ := os.ReadDir(outside); err != nil || info.Mode().Perm() != 0o700 || len(entries) != 0 {
+			t.Errorf("/var/%s: behind the link there is %v now, mode %v, %v", name, entries, info.Mode(), err)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/ketch-os/ketch/linux/mount"
 )
@@ -27,15 +28,12 @@ func directories() []directory {
 	}
 }
 
-// Directories makes the tree below /var and /run; root is "/" but for tests.
+// Directories makes the tree below /var and /run; root is "/" but for tests. A link
+// that leads out of /var, in the place of a directory, is an error: what follows
+// writes there, and does not look again.
 func Directories(root string) error {
 	for _, d := range directories() {
-		path := filepath.Join(root, d.path)
-		err := os.MkdirAll(path, 0o755)
-		if err == nil {
-			err = os.Chmod(path, d.mode) // Mkdir is subject to the umask
-		}
-		if err != nil {
+		if err := d.make(root); err != nil {
 			return err
 		}
 	}
@@ -45,6 +43,25 @@ func Directories(root string) error {
 		}
 	}
 	return nil
+}
+
+func (d directory) make(root string) error {
+	top, name, _ := strings.Cut(d.path[1:], "/")
+	if name == "" {
+		name = "."
+	}
+	if err := os.MkdirAll(filepath.Join(root, top), 0o755); err != nil {
+		return err
+	}
+	in, err := os.OpenRoot(filepath.Join(root, top))
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	if err := in.MkdirAll(name, 0o755); err != nil {
+		return err
+	}
+	return in.Chmod(name, d.mode) // Mkdir is subject to the umask
 }
 
 // Volatile mounts a /var that is gone at the next boot, for a machine whose state
