@@ -3,13 +3,15 @@ package bootlog
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/ketch-os/ketch/api/pid1"
-	"github.com/ketch-os/ketch/init/system"
+	"github.com/ketch-os/ketch/internal/atomicfile"
+	"github.com/ketch-os/ketch/internal/plainfile"
 	"github.com/ketch-os/ketch/linux/pstore"
 )
 
@@ -22,17 +24,21 @@ const (
 	Dump = "dmesg.txt"
 )
 
-// Collect moves the dumps that pstore holds to a directory each below to, and
-// returns them, oldest first. A dump is on the medium before it leaves pstore;
+// Collect moves the dumps that pstore holds to a directory each below to, whose
+// parent exists, and returns them, oldest first. A dump is on the medium before it leaves pstore;
 // one that cannot be kept stays there.
 func Collect(from, to string) ([]pid1.Crash, error) {
 	dumps, err := pstore.Dumps(from)
 	var crashes []pid1.Crash
 	faults := []error{err}
+	root, err := below(to)
+	if err != nil {
+		return nil, errors.Join(append(faults, err)...)
+	}
+	defer root.Close()
 	for _, d := range dumps {
-		path := filepath.Join(to, name(d), Dump)
 		text := d.Text[max(0, len(d.Text)-maxDump):]
-		err := system.Replace(path, []byte(text), 0o600)
+		err := keepDump(root, name(d), text)
 		if err == nil {
 			err = d.Remove(from)
 		}
@@ -40,9 +46,46 @@ func Collect(from, to string) ([]pid1.Crash, error) {
 			faults = append(faults, fmt.Errorf("keep dump of %s: %w", d.Time.UTC(), err))
 			continue
 		}
+		path := filepath.Join(to, name(d), Dump)
 		crashes = append(crashes, pid1.Crash{Kind: d.Why, Time: d.Time.UTC(), Reason: reason(text), Path: path})
 	}
-	return crashes, errors.Join(append(faults, prune(to))...)
+	return crashes, errors.Join(append(faults, prune(root))...)
+}
+
+// below opens a directory, which is made where it is missing. Neither it nor what
+// is opened in it leads out of the directory that it lies in.
+func below(dir string) (*os.Root, error) {
+	parent, err := os.OpenRoot(filepath.Dir(dir))
+	if err != nil {
+		return nil, err
+	}
+	defer parent.Close()
+	if err := parent.MkdirAll(filepath.Base(dir), 0o755); err != nil {
+		return nil, err
+	}
+	return parent.OpenRoot(filepath.Base(dir))
+}
+
+// keepDump writes a dump to a directory of its own, and waits until it is on the
+// medium. Until it is, the records stay in pstore: one that is cut short is
+// written again at the next boot.
+func keepDump(root *os.Root, crash, text string) error {
+	if _, err := plainfile.Name(crash); err != nil {
+		return err
+	}
+	if err := root.MkdirAll(crash, 0o755); err != nil {
+		return err
+	}
+	f, err := plainfile.OpenIn(root, filepath.Join(crash, Dump), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	dir := filepath.Join(root.Name(), crash)
+	return errors.Join(atomicfile.SyncDir(dir), atomicfile.SyncDir(filepath.Dir(dir)))
 }
 
 // name is the name of a crash's directory. Names sort by time.
@@ -51,15 +94,12 @@ func name(d pstore.Dump) string {
 }
 
 // prune removes the oldest crashes when there are more than keep.
-func prune(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
+func prune(root *os.Root) error {
+	entries, err := fs.ReadDir(root.FS(), ".")
 	faults := []error{err}
 	slices.SortFunc(entries, func(a, b os.DirEntry) int { return strings.Compare(b.Name(), a.Name()) })
 	for _, old := range entries[min(keep, len(entries)):] {
-		faults = append(faults, os.RemoveAll(filepath.Join(dir, old.Name())))
+		faults = append(faults, root.RemoveAll(old.Name()))
 	}
 	return errors.Join(faults...)
 }

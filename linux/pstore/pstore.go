@@ -103,7 +103,7 @@ func read(path string) (record, error) {
 func parse(data string) (r record, err error) {
 	header, text, _ := strings.Cut(data, "\n")
 	why, numbers, ok := strings.Cut(header, "#")
-	if !ok || why == "" {
+	if !ok || !word(why) {
 		return r, errors.New("it does not begin as a part of a dump does")
 	}
 	if _, err := fmt.Sscanf(numbers, "%d Part%d", &r.count, &r.part); err != nil || r.count < 1 || r.part < 1 {
@@ -111,6 +111,22 @@ func parse(data string) (r record, err error) {
 	}
 	r.why, r.text = why, text
 	return r, nil
+}
+
+// maxWhy is how long a reason may be. The kernel's longest is "Emergency"
+// (kmsg_dump_reason_str).
+const maxWhy = 16
+
+// word tells whether a reason is one as the kernel writes them. The record lies in
+// a variable of the firmware: whoever can write that chooses what it begins with,
+// and a reason becomes part of a file's name.
+func word(why string) bool {
+	for _, char := range why {
+		if !('A' <= char && char <= 'Z' || 'a' <= char && char <= 'z') {
+			return false
+		}
+	}
+	return why != "" && len(why) <= maxWhy
 }
 
 // join puts the parts of each dump together. The kernel writes them in the order
