@@ -14,6 +14,7 @@
 package bootrecord
 
 import (
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -89,7 +90,7 @@ func (r *Record) LastGood(suits func(Version) bool) *Version {
 	var last *Version
 	for i := range r.Versions {
 		v := &r.Versions[i]
-		if v.EverGood() && suits(*v) && (last == nil || v.LastGood > last.LastGood) {
+		if v.EverGood() && suits(*v) && (last == nil || later(v.LastGood, last.LastGood)) {
 			last = v
 		}
 	}
@@ -145,19 +146,41 @@ func (r *Record) forget(root verity.RootHash) {
 
 // Fail notes why the present start of a version ends.
 func (v *Version) Fail(words string, now time.Time) {
-	v.Words, v.FailTime = cut(words, MaxWords), now.Unix()
+	v.Words, v.FailTime = cut(words, MaxWords), seconds(now)
 }
 
 // Good notes that the present start of a version has become good. The record
 // that says so is the next one to be written.
 func (r *Record) Good(v *Version, now time.Time) {
 	v.Goods, v.Attempts, v.Revoked = increment(v.Goods), 0, false
-	v.LastGood, v.GoodTime = r.Generation+1, now.Unix()
+	v.LastGood, v.GoodTime = following(r.Generation), seconds(now)
 	v.Words, v.FailTime = "", 0
 }
 
 // increment stops at the largest number: a counter that starts over would lie.
 func increment(n uint32) uint32 { return max(n, n+1) }
+
+// maxTime is the last second of the year 9999: RFC 3339, in which times are told,
+// has no later one.
+const maxTime = 253402300799
+
+// seconds is a time as a record has it. A clock that is out of its mind must not make
+// a record that nobody reads.
+func seconds(now time.Time) int64 { return min(max(now.Unix(), 0), maxTime) }
+
+// following is the generation after one. The largest is followed by 2, which lies
+// in the other copy as any next one does: 0 is that of a record never written.
+func following(generation uint64) uint64 {
+	if generation == math.MaxUint64 {
+		return 2
+	}
+	return generation + 1
+}
+
+// later tells whether generation a came after b: numbers start over, so what counts
+// is which way from one to the other is the shorter (as RFC 1982 has it). A record
+// that claims the largest number stops nothing.
+func later(a, b uint64) bool { return int64(a-b) > 0 }
 
 // cut makes text fit a field: UTF-8 without NUL, shortened between two characters.
 func cut(text string, limit int) string {
@@ -171,12 +194,12 @@ func cut(text string, limit int) string {
 	return text[:limit]
 }
 
-// newest returns the record of the higher generation.
+// newest returns the record of the later generation.
 func newest(a, b *Record) *Record {
 	switch {
 	case a == nil:
 		return b
-	case b == nil || a.Generation > b.Generation:
+	case b == nil || later(a.Generation, b.Generation):
 		return a
 	}
 	return b

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -142,6 +143,8 @@ func TestEncodeRefuses(t *testing.T) {
 		"text":          {Floor: strings.Repeat("1", MaxName+1)},
 		"without NUL":   {Versions: []Version{{Name: "1\x00"}}},
 		"UTF-8":         {Versions: []Version{{Words: "\xff"}}},
+		"time -1":       {Versions: []Version{{FailTime: -1}}},
+		"time 9223372":  {Versions: []Version{{GoodTime: math.MaxInt64}}},
 	} {
 		if _, err := r.Encode(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Encode = %v; want an error with %q", err, want)
@@ -228,6 +231,56 @@ func TestReadRefusesTheWrongCopy(t *testing.T) {
 	copy(m.data[copyDistance:], data)
 	if _, err := Read(m); !errors.Is(err, ErrDamaged) {
 		t.Errorf("Read with generation 4 in copy 1 = %v; want ErrDamaged", err)
+	}
+}
+
+// TestCountingGoesOn: a record that claims the largest generation there is, as only
+// somebody who can write the disk makes one, is followed by others, in both copies.
+func TestCountingGoesOn(t *testing.T) {
+	for _, claimed := range []uint64{math.MaxUint64 - 1, math.MaxUint64} {
+		m := newMedium()
+		r := &Record{Generation: claimed - 1}
+		r.Good(r.Count(key(1), "1.0", "ketch_1.0"), time.Unix(10, 0))
+		if err := r.Write(m); err != nil || r.Generation != claimed {
+			t.Fatalf("Write = %v, generation %d; want %d", err, r.Generation, claimed)
+		}
+		for n := uint32(1); n < 9; n++ {
+			next, err := Read(m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if next.Count(key(2), "2.0", "ketch_2.0").Attempts != n {
+				t.Fatalf("start %d after generation %d is not counted: generation %d is read", n, claimed, next.Generation)
+			}
+			if err := next.Write(m); err != nil || next.Generation == 0 {
+				t.Fatalf("Write = %v, generation %d", err, next.Generation)
+			}
+		}
+		last, err := Read(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last.Good(last.Find(key(2)), time.Unix(20, 0))
+		if good := last.LastGood(func(Version) bool { return true }); good.Name != "2.0" {
+			t.Errorf("after generation %d the last good version is %s; want 2.0", claimed, good.Name)
+		}
+	}
+}
+
+// TestTimes: whatever the clock says, the record that has it is read again.
+func TestTimes(t *testing.T) {
+	for _, now := range []time.Time{{}, time.Unix(-1, 0), time.Unix(math.MaxInt64/4, 0)} {
+		r := &Record{}
+		v := r.Count(key(1), "1.0", "ketch_1.0")
+		r.Good(v, now)
+		v.Fail("words", now)
+		data, err := r.Encode()
+		if err == nil {
+			_, err = Decode(data)
+		}
+		if err != nil {
+			t.Errorf("a record of %v: %v", now, err)
+		}
 	}
 }
 

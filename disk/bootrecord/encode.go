@@ -169,6 +169,11 @@ func (r *Record) validate() error {
 		if slices.IndexFunc(r.Versions, func(o Version) bool { return o.RootHash == v.RootHash }) != i {
 			return fmt.Errorf("root hash %s stands in it twice", v.RootHash)
 		}
+		for _, at := range []int64{v.GoodTime, v.FailTime} {
+			if at < 0 || at > maxTime {
+				return fmt.Errorf("time %d: want seconds since 1970, up to the year 9999", at)
+			}
+		}
 		texts, limits = append(texts, v.Name, v.Entry, v.Words), append(limits, MaxName, MaxEntry, MaxWords)
 	}
 	for i, s := range texts {

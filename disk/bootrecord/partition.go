@@ -69,7 +69,7 @@ type Medium interface {
 // generation, and the partition the newer copy.
 func (r *Record) Write(partition Medium) error {
 	next := *r
-	next.Generation++
+	next.Generation = following(next.Generation)
 	data, err := next.Encode()
 	if err != nil {
 		return err
