@@ -95,8 +95,17 @@ func read(path string) (record, error) {
 	if err != nil {
 		r = record{why: Unknown, text: string(data)}
 	}
-	r.name, r.time = info.Name(), info.ModTime()
+	r.name, r.time = info.Name(), moment(info.ModTime())
 	return r, nil
+}
+
+// moment is the time of a record, which for EFI stands in its variable's name: one
+// that RFC 3339 has no words for is the beginning of 1970.
+func moment(t time.Time) time.Time {
+	if t = t.UTC(); t.Year() < 1970 || t.Year() > 9999 {
+		return time.Unix(0, 0)
+	}
+	return t.Local()
 }
 
 // parse takes a record apart: "Panic#1 Part2", a newline, lines of the log.

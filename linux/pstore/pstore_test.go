@@ -77,6 +77,16 @@ func TestNone(t *testing.T) {
 	}
 }
 
+// A record's time stands in the name of a variable, as any number of seconds.
+func TestMoment(t *testing.T) {
+	for seconds, want := range map[int64]int64{0: 0, -1: 0, 1_760_000_000: 1_760_000_000, 253402300799: 253402300799, 253402300800: 0, 1 << 60: 0, -1 << 60: 0} {
+		got := moment(time.Unix(seconds, 0))
+		if _, err := got.UTC().MarshalText(); got.Unix() != want || err != nil {
+			t.Errorf("moment(%d) = %v, %v; want %d", seconds, got, err, want)
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add("Panic#1 Part2\n<4>[    1.0] x\n")
 	f.Add("/../../../../run/owned#1 Part1\n")
