@@ -1,7 +1,7 @@
 // Package network configures the machine's Ethernet links by DHCPv4 (RFC 2131)
 // and writes the resolver's configuration from what the servers said. IPv6 is
 // left to the kernel, which configures itself from router advertisements
-// (RFC 4862).
+// (RFC 4862) once a link has the parameters for it.
 //
 // Nothing waits for the network: links, leases and servers may come and go at
 // any time. When ketchd ends, addresses stay as long as their leases last, and
@@ -33,6 +33,7 @@ type Lease struct {
 	DNS     []netip.Addr
 	Search  []string // domains
 	MTU     int      // 0: not said
+	Refused []string // what the server said besides and was not taken, and why
 
 	// From the moment the lease was asked for. Endless when Expire is 0.
 	Renew, Rebind, Expire time.Duration
@@ -49,8 +50,14 @@ const (
 	shortest = 10 * time.Second
 	// endless is the lease time that means no end (RFC 2131, 3.3).
 	endless = 0xffffffff * time.Second
-	// minMTU is the least that IPv4 works with (RFC 791).
-	minMTU = 68
+	// minMTU is the least that IPv6 works with (RFC 8200, 5): below it the kernel
+	// takes IPv6 off the link. IPv4's is 576 (RFC 791, 3.1).
+	minMTU = 1280
+	// maxMTU is the largest that Ethernet devices agree on. A virtual link takes
+	// 65,535 without a word, and nothing arrives any more.
+	maxMTU = 9216
+	// maxRoutes is how many routes are taken.
+	maxRoutes = 64
 )
 
 // newLease checks an acknowledgement and takes from it what is used. A server
@@ -69,15 +76,30 @@ func newLease(ack *dhcpv4.DHCPv4) (*Lease, error) {
 	if bits != 32 || ones == 0 {
 		return nil, fmt.Errorf("DHCP server grants the network mask %v", mask)
 	}
-	lease := &Lease{Address: netip.PrefixFrom(address, ones), DNS: hosts(ack.DNS()), Search: domains(ack)}
-	if servers := hosts([]net.IP{ack.ServerIdentifier()}); len(servers) == 1 {
+	lease := &Lease{Address: netip.PrefixFrom(address, ones)}
+	lease.DNS = lease.hosts("DNS server", ack.DNS())
+	lease.setSearch(ack)
+	if servers := lease.hosts("server", []net.IP{ack.ServerIdentifier()}); len(servers) == 1 {
 		lease.Server = servers[0]
 	}
-	if mtu, err := dhcpv4.GetUint16(dhcpv4.OptionInterfaceMTU, ack.Options); err == nil && mtu >= minMTU {
-		lease.MTU = int(mtu)
+	if mtu, err := dhcpv4.GetUint16(dhcpv4.OptionInterfaceMTU, ack.Options); err == nil {
+		lease.setMTU(int(mtu))
 	}
-	lease.Routes = routes(ack)
+	lease.setRoutes(ack)
 	return lease, lease.setTimes(ack)
+}
+
+// refuse notes that something was not taken.
+func (l *Lease) refuse(format string, args ...any) {
+	l.Refused = append(l.Refused, fmt.Sprintf(format, args...))
+}
+
+func (l *Lease) setMTU(mtu int) {
+	if mtu < minMTU || mtu > maxMTU {
+		l.refuse("MTU %d: it must be from %d to %d", mtu, minMTU, maxMTU)
+		return
+	}
+	l.MTU = mtu
 }
 
 // setTimes takes the lease's times (RFC 2131, 4.4.5). Those that contradict
@@ -99,22 +121,27 @@ func (l *Lease) setTimes(ack *dhcpv4.DHCPv4) error {
 	return nil
 }
 
-// routes: classless static routes (RFC 3442) replace the router option.
-func routes(ack *dhcpv4.DHCPv4) []Route {
-	var list []Route
-	if static := ack.ClasslessStaticRoute(); len(static) > 0 {
-		for _, route := range static {
-			to, gateway, err := classless(route.Dest, route.Router)
-			if err == nil {
-				list = append(list, Route{to, gateway})
-			}
+// setRoutes: classless static routes (RFC 3442) replace the router option.
+func (l *Lease) setRoutes(ack *dhcpv4.DHCPv4) {
+	static := ack.ClasslessStaticRoute()
+	if len(static) > maxRoutes {
+		l.refuse("%d routes: only the first %d are taken", len(static), maxRoutes)
+		static = static[:maxRoutes]
+	}
+	for _, route := range static {
+		to, gateway, err := classless(route.Dest, route.Router)
+		if err != nil {
+			l.refuse("route to %v by %v: %v", route.Dest, route.Router, err)
+			continue
 		}
-		return list
+		l.Routes = append(l.Routes, Route{to, gateway})
 	}
-	for _, router := range hosts(ack.Router()) {
-		return []Route{{netip.PrefixFrom(netip.IPv4Unspecified(), 0), router}} // the first is preferred
+	if len(static) > 0 {
+		return
 	}
-	return nil
+	if routers := l.hosts("router", ack.Router()); len(routers) > 0 { // the first is preferred
+		l.Routes = []Route{{netip.PrefixFrom(netip.IPv4Unspecified(), 0), routers[0]}}
+	}
 }
 
 func classless(dest *net.IPNet, router net.IP) (to netip.Prefix, gateway netip.Addr, err error) {
@@ -124,25 +151,48 @@ func classless(dest *net.IPNet, router net.IP) (to netip.Prefix, gateway netip.A
 		return to, gateway, errors.New("not IPv4")
 	}
 	to = netip.PrefixFrom(address, ones).Masked()
+	for _, never := range neverRouted() {
+		if never.Bits() <= ones && never.Contains(to.Addr()) {
+			return to, gateway, fmt.Errorf("nothing of %s is reached by a router", never)
+		}
+	}
 	if gateway, ok = netip.AddrFromSlice(router.To4()); !ok {
 		return to, gateway, errors.New("not IPv4")
 	}
 	if gateway.IsUnspecified() { // on the link itself
-		gateway = netip.Addr{}
+		return to, netip.Addr{}, nil
+	}
+	if !host(gateway) {
+		return to, gateway, errors.New("that is no router's address")
 	}
 	return to, gateway, nil
 }
 
-// host tells whether an address can be a machine's.
-func host(a netip.Addr) bool {
-	return a.Is4() && !a.IsUnspecified() && !a.IsMulticast() && !a.IsLoopback() && a != netip.AddrFrom4([4]byte{255, 255, 255, 255})
+// neverRouted are the networks that no route leads to (RFC 6890, 2.2.2): "this
+// network", loopback, multicast, and broadcast.
+func neverRouted() []netip.Prefix {
+	return []netip.Prefix{
+		netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("127.0.0.0/8"),
+		netip.MustParsePrefix("224.0.0.0/4"), netip.MustParsePrefix("255.255.255.255/32"),
+	}
 }
 
-func hosts(list []net.IP) []netip.Addr {
+// host tells whether an address can be a machine's.
+func host(a netip.Addr) bool {
+	return a.Is4() && !slices.ContainsFunc(neverRouted(), func(p netip.Prefix) bool { return p.Contains(a) })
+}
+
+// hosts are those of a list that can be a machine's; what says what they are for.
+func (l *Lease) hosts(what string, list []net.IP) []netip.Addr {
 	var found []netip.Addr
 	for _, ip := range list {
+		if ip == nil {
+			continue // the option is missing
+		}
 		if address, ok := netip.AddrFromSlice(ip.To4()); ok && host(address) {
 			found = append(found, address)
+		} else {
+			l.refuse("%s %v: that is no machine's address", what, ip)
 		}
 	}
 	return found
@@ -151,20 +201,23 @@ func hosts(list []net.IP) []netip.Addr {
 // domain is a name that can stand in resolv.conf without meaning anything else.
 var domain = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*$`)
 
-// domains is the search list (RFC 3397), or the domain name alone.
-func domains(ack *dhcpv4.DHCPv4) []string {
+// setSearch takes the search list (RFC 3397), or the domain name alone.
+func (l *Lease) setSearch(ack *dhcpv4.DHCPv4) {
 	names := []string{ack.DomainName()}
 	if search := ack.DomainSearch(); search != nil && len(search.Labels) > 0 {
 		names = search.Labels
 	}
-	var list []string
 	for _, name := range names {
 		name = strings.TrimSuffix(name, ".")
-		if len(name) <= 253 && domain.MatchString(name) {
-			list = append(list, name)
+		if name == "" {
+			continue
 		}
+		if len(name) > 253 || !domain.MatchString(name) {
+			l.refuse("domain %.80q: it is no name of a domain", name)
+			continue
+		}
+		l.Search = append(l.Search, name)
 	}
-	return list
 }
 
 // resolvConf is the resolver's configuration (resolv.conf(5)) for the leases of

@@ -59,6 +59,7 @@ func TestNewLease(t *testing.T) {
 		), home(func(l *Lease) {
 			l.Routes = []Route{{all, router}}
 			l.DNS = []netip.Addr{netip.MustParseAddr("192.0.2.53")}
+			l.Refused = []string{"DNS server 127.0.0.1: that is no machine's address"}
 			l.Search = []string{"example.org"}
 			l.MTU = 1460
 		})},
@@ -73,12 +74,27 @@ func TestNewLease(t *testing.T) {
 			l.Routes = []Route{{netip.MustParsePrefix("192.0.2.1/32"), netip.Addr{}}, {all, router}}
 			l.Search = []string{"a.example", "b.example"}
 		})},
-		{"text that would be more than a domain", ack(t, dhcpv4.OptDomainName("x\nnameserver 6.6.6.6")), home(func(*Lease) {})},
+		{"text that would be more than a domain", ack(t, dhcpv4.OptDomainName("x\nnameserver 6.6.6.6")), home(func(l *Lease) {
+			l.Refused = []string{`domain "x\nnameserver 6.6.6.6": it is no name of a domain`}
+		})},
 		{"own times", ack(t, dhcpv4.OptRenewTimeValue(10*time.Minute), dhcpv4.Option{Code: dhcpv4.OptionRebindingTimeValue, Value: dhcpv4.Duration(20 * time.Minute)}),
 			home(func(l *Lease) { l.Renew, l.Rebind = 10*time.Minute, 20*time.Minute })},
 		{"times that contradict", ack(t, dhcpv4.OptRenewTimeValue(2*time.Hour)), home(func(*Lease) {})},
 		{"endless", ack(t, dhcpv4.OptIPAddressLeaseTime(endless)), home(func(l *Lease) { l.Renew, l.Rebind, l.Expire = 0, 0, 0 })},
-		{"MTU too small", ack(t, dhcpv4.OptGeneric(dhcpv4.OptionInterfaceMTU, []byte{0, 10})), home(func(*Lease) {})},
+		{"MTU of IPv4 alone", ack(t, dhcpv4.OptGeneric(dhcpv4.OptionInterfaceMTU, []byte{2, 64})), home(func(l *Lease) {
+			l.Refused = []string{"MTU 576: it must be from 1280 to 9216"}
+		})},
+		{"least MTU", ack(t, dhcpv4.OptGeneric(dhcpv4.OptionInterfaceMTU, []byte{5, 0})), home(func(l *Lease) { l.MTU = 1280 })},
+		{"largest MTU", ack(t, dhcpv4.OptGeneric(dhcpv4.OptionInterfaceMTU, []byte{0x24, 0})), home(func(l *Lease) { l.MTU = 9216 })},
+		{"MTU too large", ack(t, dhcpv4.OptGeneric(dhcpv4.OptionInterfaceMTU, []byte{0x24, 1})), home(func(l *Lease) {
+			l.Refused = []string{"MTU 9217: it must be from 1280 to 9216"}
+		})},
+		{"half of all addresses by a router", ack(t, dhcpv4.OptClasslessStaticRoute(
+			&dhcpv4.Route{Dest: &net.IPNet{IP: net.IPv4zero, Mask: net.CIDRMask(1, 32)}, Router: net.IPv4(192, 0, 2, 1)})),
+			home(func(l *Lease) { l.Routes = []Route{{netip.MustParsePrefix("0.0.0.0/1"), router}} })},
+		{"router that is none", ack(t, dhcpv4.OptRouter(net.IPv4(224, 0, 0, 2))), home(func(l *Lease) {
+			l.Refused = []string{"router 224.0.0.2: that is no machine's address"}
+		})},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got, err := newLease(test.ack)
@@ -128,6 +144,14 @@ func FuzzNewLease(f *testing.F) {
 		for line := range strings.Lines(text) {
 			if !strings.HasPrefix(line, "# ") && !strings.HasPrefix(line, "nameserver ") && !strings.HasPrefix(line, "search ") {
 				t.Errorf("line %q in resolv.conf", line)
+			}
+		}
+		if lease.MTU != 0 && (lease.MTU < minMTU || lease.MTU > maxMTU) || len(lease.Routes) > maxRoutes {
+			t.Errorf("MTU %d, %d routes", lease.MTU, len(lease.Routes))
+		}
+		for _, r := range lease.Routes {
+			if r.To.Bits() > 0 && (r.To.Addr().IsLoopback() || r.To.Addr().IsMulticast()) || r.Gateway.IsValid() && !host(r.Gateway) {
+				t.Errorf("route %v", r)
 			}
 		}
 		if lease.Expire != 0 && !(lease.Renew < lease.Rebind && lease.Rebind < lease.Expire) {

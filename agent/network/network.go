@@ -7,6 +7,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -131,6 +133,12 @@ func (n *Network) update(ctx context.Context, news netlink.Link, kind uint16, cl
 		n.drop(attrs.Index)
 		return
 	}
+	n.mu.Lock()
+	_, met := n.links[attrs.Index]
+	n.mu.Unlock()
+	if !met {
+		n.meet(attrs)
+	}
 	if attrs.Flags&net.FlagUp == 0 {
 		if err := netlink.LinkSetUp(news); err != nil {
 			n.Say(fmt.Sprintf("network: bring %s up: %v", attrs.Name, err))
@@ -140,10 +148,6 @@ func (n *Network) update(ctx context.Context, news netlink.Link, kind uint16, cl
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	known := n.links[attrs.Index]
-	if known == nil {
-		known = &link{name: attrs.Name}
-		n.links[attrs.Index] = known
-	}
 	carrier := attrs.RawFlags&unix.IFF_LOWER_UP != 0
 	switch {
 	case carrier && known.stop == nil:
@@ -153,6 +157,16 @@ func (n *Network) update(ctx context.Context, news netlink.Link, kind uint16, cl
 		known.stop, known.state = nil, "no carrier"
 		n.Say(known.name + ": no carrier")
 	}
+}
+
+// meet takes a new link in.
+func (n *Network) meet(attrs *netlink.LinkAttrs) {
+	if err := inherit("/proc/sys/net", attrs.Name); err != nil {
+		n.Say("network: " + err.Error())
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.links[attrs.Index] = &link{name: attrs.Name}
 }
 
 // start runs a DHCP client for a link. n.mu is held.
@@ -205,6 +219,9 @@ func (n *Network) changed(ctx context.Context, index int, lease *Lease, err erro
 	}
 	if lease != nil && (before == nil || before.Address != lease.Address) {
 		n.Say(fmt.Sprintf("%s: %s by DHCP", l.name, lease.Address))
+	}
+	if lease != nil && len(lease.Refused) > 0 && (before == nil || !slices.Equal(before.Refused, lease.Refused)) {
+		n.Say(fmt.Sprintf("%s: DHCP: not taken: %s", l.name, strings.Join(lease.Refused, "; ")))
 	}
 	n.writeResolv()
 }
