@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/ketch-os/ketch/api/pid1"
+	"github.com/ketch-os/ketch/internal/printable"
 )
 
 // chart draws a timeline: a line for each step, with its bar in what is left of
@@ -76,13 +77,13 @@ func (c chart) line(b bar, first, last int64) string {
 	if b.untold != "" {
 		return fmt.Sprintf("%-*s %s\n", stageWidth, b.stage, b.untold)
 	}
-	line := fmt.Sprintf("%-*s %s %*s %*s %s", stageWidth, b.stage, fit(b.name, nameWidth),
+	line := fmt.Sprintf("%-*s %s %*s %*s %s", stageWidth, printable.Text(b.stage), fit(printable.Text(b.name), nameWidth),
 		timeWidth, seconds(b.start), timeWidth, seconds(b.took), mark(b, last-first))
 	room := max(minBar, c.width-utf8.RuneCountInString(line)-1)
 	line += " " + c.stroke(b, first, last, room)
 	line = strings.TrimRight(line, " ") + "\n"
 	if b.fault != "" {
-		line += fmt.Sprintf("%-*s ! %s\n", stageWidth, "", b.fault)
+		line += fmt.Sprintf("%-*s ! %s\n", stageWidth, "", printable.Text(b.fault))
 	}
 	return line
 }

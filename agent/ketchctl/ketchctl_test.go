@@ -191,3 +191,43 @@ func TestHelpAndVersion(t *testing.T) {
 		t.Errorf("version --json = %q, %v; want 1.2.3 and Go", got, err)
 	}
 }
+
+// TestForgedStatus: names and words come from disks, networks and containers; none
+// of them writes a line of its own, or reaches the terminal as more than text.
+func TestForgedStatus(t *testing.T) {
+	const forged = "x\nstate\thealthy\r\x1b[2J\u009b2J\u202e"
+	status := &node.Status{
+		State: node.Degraded, Problems: []string{forged},
+		System: &pid1.Status{
+			Version: forged, Entry: forged, Disk: forged, GoingDown: forged,
+			Record:   &pid1.Record{Why: forged, Versions: []pid1.RecordedVersion{{Version: forged, Words: forged, GoodAt: forged}}},
+			Services: []pid1.Service{{Name: forged, State: pid1.StateBackoff, LastExit: forged, Reason: forged, Lines: []string{forged}}},
+			Gate:     []pid1.Check{{Name: forged, Reason: forged}},
+			Boot:     pid1.Boot{PID1Usec: 1, Steps: []pid1.Step{{Stage: forged, Name: forged, Error: forged}}},
+		},
+		Links:     []node.Link{{Name: forged, Addresses: []string{forged}, DHCP: forged, DNS: []string{forged}}},
+		Workloads: []node.Workload{{Name: forged, State: node.Refused, Error: forged, Image: forged}},
+		Images:    []node.Image{{Name: forged, Digest: forged}},
+	}
+	ketchctl := serve(t, status, nil)
+	for _, args := range [][]string{{"status"}, {"boot"}, {"status", "--json"}, {"boot", "--json"}} {
+		got, err := ketchctl(args...)
+		if err != nil {
+			t.Errorf("%q = %v", args, err)
+		}
+		for line := range strings.Lines(got) {
+			if strings.Contains(line, "healthy") && strings.HasPrefix(line, "state") || strings.ContainsAny(line, "\r\x1b\u009b\u202e") {
+				t.Errorf("%q: something from outside has written %q", args, line)
+			}
+		}
+	}
+	var out strings.Builder
+	run := &pid1.Run{Version: forged, RootHash: forged, Entry: forged, Fatal: forged, Gate: &pid1.GateReport{Checks: status.System.Gate}}
+	err := showPrevious(&out, &pid1.Previous{End: pid1.EndPanic, Reason: forged, Run: run, LastWords: forged, Crashes: []pid1.Crash{{Kind: forged, Reason: forged, Path: forged}}})
+	before, _, _ := strings.Cut(out.String(), "LAST WORDS")
+	for line := range strings.Lines(before) {
+		if err != nil || strings.HasPrefix(line, "state") || strings.ContainsAny(line, "\r\x1b\u009b\u202e") {
+			t.Errorf("status --previous: %v: something from outside has written %q", err, line)
+		}
+	}
+}

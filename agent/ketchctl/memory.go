@@ -13,6 +13,7 @@ import (
 	"github.com/ketch-os/ketch/agent/memory"
 	"github.com/ketch-os/ketch/api/node"
 	"github.com/ketch-os/ketch/internal/cli"
+	"github.com/ketch-os/ketch/internal/printable"
 )
 
 // memoryCommand asks the kernel, not ketchd.
@@ -36,12 +37,12 @@ func showMemory(out io.Writer, t *memory.Table) error {
 	var text strings.Builder
 	fmt.Fprintf(&text, "%8s  %s\n", "MiB", "WHERE")
 	for _, row := range t.Rows {
-		fmt.Fprintf(&text, "%8s  %s\n", mib(row.KiB), row.Name)
+		fmt.Fprintf(&text, "%8s  %s\n", mib(row.KiB), printable.Text(row.Name))
 	}
 	fmt.Fprintf(&text, "%8s  in use, of %s\n", mib(t.UsedKiB), mib(t.GivenKiB))
 	fmt.Fprintf(&text, "\n%8s  %8s  %7s  %s\n", "OWN MiB", "OF FILES", "PID", "PROCESS")
 	for _, p := range t.Processes {
-		fmt.Fprintf(&text, "%8s  %8s  %7d  %s\n", mib(p.AnonKiB), mib(p.FileKiB), p.PID, p.Name)
+		fmt.Fprintf(&text, "%8s  %8s  %7d  %s\n", mib(p.AnonKiB), mib(p.FileKiB), p.PID, printable.Text(p.Name)) // a program names itself
 	}
 	_, err := io.WriteString(out, text.String())
 	return err

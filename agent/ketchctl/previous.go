@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/ketch-os/ketch/api/node"
@@ -28,14 +27,15 @@ func endings() map[string]string {
 
 // showPrevious tells a person how the run before this one ended.
 func showPrevious(out io.Writer, p *pid1.Previous) error {
-	w := tabwriter.NewWriter(printable.NewWriter(out), 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "ended\t%s\n", endings()[p.End])
-	fmt.Fprintf(w, "reason\t%s\n", dash(p.Reason))
+	w := printable.NewTable(out)
+	w.Row("ended", endings()[p.End])
+	w.Row("reason", dash(p.Reason))
 	if run := p.Run; run != nil {
 		showRun(w, run)
 	}
 	for _, crash := range p.Crashes {
-		fmt.Fprintf(w, "crash\t%s at %s: %s\n\tall of it is in %s\n", crash.Kind, when(crash.Time), dash(crash.Reason), crash.Path)
+		w.Row("crash", fmt.Sprintf("%s at %s: %s", crash.Kind, when(crash.Time), dash(crash.Reason)))
+		w.Row("", "all of it is in "+crash.Path)
 	}
 	if p.Run != nil && p.Run.Gate != nil {
 		showGate(w, p.Run.Gate.Checks)
@@ -48,19 +48,19 @@ func showPrevious(out io.Writer, p *pid1.Previous) error {
 	return err
 }
 
-func showRun(w io.Writer, run *pid1.Run) {
-	fmt.Fprintf(w, "version\t%s\n", run.Version)
-	fmt.Fprintf(w, "root hash\t%s\n", run.RootHash)
+func showRun(w *printable.Table, run *pid1.Run) {
+	w.Row("version", run.Version)
+	w.Row("root hash", run.RootHash)
 	if run.Entry != "" {
-		fmt.Fprintf(w, "entry\t%s\n", run.Entry)
+		w.Row("entry", run.Entry)
 	}
-	fmt.Fprintf(w, "started\t%s\n", when(run.Started))
+	w.Row("started", when(run.Started))
 	if run.Ended != nil {
-		fmt.Fprintf(w, "ended\t%s, after %s\n", when(*run.Ended), duration(run.Ended.Sub(run.Started).Seconds()))
+		w.Row("ended", when(*run.Ended)+", after "+duration(run.Ended.Sub(run.Started).Seconds()))
 	}
-	fmt.Fprintf(w, "boot\t%s\n", strings.Join(milestones(&run.Boot), ", "))
+	w.Row("boot", strings.Join(milestones(&run.Boot), ", "))
 	for line := range strings.Lines(run.Fatal) {
-		fmt.Fprintf(w, "fatal\t%s\n", strings.TrimSpace(line))
+		w.Row("fatal", strings.TrimSpace(line))
 	}
 }
 
@@ -77,17 +77,18 @@ func milestones(boot *pid1.Boot) []string {
 }
 
 // showGate prints the checks of a boot, this one or the last.
-func showGate(w io.Writer, gate []pid1.Check) {
+func showGate(w *printable.Table, gate []pid1.Check) {
 	if len(gate) == 0 {
 		return
 	}
-	fmt.Fprintf(w, "\nHEALTH GATE\tPASSED\tREASON\n")
+	w.Row()
+	w.Row("HEALTH GATE", "PASSED", "REASON")
 	for _, check := range gate {
 		passed := "no"
 		if check.Passed {
 			passed = fmt.Sprintf("after %.1f s", check.After)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\n", check.Name, passed, dash(check.Reason))
+		w.Row(check.Name, passed, dash(check.Reason))
 	}
 }
 
@@ -95,14 +96,15 @@ func when(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC")
 
 // showLogs lists the logs.
 func showLogs(out io.Writer, list *node.LogList) error {
-	w := tabwriter.NewWriter(printable.NewWriter(out), 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "LOG\tSIZE\tLAST WRITTEN\n")
+	w := printable.NewTable(out)
+	w.Row("LOG", "SIZE", "LAST WRITTEN")
 	var sum int64
 	for _, l := range list.Logs {
 		sum += l.Bytes
-		fmt.Fprintf(w, "%s\t%s\t%s\n", l.Name, kib(l.Bytes), when(l.Modified))
+		w.Row(l.Name, kib(l.Bytes), when(l.Modified))
 	}
-	fmt.Fprintf(w, "\nall\t%s of at most %s\n", kib(sum), kib(list.Limit))
+	w.Row()
+	w.Row("all", kib(sum)+" of at most "+kib(list.Limit))
 	return w.Flush()
 }
 

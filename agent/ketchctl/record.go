@@ -1,21 +1,20 @@
 package main
 
 import (
-	"fmt"
-	"io"
-
 	"github.com/ketch-os/ketch/api/pid1"
+	"github.com/ketch-os/ketch/internal/printable"
 )
 
 // showRecord prints what the machine remembers of its boots.
-func showRecord(w io.Writer, r *pid1.Record) {
+func showRecord(w *printable.Table, r *pid1.Record) {
 	if r == nil {
 		return
 	}
-	fmt.Fprintf(w, "booted\t%s\n", r.Why)
-	fmt.Fprintf(w, "\nBOOT RECORD\tSTATE\tSTARTS\tGOOD\tSINCE GOOD\tLAST GOOD\tLAST FAILURE\n")
+	w.Row("booted", r.Why)
+	w.Row()
+	w.Row("BOOT RECORD", "STATE", "STARTS", "GOOD", "SINCE GOOD", "LAST GOOD", "LAST FAILURE")
 	for _, v := range r.Versions {
-		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%s\t%s\n", v.Version, recordedState(v), v.Starts, v.Goods, v.Attempts, dash(v.GoodAt), dash(v.Words))
+		w.Row(v.Version, recordedState(v), v.Starts, v.Goods, v.Attempts, dash(v.GoodAt), dash(v.Words))
 	}
 }
 

@@ -5,22 +5,25 @@ import (
 	"testing"
 
 	"github.com/ketch-os/ketch/api/pid1"
+	"github.com/ketch-os/ketch/internal/printable"
 )
 
 func TestShowRecord(t *testing.T) {
 	var out strings.Builder
-	showRecord(&out, nil) // no boot record
-	if out.Len() != 0 {
+	w := printable.NewTable(&out)
+	showRecord(w, nil) // no boot record
+	if w.Flush(); out.Len() != 0 {
 		t.Errorf("showRecord(nil) = %q; want nothing", &out)
 	}
-	showRecord(&out, &pid1.Record{Why: "the only one", Versions: []pid1.RecordedVersion{
+	showRecord(w, &pid1.Record{Why: "the only one", Versions: []pid1.RecordedVersion{
 		{Version: "1.0", Running: true, Starts: 4, Goods: 4, GoodAt: "2026-11-22T10:00:00Z", LastGood: true},
 		{Version: "2.0", Failed: true, Starts: 3, Attempts: 3, Words: "slot: gone"},
 	}})
+	w.Flush()
 	for _, want := range []string{
-		"booted\tthe only one\n",
-		"1.0\trunning, good\t4\t4\t0\t2026-11-22T10:00:00Z\t-\n",
-		"2.0\tfailed, not booted by itself\t3\t0\t3\t-\tslot: gone\n",
+		"booted  the only one\n",
+		"1.0          running, good                 4       4     0           2026-11-22T10:00:00Z  -\n",
+		"2.0          failed, not booted by itself  3       0     3           -                     slot: gone\n",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("showRecord prints\n%s\nwant a line %q", &out, want)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/ketch-os/ketch/api/node"
@@ -16,15 +15,15 @@ import (
 
 // show prints a status for a person.
 func show(out io.Writer, s *node.Status) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	w := printable.NewTable(out)
 	colour := cli.Green
 	if s.State != node.Healthy {
 		colour = cli.Red
 	}
-	fmt.Fprintf(w, "state\t%s\n", cli.Paint(out, colour, s.State))
+	w.Row("state", printable.Ours(cli.Paint(out, colour, s.State)))
 	showMachine(w, s)
 	for _, problem := range s.Problems {
-		fmt.Fprintf(w, "problem\t%s\n", cli.Paint(out, cli.Red, printable.Text(problem)))
+		w.Row("problem", printable.Ours(cli.Paint(out, cli.Red, printable.Text(problem))))
 	}
 	if s.System != nil {
 		showRecord(w, s.System.Record)
@@ -39,23 +38,23 @@ func show(out io.Writer, s *node.Status) error {
 	return w.Flush()
 }
 
-func showMachine(w io.Writer, s *node.Status) {
+func showMachine(w *printable.Table, s *node.Status) {
 	if system := s.System; system != nil {
 		version := system.Version
 		if system.Development {
 			version += ", signed with development keys"
 		}
-		fmt.Fprintf(w, "version\t%s\n", version)
-		fmt.Fprintf(w, "secure boot\t%s\n", onOff(system.SecureBoot))
-		fmt.Fprintf(w, "boot\t%s\n", bootLine(system))
+		w.Row("version", version)
+		w.Row("secure boot", onOff(system.SecureBoot))
+		w.Row("boot", bootLine(system))
 		if system.GoingDown != "" {
-			fmt.Fprintf(w, "going down\t%s\n", system.GoingDown)
+			w.Row("going down", system.GoingDown)
 		}
 		if system.Entry != "" {
-			fmt.Fprintf(w, "entry\t%s on %s, slot %s\n", system.Entry, system.Disk, dash(system.Slot))
+			w.Row("entry", fmt.Sprintf("%s on %s, slot %s", system.Entry, system.Disk, dash(system.Slot)))
 		}
 	}
-	fmt.Fprintf(w, "memory\t%d MiB in use of %d MiB\n", s.Memory.UsedKiB>>10, s.Memory.TotalKiB>>10)
+	w.Row("memory", fmt.Sprintf("%d MiB in use of %d MiB", s.Memory.UsedKiB>>10, s.Memory.TotalKiB>>10))
 }
 
 func onOff(on bool) string {
@@ -104,17 +103,19 @@ func duration(seconds float64) string {
 	return d.Round(time.Second).String()
 }
 
-func showLinks(w io.Writer, links []node.Link) {
-	fmt.Fprintf(w, "\nLINK\tADDRESSES\tDHCP\tDNS\n")
+func showLinks(w *printable.Table, links []node.Link) {
+	w.Row()
+	w.Row("LINK", "ADDRESSES", "DHCP", "DNS")
 	for _, l := range links {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", l.Name, list(l.Addresses), dash(l.DHCP), list(l.DNS))
+		w.Row(l.Name, list(l.Addresses), dash(l.DHCP), list(l.DNS))
 	}
 }
 
-func showServices(w io.Writer, services []pid1.Service) {
-	fmt.Fprintf(w, "\nSERVICE\tSTATE\tPID\tRESTARTS\tLAST EXIT\n")
+func showServices(w *printable.Table, services []pid1.Service) {
+	w.Row()
+	w.Row("SERVICE", "STATE", "PID", "RESTARTS", "LAST EXIT")
 	for _, s := range services {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\n", s.Name, s.State, number(s.PID), s.Restarts, dash(s.LastExit))
+		w.Row(s.Name, s.State, number(s.PID), s.Restarts, dash(s.LastExit))
 	}
 	for _, s := range services {
 		if s.State == pid1.StateBackoff || s.State == pid1.StateDegraded || s.Reason != "" {
@@ -123,35 +124,38 @@ func showServices(w io.Writer, services []pid1.Service) {
 	}
 }
 
-// showTrouble tells why a service is not ready, and what it said last. Lines
-// without a tab do not widen the columns.
-func showTrouble(w io.Writer, s pid1.Service) {
-	fmt.Fprintf(w, "\n%s, %s: %s\n", s.Name, s.State, cmp.Or(s.Reason, s.LastExit, "no reason is given"))
+// showTrouble tells why a service is not ready, and what it said last.
+func showTrouble(w *printable.Table, s pid1.Service) {
+	w.Row()
+	w.Row(fmt.Sprintf("%s, %s: %s", s.Name, s.State, cmp.Or(s.Reason, s.LastExit, "no reason is given")))
 	for _, line := range s.Lines {
-		fmt.Fprintf(w, "    %s\n", printable.Text(strings.ReplaceAll(line, "\t", " ")))
+		w.Row("    " + line)
 	}
 }
 
-func showWorkloads(w io.Writer, workloads []node.Workload) {
-	fmt.Fprintf(w, "\nWORKLOAD\tSTATE\tPID\tRESTARTS\tLAST EXIT\tIMAGE\n")
+func showWorkloads(w *printable.Table, workloads []node.Workload) {
+	w.Row()
+	w.Row("WORKLOAD", "STATE", "PID", "RESTARTS", "LAST EXIT", "IMAGE")
 	for _, l := range workloads {
 		exit := "-"
 		if l.Exit != nil {
 			exit = fmt.Sprintf("exit status %d", *l.Exit)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", l.Name, l.State, number(l.PID), l.Restarts, exit, dash(l.Image))
+		w.Row(l.Name, l.State, number(l.PID), l.Restarts, exit, dash(l.Image))
 	}
 	for _, l := range workloads {
 		if l.State == node.Refused {
-			fmt.Fprintf(w, "\n%s, %s: %s\n", l.Name, l.State, strings.ReplaceAll(l.Error, "\t", " "))
+			w.Row()
+			w.Row(fmt.Sprintf("%s, %s: %s", l.Name, l.State, l.Error))
 		}
 	}
 }
 
-func showImages(w io.Writer, images []node.Image) {
-	fmt.Fprintf(w, "\nIMAGE\tDIGEST\tSIZE\n")
+func showImages(w *printable.Table, images []node.Image) {
+	w.Row()
+	w.Row("IMAGE", "DIGEST", "SIZE")
 	for _, i := range images {
-		fmt.Fprintf(w, "%s\t%s\t%.1f MiB\n", i.Name, shortDigest(i.Digest), float64(i.Size)/(1<<20))
+		w.Row(i.Name, shortDigest(i.Digest), fmt.Sprintf("%.1f MiB", float64(i.Size)/(1<<20)))
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/ketch-os/ketch/builder/image"
 	"github.com/ketch-os/ketch/builder/platform"
 	"github.com/ketch-os/ketch/internal/cli"
+	"github.com/ketch-os/ketch/internal/printable"
 )
 
 func checkCommand() *cobra.Command {
@@ -130,7 +131,7 @@ func verdict(w io.Writer, c image.Check) string {
 		colour = cli.Yellow
 	}
 	word, rest, _ := strings.Cut(c.Line(), " ")
-	return cli.Paint(w, colour, word) + " " + rest
+	return cli.Paint(w, colour, word) + " " + printable.Text(rest)
 }
 
 func (r checkReport) print(e *env) {
@@ -138,7 +139,7 @@ func (r checkReport) print(e *env) {
 		fmt.Fprintln(e.stdout, verdict(e.stdout, c))
 	}
 	for _, note := range r.Notes {
-		fmt.Fprintf(e.stdout, "note %s\n", note)
+		fmt.Fprintf(e.stdout, "note %s\n", printable.Text(note))
 	}
 }
 

@@ -71,7 +71,7 @@ func (o diffOptions) print(out io.Writer, r *compare.Report) error {
 		name string
 		side compare.Side
 	}{{"A", r.A}, {"B", r.B}} {
-		fmt.Fprintf(w, "%s\t%s\t%s %s\tusr %.1f MiB\troot hash %s…\n", s.name, s.side.Path, s.side.Name, s.side.Version, float64(s.side.UsrSize)/(1<<20), s.side.RootHash[:16])
+		fmt.Fprintf(w, "%s\t%s\t%s %s\tusr %.1f MiB\troot hash %s…\n", s.name, printable.Text(s.side.Path), printable.Text(s.side.Name), printable.Text(s.side.Version), float64(s.side.UsrSize)/(1<<20), s.side.RootHash[:16])
 	}
 	if r.Equal() {
 		fmt.Fprint(w, "\nno differences\n")

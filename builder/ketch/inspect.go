@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -41,52 +40,64 @@ needs (see ketch verify).
 }
 
 func printReport(out io.Writer, r *image.Report) error {
-	w := tabwriter.NewWriter(printable.NewWriter(out), 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "disk\t%s, %.2f GiB, sectors of %d bytes\n", r.DiskID, float64(r.Size)/(1<<30), r.SectorSize)
-	fmt.Fprintf(w, "state\t%s\n\n", r.State)
-	fmt.Fprint(w, "#\tlabel\tsize\tUUID\ttype\n")
+	w := printable.NewTable(out)
+	w.Row("disk", fmt.Sprintf("%s, %.2f GiB, sectors of %d bytes", r.DiskID, float64(r.Size)/(1<<30), r.SectorSize))
+	w.Row("state", r.State)
+	w.Row()
+	w.Row("#", "label", "size", "UUID", "type")
 	for _, p := range r.Partitions {
-		fmt.Fprintf(w, "%d\t%s\t%.1f MiB\t%s\t%s\n", p.Number, p.Label, float64(p.Size)/(1<<20), p.ID, p.Kind)
+		w.Row(p.Number, p.Label, fmt.Sprintf("%.1f MiB", float64(p.Size)/(1<<20)), p.ID, p.Kind)
 	}
 	for _, e := range r.Entries {
-		fmt.Fprintf(w, "\nentry\t%s\n", e.Path)
-		if e.Error != "" {
-			fmt.Fprintf(w, "  error\t%s\n", e.Error)
-			continue
-		}
-		fmt.Fprintf(w, "  version\t%s (%s)\n  tries\t%s\n  kernel\t%s\n  command line\t%s\n  root hash\t%s\n", e.Version, e.Slot, e.Tries, e.Kernel, e.Cmdline, e.RootHash)
-		if e.Contents != "" {
-			fmt.Fprintf(w, "  contents\t%s\n", e.Contents)
-		}
-		for _, s := range e.Signers {
-			fmt.Fprintf(w, "  signed by\t%s\n", s)
-		}
-		for _, i := range e.Images {
-			fmt.Fprintf(w, "  image\t%s %s\n", i.Ref, i.Digest)
-		}
+		w.Row()
+		w.Row("entry", e.Path)
+		printEntry(w, e)
 	}
 	printBootRecord(w, r.BootRecord)
 	for _, d := range r.Damage {
-		fmt.Fprintf(w, "\ndamage\t%s\n", d)
+		w.Row()
+		w.Row("damage", d)
 	}
 	return w.Flush()
 }
 
+func printEntry(w *printable.Table, e image.EntryReport) {
+	if e.Error != "" {
+		w.Row("  error", e.Error)
+		return
+	}
+	w.Row("  version", fmt.Sprintf("%s (%s)", e.Version, e.Slot))
+	w.Row("  tries", e.Tries)
+	w.Row("  kernel", e.Kernel)
+	w.Row("  command line", e.Cmdline)
+	w.Row("  root hash", e.RootHash)
+	if e.Contents != "" {
+		w.Row("  contents", e.Contents)
+	}
+	for _, s := range e.Signers {
+		w.Row("  signed by", s)
+	}
+	for _, i := range e.Images {
+		w.Row("  image", i.Ref+" "+i.Digest)
+	}
+}
+
 // printBootRecord prints what a machine has noted of its boots.
-func printBootRecord(w io.Writer, r *bootrecord.Record) {
+func printBootRecord(w *printable.Table, r *bootrecord.Record) {
 	if r == nil {
 		return
 	}
+	w.Row()
 	if r.Generation == 0 {
-		fmt.Fprint(w, "\nboot record\tempty\n")
+		w.Row("boot record", "empty")
 		return
 	}
-	fmt.Fprintf(w, "\nboot record\tgeneration %d\n", r.Generation)
+	w.Row("boot record", fmt.Sprintf("generation %d", r.Generation))
 	for _, v := range r.Versions {
-		fmt.Fprintf(w, "  %s\t%d starts, %d good, %d since it was good", v.Name, v.Starts, v.Goods, v.Attempts)
+		line := fmt.Sprintf("%d starts, %d good, %d since it was good", v.Starts, v.Goods, v.Attempts)
 		if v.Words != "" {
-			fmt.Fprintf(w, "; the last: %s", v.Words)
+			line += "; the last: " + v.Words
 		}
-		fmt.Fprintln(w)
+		w.Row("  "+v.Name, line)
 	}
 }

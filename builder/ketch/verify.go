@@ -13,6 +13,7 @@ import (
 	"github.com/ketch-os/ketch/builder/hint"
 	"github.com/ketch-os/ketch/builder/image"
 	"github.com/ketch-os/ketch/internal/cli"
+	"github.com/ketch-os/ketch/internal/printable"
 )
 
 func verifyCommand() *cobra.Command {
@@ -88,7 +89,7 @@ func verify(e *env, path string, certFiles []string, written, asJSON bool) error
 		return fmt.Errorf("%s: %w", path, wrong[0])
 	}
 	for _, err := range wrong[1:] {
-		fmt.Fprintf(e.stdout, "bad %v\n", err)
+		fmt.Fprintf(e.stdout, "bad %s\n", printable.Text(err.Error()))
 	}
 	return fmt.Errorf("%s: %w (and %d more)", path, wrong[0], len(wrong)-1)
 }

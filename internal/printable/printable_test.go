@@ -2,6 +2,7 @@ package printable
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -102,4 +103,36 @@ func FuzzLines(f *testing.F) {
 			t.Errorf("Lines(%q) = %q", text, got)
 		}
 	})
+}
+
+func TestTable(t *testing.T) {
+	var out strings.Builder
+	w := NewTable(&out)
+	w.Row("name", "a\tb", 3)
+	w.Row("two\nlines\x1b[2J", Ours("\x1b[31mred\x1b[0m"), "\u009b")
+	w.Row()
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	const want = "name               a b           3\n" + `two\nlines\x1b[2J  ` + "\x1b[31mred\x1b[0m  " + `\u009b` + "\n\n"
+	if out.String() != want {
+		t.Errorf("table = %q; want %q", &out, want)
+	}
+}
+
+func TestJSON(t *testing.T) {
+	for _, text := range []string{"", "plain", "\x1b[2J\u009b\u202e\u200b\U000e0041", "größe 漢字", "a\nb\tc", "\x7f\u0085"} {
+		plain, err := json.MarshalIndent(map[string]string{text: text}, "", "\t")
+		if err != nil {
+			t.Fatal(err)
+		}
+		shown := JSON(plain)
+		var back map[string]string
+		if err := json.Unmarshal(shown, &back); err != nil || back[text] != text {
+			t.Errorf("JSON(%s) = %s, which is %q, %v", plain, shown, back, err)
+		}
+		if lines := Lines(string(shown)); lines != string(shown) {
+			t.Errorf("JSON(%s) = %s; it has what does not print", plain, shown)
+		}
+	}
 }
