@@ -38,7 +38,7 @@ oci:DIR[:TAG] or archive:FILE.`,
 			buildCommand(), signCommand(), convertCommand(), sealCommand(), layersCommand(), keysCommand(), flattenCommand(),
 		}},
 		cli.Group{Title: "Run", Commands: []*cobra.Command{runCommand()}},
-		cli.Group{Title: "Check", Commands: []*cobra.Command{verifyCommand(), checkCommand(), composeCommand()}},
+		cli.Group{Title: "Check", Commands: []*cobra.Command{verifyCommand(), checkCommand(), composeCommand(), configCommand()}},
 		cli.Group{Title: "Look inside", Commands: []*cobra.Command{
 			inspectCommand(), lsCommand(), catCommand(), extractCommand(), sbomCommand(), diffCommand(), whyCommand(),
 		}},

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ketch-os/ketch/internal/cli"
+	"github.com/ketch-os/ketch/internal/config"
+	"github.com/ketch-os/ketch/internal/config/userdata"
+	"github.com/ketch-os/ketch/internal/printable"
+)
+
+func configCommand() *cobra.Command {
+	return cli.Parent(&cobra.Command{Use: "config", Short: "Check the configuration of a machine"}, configCheckCommand(), configSchemaCommand())
+}
+
+func configCheckCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "check FILE…", Short: "Check configurations against what the machine supports",
+		Args: cli.AtLeast(1, "a configuration"),
+		Long: `
+Reads each file as ketchd on the machine does: Ketch's own YAML, Ignition 3, or
+#cloud-config, gzipped or not. Each fault has its line and column. Nothing is
+fetched: what a configuration names by a URL is listed, not looked at. A FILE of
+- is the standard input.
+
+The exit status is 1 when something is wrong.
+
+  ketch config check web.yaml`,
+	}
+	asJSON := cmd.Flags().Bool("json", false, "print what was found as JSON")
+	cmd.RunE = do(func(ctx context.Context, e *env, args []string) error {
+		var all []checkedConfig
+		for _, name := range args {
+			checked, err := checkConfig(ctx, e.stdin, name)
+			if err != nil {
+				return err
+			}
+			all = append(all, checked)
+		}
+		if *asJSON {
+			if err := cli.JSON(e.stdout, all); err != nil {
+				return err
+			}
+		}
+		wrong := false
+		for _, c := range all {
+			wrong = wrong || len(c.Problems) > 0
+			if !*asJSON {
+				c.show(e)
+			}
+		}
+		if wrong {
+			return cli.Status(1)
+		}
+		return nil
+	})
+	return cmd
+}
+
+// checkedConfig is what was found of a configuration.
+type checkedConfig struct {
+	File      string           `json:"file"`
+	Kind      string           `json:"kind"`
+	Problems  []config.Problem `json:"problems"`
+	NotLooked []string         `json:"notLookedAt,omitempty"` // URLs
+}
+
+func checkConfig(ctx context.Context, stdin io.Reader, name string) (checkedConfig, error) {
+	in := stdin
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return checkedConfig{}, err
+		}
+		defer f.Close()
+		in = f
+	}
+	text, err := io.ReadAll(io.LimitReader(in, userdata.MaxSize+1))
+	if err != nil {
+		return checkedConfig{}, err
+	}
+	result := userdata.Parse(ctx, text, nil)
+	c := checkedConfig{File: name, Kind: result.Kind, Problems: result.Problems, NotLooked: result.LeftOut}
+	if c.Problems == nil {
+		c.Problems = []config.Problem{}
+	}
+	for _, content := range result.Config.Remote() {
+		c.NotLooked = append(c.NotLooked, content.Source)
+	}
+	return c, nil
+}
+
+// show prints what was found for a person: problems go where errors do.
+func (c checkedConfig) show(e *env) {
+	for _, p := range c.Problems {
+		fmt.Fprintln(e.stderr, printable.Text(p.In(c.File)))
+	}
+	for _, url := range c.NotLooked {
+		fmt.Fprintf(e.stdout, "%s: not looked at: %s\n", c.File, printable.Text(url))
+	}
+	if len(c.Problems) == 0 {
+		fmt.Fprintf(e.stdout, "%s: %s, accepted\n", c.File, c.Kind)
+	}
+}
+
+func configSchemaCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "schema", Short: "Print the JSON Schema of Ketch's own YAML, for editors",
+		Args: cli.None,
+		Long: `
+Editors with YAML support complete and check a configuration with it. For those
+that use yaml-language-server, the first line of the configuration names it:
+
+  ketch config schema > ketch.schema.json
+  # yaml-language-server: $schema=ketch.schema.json`,
+		RunE: do(func(_ context.Context, e *env, _ []string) error {
+			text, err := config.Schema()
+			if err == nil {
+				_, err = e.stdout.Write(text)
+			}
+			return err
+		}),
+	}
+}
