@@ -2,7 +2,7 @@
 #
 #   make run          build what is missing, boot it in QEMU on this terminal
 #   make test         every test, the ones in QEMU included
-#   make lint         gofmt, go.mod, vet, staticcheck, shellcheck: before a commit
+#   make lint         gofmt, go.mod, vet, staticcheck, deadcode, shellcheck: before a commit
 #
 # Long-lived products (the kernel, the binaries of other people's modules) are
 # kept by content hash under ${XDG_CACHE_HOME:-~/.cache}/ketch: make clean does
@@ -107,7 +107,7 @@ bench: qemu ## the figures that the README quotes, as a table and in out/bench.j
 	@scripts/setup bench
 	@go run ./qemu-tests/bench -image out/qemu/disk.raw -json out/bench.json
 
-lint: ## gofmt, go.mod, go vet, staticcheck, shellcheck
+lint: ## gofmt, go.mod, go vet, staticcheck, deadcode, shellcheck
 	@scripts/lint
 
 fuzz: ## every fuzz target, FUZZTIME each (default 30s)
