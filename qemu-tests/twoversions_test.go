@@ -64,12 +64,19 @@ func newTwoVersions(t *testing.T, changed files) *twoVersions {
 // layers, as another version if one is named.
 func buildVersion(t testing.TB, version string, changed files) (built string) {
 	t.Helper()
+	return buildChanged(t, changed, func(d *image.Definition) { d.Version = cmp.Or(version, d.Version) })
+}
+
+// buildChanged builds the image under test with changed files on top of its
+// layers, by a changed definition.
+func buildChanged(t testing.TB, changed files, change func(*image.Definition)) (built string) {
+	t.Helper()
 	definition, err := image.LoadDefinition(definitionPath())
 	if err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	definition.Version = cmp.Or(version, definition.Version)
+	change(definition)
 	definition.Cmdline = append(definition.Cmdline, "panic=1") // nobody reads the screen
 	if len(changed) > 0 {
 		writeLayer(t, filepath.Join(dir, "layer"), changed)

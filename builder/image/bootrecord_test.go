@@ -14,9 +14,9 @@ import (
 // bootPartition is a disk in memory up to and with the boot record.
 func bootPartition(t *testing.T) (d *Disk, content []byte) {
 	t.Helper()
-	table := newTable("1.0", [32]byte{1}, diskSize())
+	table := newTable("1.0", [32]byte{1}, diskSize(), 512)
 	p := &table.Partitions[layout.NumBoot-1]
-	p.First, p.Last = 0, layout.SizeBoot/sectorSize-1 // where it lies does not matter here
+	p.First, p.Last = 0, layout.SizeBoot/512-1 // where it lies does not matter here
 	content = make([]byte, layout.SizeBoot)
 	return &Disk{Size: diskSize(), Table: table, from: bytes.NewReader(content)}, content
 }

@@ -37,6 +37,8 @@ type Definition struct {
 	Policy tree.Policy
 	// SlotFill is the part of a slot that usr may fill, 0.5 unless the definition says otherwise.
 	SlotFill float64
+	// SectorSize is that of the disks the image is for, in bytes: 512 or 4096.
+	SectorSize int64
 	// Enroll makes the image enrol its keys in firmware that is in setup mode:
 	// "off", "manual" (a menu entry), or "force" (at the next boot).
 	Enroll string
@@ -90,6 +92,7 @@ type file struct {
 	Drop      []yaml.Node `yaml:"drop"`
 	Policy    policy      `yaml:"policy"`
 	SlotFill  float64     `yaml:"slot-fill"`
+	Sectors   int64       `yaml:"sector-size"`
 	Enroll    yaml.Node   `yaml:"enroll"`
 }
 
@@ -106,7 +109,7 @@ const maxExtends = 8
 // LoadDefinition reads a definition and those it extends: lists add up, the
 // extended one's first; a value replaces the extended one's.
 func LoadDefinition(path string) (*Definition, error) {
-	d := &Definition{Policy: tree.Policy{Links: tree.LinksError, Overwrites: tree.OverwritesAllow}, SlotFill: 0.5, Enroll: "off"}
+	d := &Definition{Policy: tree.Policy{Links: tree.LinksError, Overwrites: tree.OverwritesAllow}, SlotFill: 0.5, SectorSize: 512, Enroll: "off"}
 	if err := d.load(path, maxExtends); err != nil {
 		return nil, err
 	}
@@ -162,6 +165,7 @@ func (d *Definition) merge(f *file, path string) error {
 	override(&d.Version, f.Version)
 	override(&d.Platform, f.Platform)
 	override(&d.SlotFill, f.SlotFill)
+	override(&d.SectorSize, f.Sectors)
 	if !f.Released.IsZero() {
 		d.Released = f.Released.UTC()
 	}
@@ -216,6 +220,9 @@ func oneOf[T ~string](value *T, key string, node yaml.Node, words ...T) error {
 	return nil
 }
 
+// SectorSizes are those of the disks that images can be built for, in bytes.
+func SectorSizes() []int64 { return []int64{512, 4096} }
+
 func override[T comparable](value *T, with T) {
 	var zero T
 	if with != zero {
@@ -252,6 +259,8 @@ func (d *Definition) validate() error {
 		return fail("images: none; an image is made of at least one container image")
 	case !(d.SlotFill > 0 && d.SlotFill <= 1): // NaN is neither
 		return fail("slot-fill: %v: want a part of a slot, above 0 and up to 1", d.SlotFill)
+	case !slices.Contains(SectorSizes(), d.SectorSize):
+		return fail("sector-size: %d: want 512 or 4096, the bytes of a logical sector", d.SectorSize)
 	}
 	return d.validateCmdline(fail)
 }

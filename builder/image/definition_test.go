@@ -25,7 +25,7 @@ func writeDefinition(t *testing.T, dir, name, text string) string {
 
 func TestLoadDefinition(t *testing.T) {
 	dir := t.TempDir()
-	base := writeDefinition(t, dir, "base.yaml", goodDefinition+"cmdline: [quiet]\ndrop: [var/log]\nslot-fill: 0.4\npolicy: {overwrites: error, usr-merge: replace, xattrs: [com.apple.*]}\nenroll: manual\n")
+	base := writeDefinition(t, dir, "base.yaml", goodDefinition+"cmdline: [quiet]\ndrop: [var/log]\nslot-fill: 0.4\nsector-size: 4096\npolicy: {overwrites: error, usr-merge: replace, xattrs: [com.apple.*]}\nenroll: manual\n")
 	path := writeDefinition(t, dir, "top.yaml", "extends: base.yaml\nplatform: qemu\nversion: 2.0-rc1\nimages:\n  - oci:b\ncmdline: [console=ttyS0]\npolicy:\n  usr-merge: follow\n  xattrs: [user.x]\n")
 	got, err := LoadDefinition(path)
 	if err != nil {
@@ -36,7 +36,7 @@ func TestLoadDefinition(t *testing.T) {
 		Images:  []ImageRef{{Ref: "oci:a", Dir: dir, File: base, Line: 4}, {Ref: "oci:b", Dir: dir, File: path, Line: 5}},
 		Cmdline: []string{"quiet", "console=ttyS0"},
 		Drop:    []Line{{Text: "var/log", File: base, Number: 6}},
-		Policy:  tree.Policy{Links: tree.LinksFollow, Overwrites: tree.OverwritesError, Xattrs: []string{"com.apple.*", "user.x"}}, SlotFill: 0.4, Enroll: "manual",
+		Policy:  tree.Policy{Links: tree.LinksFollow, Overwrites: tree.OverwritesError, Xattrs: []string{"com.apple.*", "user.x"}}, SlotFill: 0.4, SectorSize: 4096, Enroll: "manual",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("LoadDefinition (-want +got):\n%s", diff)
@@ -73,6 +73,8 @@ func TestLoadDefinitionRefuses(t *testing.T) {
 		goodDefinition + "enroll: sometimes\n":                             ":5: enroll:",
 		goodDefinition + "slot-fill: 1.5\n":                                "slot-fill:",
 		goodDefinition + "slot-fill: .nan\n":                               "slot-fill: NaN",
+		goodDefinition + "sector-size: 520\n":                              "sector-size: 520",
+		goodDefinition + "sector-size: 4K\n":                               "line 5",
 		goodDefinition + "slot-fill: .inf\n":                               "slot-fill:",
 		goodDefinition + "platform: 'q\"; touch x; #'\n":                   "platform:",
 		goodDefinition + "platform: $(id)\n":                               "platform:",

@@ -12,8 +12,8 @@ import (
 	"github.com/ketch-os/ketch/layout"
 )
 
-// espOptions are the ESP's file system as the builder makes it.
-func espOptions(root verity.RootHash, released time.Time, files []fat.File) fat.Options {
+// espOptions are the ESP's file system as the builder makes it, in the disk's sectors.
+func espOptions(root verity.RootHash, sectorSize int64, released time.Time, files []fat.File) fat.Options {
 	serial := derive(root, "ESP serial")
 	return fat.Options{
 		Size: layout.SizeESP, SectorSize: sectorSize, Label: layout.LabelESP,

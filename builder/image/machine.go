@@ -51,7 +51,7 @@ func (v *verification) machine() {
 // identifiers of its partitions derive from it.
 func (v *verification) installed() (Entry, error) {
 	for _, e := range v.entries {
-		if newTable("", e.RootHash, v.disk.Size).Partitions[layout.NumESP-1].ID == v.disk.Table.Partitions[layout.NumESP-1].ID {
+		if v.newTable("", e.RootHash).Partitions[layout.NumESP-1].ID == v.disk.Table.Partitions[layout.NumESP-1].ID {
 			return e, nil
 		}
 	}
@@ -69,7 +69,7 @@ func (v *verification) machineTable() (*gpt.Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	got, want := v.disk.Table, newTable(info.Version, first.RootHash, v.disk.Size)
+	got, want := v.disk.Table, v.newTable(info.Version, first.RootHash)
 	if len(got.Partitions) != len(want.Partitions) {
 		return nil, fmt.Errorf("%d partitions; want %d", len(got.Partitions), len(want.Partitions))
 	}

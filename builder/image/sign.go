@@ -207,12 +207,13 @@ func (u *unsigned) write(ctx context.Context, name string) (err error) {
 		return err
 	}
 	p := u.disk.Table.Partitions[layout.NumESP-1]
-	esp := span{p.Offset(sectorSize), p.Offset(sectorSize) + p.Size(sectorSize)}
+	sector := u.disk.Table.SectorSize
+	esp := span{p.Offset(sector), p.Offset(sector) + p.Size(sector)}
 	if err := u.disk.copyAround(out, esp); err != nil {
 		return fmt.Errorf("copy %s: %w", u.disk.file.Name(), err)
 	}
 	files := espFiles(u.info.Version, u.files, u.programs)
-	if err := fat.Write(io.NewOffsetWriter(out, esp.start), espOptions(u.entry.RootHash, u.info.Released, files)); err != nil {
+	if err := fat.Write(io.NewOffsetWriter(out, esp.start), espOptions(u.entry.RootHash, sector, u.info.Released, files)); err != nil {
 		return fmt.Errorf("write ESP: %w", err)
 	}
 	if err := out.Sync(); err != nil {

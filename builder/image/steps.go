@@ -91,7 +91,7 @@ func (b *build) makeUsr(context.Context) error {
 	if err := b.fits(usr.Size()); err != nil {
 		return err
 	}
-	table := newTable(b.Definition.Version, b.root, diskSize())
+	table := b.table()
 	salt := sha256.Sum256(append(seed[:], "verity salt"...))
 	hasher, err := verity.NewWriter(usr.Size(), verity.Params{UUID: derive(seed, "verity"), Salt: salt[:]}, b.at(table, layout.NumVerityA))
 	if err != nil {
@@ -108,9 +108,14 @@ func (b *build) makeUsr(context.Context) error {
 	return nil
 }
 
+// table is that of the new disk, with what is known of its version so far.
+func (b *build) table() *gpt.Table {
+	return newTable(b.Definition.Version, b.root, diskSize(), b.Definition.SectorSize)
+}
+
 // at is where a partition of the new disk starts.
 func (b *build) at(table *gpt.Table, number int) *io.OffsetWriter {
-	return io.NewOffsetWriter(b.out, table.Partitions[number-1].Offset(sectorSize))
+	return io.NewOffsetWriter(b.out, table.Partitions[number-1].Offset(table.SectorSize))
 }
 
 // seed is what identifiers derive from that are needed before the root hash is known.
@@ -183,8 +188,8 @@ func (b *build) unsignedESP() error {
 // makeESP writes the EFI system partition: boot loader, its configuration, the UKI.
 func (b *build) makeESP(context.Context) error {
 	files := espFiles(b.Definition.Version, b.esp, b.programs)
-	table := newTable(b.Definition.Version, b.root, diskSize())
-	if err := fat.Write(b.at(table, layout.NumESP), espOptions(b.root, b.Definition.Released, files)); err != nil {
+	table := b.table()
+	if err := fat.Write(b.at(table, layout.NumESP), espOptions(b.root, table.SectorSize, b.Definition.Released, files)); err != nil {
 		return fmt.Errorf("write ESP: %w", err)
 	}
 	b.detail = fmt.Sprintf("%d files", len(files))
@@ -192,10 +197,10 @@ func (b *build) makeESP(context.Context) error {
 }
 
 func (b *build) makeTable(context.Context) error {
-	table := newTable(b.Definition.Version, b.root, diskSize())
+	table := b.table()
 	if err := table.Write(b.out); err != nil {
 		return fmt.Errorf("write partition table: %w", err)
 	}
-	b.detail = fmt.Sprintf("%d partitions on %d GiB", len(table.Partitions), diskSize()/layout.GiB)
+	b.detail = fmt.Sprintf("%d partitions on %d GiB, sectors of %d bytes", len(table.Partitions), diskSize()/layout.GiB, table.SectorSize)
 	return b.out.Sync()
 }

@@ -21,8 +21,6 @@ func derive(root [32]byte, name string) (id [16]byte) {
 	return id
 }
 
-const sectorSize = 512
-
 // diskSize is the size of an image in bytes: what the partitions need, rounded up.
 func diskSize() int64 {
 	size := int64(2*layout.Alignment + layout.MinState) // two copies of the table, each in the first or last MiB
@@ -32,8 +30,9 @@ func diskSize() int64 {
 	return (size + layout.ImageMultiple - 1) / layout.ImageMultiple * layout.ImageMultiple
 }
 
-// newTable lays the plan out on a disk of size bytes, with a version in slot A.
-func newTable(version string, root verity.RootHash, size int64) *gpt.Table {
+// newTable lays the plan out on a disk of size bytes in sectors of sectorSize, with
+// a version in slot A.
+func newTable(version string, root verity.RootHash, size, sectorSize int64) *gpt.Table {
 	t := &gpt.Table{
 		DiskID:     gpt.UUID(derive(root, "disk")),
 		SectorSize: sectorSize,

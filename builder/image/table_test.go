@@ -10,6 +10,13 @@ import (
 
 // The table is that of the plan, with a version in slot A.
 func TestNewTable(t *testing.T) {
+	for _, sectorSize := range []int64{512, 4096} {
+		testNewTable(t, sectorSize)
+	}
+}
+
+func testNewTable(t *testing.T, sectorSize int64) {
+	t.Helper()
 	var root verity.RootHash
 	for i := range root {
 		root[i] = byte(i)
@@ -18,7 +25,7 @@ func TestNewTable(t *testing.T) {
 	if size%layout.ImageMultiple != 0 {
 		t.Errorf("diskSize() = %d; want a multiple of %d", size, layout.ImageMultiple)
 	}
-	table := newTable("1.0", root, size)
+	table := newTable("1.0", root, size, sectorSize)
 	for i, row := range layout.AMD64.Partitions() {
 		label, size := row.Label, row.Size
 		switch i + 1 {

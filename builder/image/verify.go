@@ -236,11 +236,16 @@ func (v *verification) everyByte() (string, error) {
 	if want := entryPath(info.Version); e.Path != want {
 		return "", fmt.Errorf("ESP %s: want it to be called %s", e.Path, want)
 	}
-	table := newTable(info.Version, e.RootHash, v.disk.Size)
+	table := v.newTable(info.Version, e.RootHash)
 	if err := v.compare(table, e, nil); err != nil {
 		return "", err
 	}
 	return "as the builder writes it", nil
+}
+
+// newTable is the builder's table for a disk like this one.
+func (v *verification) newTable(version string, root verity.RootHash) *gpt.Table {
+	return newTable(version, root, v.disk.Size, v.disk.Table.SectorSize)
 }
 
 // info is what a verified slot says of itself.
@@ -294,7 +299,7 @@ func (v *verification) writeESP(disk io.WriterAt, table *gpt.Table, e Entry) err
 		return err
 	}
 	at := table.Partitions[layout.NumESP-1].Offset(table.SectorSize)
-	return fat.Write(io.NewOffsetWriter(disk, at), espOptions(e.RootHash, info.Released, espFiles(info.Version, files, signed)))
+	return fat.Write(io.NewOffsetWriter(disk, at), espOptions(e.RootHash, table.SectorSize, info.Released, espFiles(info.Version, files, signed)))
 }
 
 // start is where a partition starts, in bytes.

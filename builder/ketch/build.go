@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,6 +29,8 @@ type buildOptions struct {
 	release  bool
 	update   bool
 	json     bool
+	// sectorSize takes the place of the definition's where it is not 0.
+	sectorSize int64
 }
 
 func (o *buildOptions) flags(f *pflag.FlagSet) {
@@ -60,6 +63,7 @@ names a key in a PKCS #11 token, and --unsigned leaves the signing to ketch sign
 	o.flags(f)
 	f.BoolVar(&o.json, "json", false, "print the result as JSON")
 	f.BoolVar(&o.unsigned, "unsigned", false, "do not sign: write what is to be signed to FILE.requests (see ketch sign)")
+	f.Int64Var(&o.sectorSize, "sector-size", 0, "build for disks whose logical sectors have `BYTES` bytes, 512 or 4096 (default the definition's sector-size, 512)")
 	f.BoolVar(&o.release, "release", false, "refuse keys that are marked as development keys")
 	cmd.RunE = do(func(ctx context.Context, e *env, args []string) error {
 		_, err := o.build(ctx, e, args[0])
@@ -102,6 +106,9 @@ func (o *buildOptions) options(e *env, path string) (image.Options, error) {
 	if err != nil {
 		return image.Options{}, err
 	}
+	if err := o.forSectors(definition); err != nil {
+		return image.Options{}, err
+	}
 	options := image.Options{Definition: definition}
 	if options.Source, err = sourceFor(path, o.update); err != nil {
 		return image.Options{}, err
@@ -128,6 +135,18 @@ func (o *buildOptions) options(e *env, path string) (image.Options, error) {
 		fmt.Fprintf(e.stderr, "build: %-22s %6.2f s  %s\n", s.Name, s.Took.Seconds(), s.Detail)
 	}
 	return options, nil
+}
+
+// forSectors makes the definition one for disks with the sectors that were asked for.
+func (o *buildOptions) forSectors(definition *image.Definition) error {
+	switch {
+	case o.sectorSize == 0:
+		return nil
+	case !slices.Contains(image.SectorSizes(), o.sectorSize):
+		return cli.Usagef("--sector-size %d: want 512 or 4096", o.sectorSize)
+	}
+	definition.SectorSize = o.sectorSize
+	return nil
 }
 
 // developmentHint is how an image comes to keys that are a secret.

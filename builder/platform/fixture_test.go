@@ -1,6 +1,7 @@
 package platform
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -35,6 +36,9 @@ type disk struct {
 	noLoader bool             // the ESP has nothing that firmware starts
 	noEntry  bool             // the ESP has no kernel image
 	table    func(*gpt.Table) // bends the partition table
+	// sectorSize is what the table counts in, by default 512 bytes. The ESP's file
+	// system has that in any case: of larger sectors, 64 MiB hold too few for FAT32.
+	sectorSize int64
 }
 
 // cmdline is the command line that the platform's definition gives.
@@ -59,7 +63,8 @@ func (d disk) write(t testing.TB, path string) {
 	if d.size == 0 {
 		d.size = 256 * layout.MiB
 	}
-	table := &gpt.Table{DiskID: gpt.UUID([16]byte{1}), SectorSize: 512, Sectors: uint64(d.size / 512)}
+	sector := cmp.Or(d.sectorSize, 512)
+	table := &gpt.Table{DiskID: gpt.UUID([16]byte{1}), SectorSize: sector, Sectors: uint64(d.size / sector)}
 	for i, p := range []struct {
 		kind string
 		at   int64 // MiB
@@ -67,11 +72,11 @@ func (d disk) write(t testing.TB, path string) {
 	}{{layout.TypeESP, 1, 64}, {layout.AMD64.Usr, 65, 16}, {layout.AMD64.UsrVerity, 81, 1}, {layout.TypeState, 82, 8}} {
 		table.Partitions = append(table.Partitions, gpt.Partition{
 			Type: gpt.MustParseGUID(p.kind), ID: gpt.UUID([16]byte{2, byte(i)}), Name: fmt.Sprint("p", i+1),
-			First: uint64(p.at * 2048), Last: uint64((p.at+p.size)*2048 - 1),
+			First: uint64(p.at * layout.MiB / sector), Last: uint64((p.at+p.size)*layout.MiB/sector - 1),
 		})
 	}
 	at := func(number int) *io.OffsetWriter {
-		return io.NewOffsetWriter(f, table.Partitions[number-1].Offset(512))
+		return io.NewOffsetWriter(f, table.Partitions[number-1].Offset(sector))
 	}
 	root := d.writeUsr(t, at(2), at(3))
 	table.Partitions[1].ID, table.Partitions[2].ID = gpt.UUID([16]byte(root[:16])), gpt.UUID([16]byte(root[16:]))

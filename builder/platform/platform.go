@@ -44,6 +44,10 @@ func everywhere() []Rule {
 	}
 }
 
+// virtualDisks is the rule of platforms whose disks have sectors of 512 bytes: on
+// another disk, firmware and kernel look for the partition table elsewhere.
+func virtualDisks() Rule { return Rule{"sector size", sectorsOf(512)} }
+
 // production adds to a platform's rules that of an image that strangers can reach.
 func production(own ...Rule) []Rule {
 	return append([]Rule{{productionRule, noDebugShell}}, own...)
@@ -86,6 +90,7 @@ func All() []Platform {
 		}},
 		// Amazon EC2
 		{Name: "ec2", Formats: []string{"raw", "vmdk"}, Rules: production(
+			virtualDisks(),
 			Rule{"console", consoles("tty1", "ttyS0,115200n8")},
 			Rule{"disk time-out", parameter("nvme_core.io_timeout=4294967295")},
 			Rule{"interface names", parameter("net.ifnames=0")},
@@ -94,11 +99,13 @@ func All() []Platform {
 		{Name: "gce", Formats: []string{"raw.tar.gz"}, Rules: production(
 			Rule{"tar dialect", oldGNU},
 			Rule{"tar member", member("disk.raw")},
+			virtualDisks(),
 			Rule{"disk size in GiB", multipleOf(layout.GiB)},
 			Rule{"console", consoles("ttyS0,115200n8")},
 		), Notes: []string{"create the image with the guest OS features UEFI_COMPATIBLE, VIRTIO_SCSI_MULTIQUEUE and GVNIC"}},
 		// OpenStack on KVM
 		{Name: "openstack", Formats: []string{"qcow2"}, Rules: production(
+			virtualDisks(),
 			Rule{"qcow2 snapshots", noSnapshots},
 			Rule{"qcow2 compat", compat010},
 			Rule{"qcow2 compression", compressed},
@@ -107,6 +114,7 @@ func All() []Platform {
 		// Rackspace's classic cloud on Xen
 		{Name: "rackspace", Formats: []string{"vhd.tar.gz"}, Rules: production(
 			Rule{"tar member", member("image.vhd")},
+			virtualDisks(),
 			Rule{"VHD type", dynamicVHD},
 			Rule{"VHD creator", createdBy("tap")},
 			Rule{"console", consoles("tty0", "ttyS0")},
@@ -116,6 +124,7 @@ func All() []Platform {
 		}},
 		// Rackspace OnMetal: OpenStack Ironic
 		{Name: "onmetal", Formats: []string{"qcow2"}, Rules: production(
+			virtualDisks(),
 			Rule{"qcow2 snapshots", noSnapshots},
 			Rule{"console", consoles("ttyS4,115200n8")},
 			Rule{"serial ports", parameter("8250.nr_uarts=5")},

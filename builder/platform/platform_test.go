@@ -183,6 +183,9 @@ func breakages() []breakage {
 		more["container"] = "the file is vhd; want "
 		list = append(list, breakage{platform: name, name: "another container", format: "vhd", want: more})
 		if name != "qemu" {
+			if name != "metal" {
+				list = append(list, breakage{platform: name, name: "a disk of 4096-byte sectors", disk: disk{sectorSize: 4096}, want: map[string]string{"sector size": "for sectors of 4096 bytes; want 512"}})
+			}
 			list = append(list, breakage{platform: name, name: "a debug shell", disk: disk{debug: true}, want: map[string]string{"no debug shell": "/usr/lib/ketch/debug/debugd is there"}})
 		}
 	}

@@ -88,6 +88,19 @@ func aligned(a *Artefact) (string, error) {
 	return fmt.Sprintf("every partition at multiples of %d MiB", layout.Alignment/layout.MiB), nil
 }
 
+// sectorsOf is the rule about what the partition table counts in.
+func sectorsOf(want int64) func(*Artefact) (string, error) {
+	return func(a *Artefact) (string, error) {
+		switch {
+		case a.tableErr != nil:
+			return "", errNoTable
+		case a.table.SectorSize != want:
+			return "", fmt.Errorf("the partition table is for sectors of %d bytes; want %d", a.table.SectorSize, want)
+		}
+		return fmt.Sprintf("%d bytes", want), nil
+	}
+}
+
 // bootLoader is the rule that firmware finds a program on a disk that it
 // sees for the first time (UEFI 2.10, 3.5.1.1).
 func bootLoader(a *Artefact) (string, error) {

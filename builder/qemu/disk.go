@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/ketch-os/ketch/builder/sparse"
+	"github.com/ketch-os/ketch/disk/gpt"
 )
 
 // Copy makes a sparse copy of a raw image for a machine to write to, size bytes
@@ -51,6 +52,34 @@ func copyRange(dst, src *os.File, at, size int64) error {
 	}
 	_, err := io.CopyN(dst, src, size) // copy_file_range(2)
 	return err
+}
+
+// sectors are the properties of a disk device for the sectors that an image is made
+// for. QEMU's own choice, 512 bytes, is right where there is no partition table.
+func sectors(image string) string {
+	size, err := sectorSize(image)
+	if err != nil || size == 512 {
+		return ""
+	}
+	return fmt.Sprintf(",logical_block_size=%d,physical_block_size=%[1]d", size)
+}
+
+// sectorSize is that of an image's partition table, in bytes.
+func sectorSize(image string) (int64, error) {
+	f, err := os.Open(image)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return 0, err
+	}
+	table, err := gpt.Read(f, size)
+	if err != nil {
+		return 0, err
+	}
+	return table.SectorSize, nil
 }
 
 func copyFile(to, from string) error { return Copy(to, from, 0) }

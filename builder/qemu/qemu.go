@@ -65,7 +65,8 @@ type Options struct {
 	// writelog of qemu-tests.
 	WriteLog string
 	// Disk is how the machine sees the image: devices, as QEMU calls them, the disk
-	// itself last; default virtio-blk-pci.
+	// itself last; default virtio-blk-pci. Its sectors are those that the image's
+	// partition table counts in.
 	Disk []string
 	// Drive and Extra let a test bend the machine.
 	Drive string   // appended to the -drive of the disk: "readonly=on"
@@ -234,7 +235,7 @@ func (o Options) disk() []string {
 	args := []string{"-drive", drive}
 	for i, device := range o.Disk {
 		if i == len(o.Disk)-1 {
-			device += ",drive=disk,bootindex=1"
+			device += ",drive=disk,bootindex=1" + sectors(o.Image)
 		}
 		args = append(args, "-device", device)
 	}

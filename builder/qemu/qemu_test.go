@@ -3,6 +3,7 @@ package qemu
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -14,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ketch-os/ketch/disk/gpt"
 	"github.com/ketch-os/ketch/internal/testkit"
 )
 
@@ -22,6 +24,27 @@ func TestProbe(t *testing.T) {
 	// TCG executes the same program that KVM is probed with.
 	if err := probe(t.Context(), "tcg", "max"); err != nil {
 		t.Fatalf("probe(tcg) = %v; want the guest to answer", err)
+	}
+}
+
+// A machine's disk has the sectors that its image is made for.
+func TestSectors(t *testing.T) {
+	for sectorSize, want := range map[int64]string{0: "", 512: "", 4096: ",logical_block_size=4096,physical_block_size=4096"} {
+		path := filepath.Join(t.TempDir(), "disk.raw")
+		f, err := os.Create(path)
+		if err == nil {
+			err = f.Truncate(1 << 20)
+		}
+		if err == nil && sectorSize > 0 {
+			table := gpt.Table{DiskID: gpt.GUID{1}, SectorSize: sectorSize, Sectors: uint64(1 << 20 / sectorSize)}
+			err = table.Write(f)
+		}
+		if err = errors.Join(err, f.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if got := sectors(path); got != want {
+			t.Errorf("sectors of an image for %d bytes = %q; want %q", sectorSize, got, want)
+		}
 	}
 }
 

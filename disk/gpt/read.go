@@ -24,34 +24,45 @@ type disk struct {
 // device's. It returns the primary copy if that is valid, else the backup at
 // the disk's last block, and lists in Damage what else is wrong. A disk
 // larger than its table counts as damage too; one that is smaller is an error.
+//
+// A primary copy for either size counts before any backup: at the end of a disk
+// that an image was written to may still be the backup of what it held before.
 func Read(r io.ReaderAt, size int64) (*Table, error) {
-	var faults []error
+	var disks []disk
+	var primaryErrs, faults []error
 	for _, sectorSize := range []int64{512, 4096} {
 		d := disk{r, sectorSize, uint64(max(size, 0) / sectorSize)}
-		t, err := d.table()
+		primary, err := d.primary()
 		if err == nil {
-			return t, nil
+			return d.withBackup(primary), nil
 		}
-		faults = append(faults, fmt.Errorf("%d-byte sectors: %w", sectorSize, err))
+		disks, primaryErrs = append(disks, d), append(primaryErrs, err)
+	}
+	for i, d := range disks {
+		backup, err := d.backup()
+		if err == nil {
+			backup.Damage = append(d.mbrDamage(backup), "primary copy: "+primaryErrs[i].Error())
+			return backup, nil
+		}
+		faults = append(faults, fmt.Errorf("%d-byte sectors: primary copy: %w; backup copy: %w", d.sectorSize, primaryErrs[i], err))
 	}
 	return nil, fmt.Errorf("read partition table: %w", errors.Join(faults...))
 }
 
-// table picks the copy to trust.
-func (d disk) table() (*Table, error) {
+// primary reads the copy at the disk's start.
+func (d disk) primary() (*Table, error) {
 	if d.sectors < 3 {
 		return nil, fmt.Errorf("a disk of %d sectors has no room for a table", d.sectors)
 	}
-	primary, primaryErr := d.copyAt(1)
-	if primaryErr == nil {
-		return d.withBackup(primary), nil
+	return d.copyAt(1)
+}
+
+// backup reads the copy at the disk's end.
+func (d disk) backup() (*Table, error) {
+	if d.sectors < 3 {
+		return nil, fmt.Errorf("a disk of %d sectors has no room for a table", d.sectors)
 	}
-	backup, backupErr := d.copyAt(d.sectors - 1)
-	if backupErr != nil {
-		return nil, fmt.Errorf("primary copy: %w; backup copy: %w", primaryErr, backupErr)
-	}
-	backup.Damage = append(d.mbrDamage(backup), "primary copy: "+primaryErr.Error())
-	return backup, nil
+	return d.copyAt(d.sectors - 1)
 }
 
 // withBackup adds to a primary copy what is wrong with its backup.

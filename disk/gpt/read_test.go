@@ -78,6 +78,23 @@ func equal(a, b *Table) bool {
 	return a.DiskID == b.DiskID && a.SectorSize == b.SectorSize && a.Sectors == b.Sectors && slices.Equal(a.Partitions, b.Partitions)
 }
 
+// TestStaleBackup: a disk was in use with sectors of one size, and an image for the
+// other was written to its start. The table is the image's, whatever the disk's end
+// still holds.
+func TestStaleBackup(t *testing.T) {
+	for _, sectorSize := range []int64{512, 4096} {
+		old := small(512 + 4096 - sectorSize)
+		if err := old.Resize(uint64(4 * mib / old.SectorSize)); err != nil {
+			t.Fatal(err)
+		}
+		disk, want := write(t, old), small(sectorSize)
+		copy(disk, write(t, want))
+		if got := read(t, disk); !equal(want, got) {
+			t.Errorf("an image of %d-byte sectors on another disk (-want +got):\n%s", sectorSize, cmp.Diff(want, got))
+		}
+	}
+}
+
 func TestBothDamaged(t *testing.T) {
 	b := write(t, small(512))
 	b[512+60] ^= 1
