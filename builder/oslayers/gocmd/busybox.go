@@ -7,15 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 	"text/template"
 
-	"github.com/u-root/gobusybox/src/pkg/bb/bbinternal"
 	"golang.org/x/mod/modfile"
-	"golang.org/x/tools/go/packages"
 )
 
 // Busybox says which commands to put together into one program, which runs the
@@ -56,9 +55,12 @@ func (b Busybox) check() error {
 	return nil
 }
 
-// rewriter is the package that turns commands into libraries: its version
-// decides the result too.
-const rewriter = "github.com/u-root/gobusybox/src/pkg/bb/bbinternal"
+// The program that turns commands into libraries, and the package that it does so
+// with: its version decides the result, too.
+const (
+	rewriter  = "github.com/ketch-os/ketch/builder/oslayers/gocmd/rewrite"
+	rewriting = "github.com/u-root/gobusybox/src/pkg/bb/bbinternal"
+)
 
 //go:embed busybox/main.go.tmpl
 var busyboxMain string
@@ -89,7 +91,7 @@ func (c *Compiler) ResolveBusybox(ctx context.Context, name string, b Busybox) (
 	if err := c.identify(ctx, &p, listed, roots); err != nil {
 		return p, fmt.Errorf("resolve busybox: %w", err)
 	}
-	p.Key = digest(p.Key, busyboxMain, string(busyboxCommand), fmt.Sprintf("%q", b.Aliases), version(listed, rewriter))
+	p.Key = digest(p.Key, busyboxMain, string(busyboxCommand), fmt.Sprintf("%q", b.Aliases), version(listed, rewriting))
 	return p, nil
 }
 
@@ -162,33 +164,22 @@ func renameModule(gomod []byte) ([]byte, error) {
 
 // rewrite turns the main packages into libraries under dir/cmd and returns their names.
 func (c *Compiler) rewrite(ctx context.Context, dir string, p Program) ([]string, error) {
-	var paths, names []string
-	for _, l := range p.busybox {
-		paths = append(paths, l.ImportPath)
+	program := filepath.Join(dir, "rewrite")
+	if _, err := c.run(ctx, "go", "build", "-o", program, rewriter); err != nil {
+		return nil, err
 	}
-	// Types of imported packages come from their export data, so this compiles
-	// what the program needs anyway.
-	loaded, err := packages.Load(&packages.Config{
-		Mode: packages.NeedName | packages.NeedFiles | packages.NeedCompiledGoFiles | packages.NeedImports |
-			packages.NeedTypes | packages.NeedSyntax | packages.NeedTypesInfo | packages.NeedEmbedFiles | packages.NeedModule,
-		Context:    ctx,
-		Dir:        c.Module,
-		Env:        environ(false),
-		BuildFlags: []string{"-trimpath", "-buildvcs=false", "-tags=" + strings.Join(p.Tags, ",")},
-	}, paths...)
+	defer os.Remove(program)
+	goCache, err := c.run(ctx, "go", "env", "GOCACHE")
 	if err != nil {
 		return nil, err
 	}
-	for _, l := range loaded {
-		if len(l.Errors) > 0 {
-			return nil, fmt.Errorf("load %s: %w", l.PkgPath, l.Errors[0])
-		}
-		name := path.Base(l.PkgPath)
-		if err := bbinternal.NewPackage(name, l).Rewrite(filepath.Join(dir, "cmd", name), "busybox/command"); err != nil {
-			return nil, fmt.Errorf("rewrite %s: %w", l.PkgPath, err)
-		}
-		names = append(names, name)
+	args := []string{dir, strings.Join(p.Tags, ",")}
+	for _, l := range p.busybox {
+		args = append(args, l.ImportPath)
 	}
-	slices.Sort(names)
-	return names, nil
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Dir = c.Module
+	cmd.Env = append(environ(false), "XDG_CACHE_HOME="+filepath.Join(dir, "cache"), "GOCACHE="+strings.TrimSpace(string(goCache)))
+	names, err := output(cmd)
+	return slices.Sorted(slices.Values(strings.Fields(string(names)))), err
 }

@@ -214,9 +214,19 @@ func TestBusybox(t *testing.T) {
 	if p.Local || !slices.ContainsFunc(p.Modules, func(m Module) bool { return m.Path == "github.com/u-root/u-root" }) {
 		t.Errorf("ResolveBusybox: local %v, modules %v", p.Local, p.Modules)
 	}
+	goCache, err := c.run(t.Context(), "go", "env", "GOCACHE")
+	if err != nil {
+		t.Fatal(err)
+	}
+	userCache := t.TempDir()
+	t.Setenv("GOCACHE", strings.TrimSpace(string(goCache)))
+	t.Setenv("XDG_CACHE_HOME", userCache)
 	path, err := c.Build(t.Context(), p, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(userCache); err != nil || len(left) > 0 {
+		t.Errorf("the user's cache holds %v, %v; want nothing", left, err)
 	}
 	if path != c.cached(p) {
 		t.Errorf("Build: %s; want it in the cache: %s", path, c.cached(p))
