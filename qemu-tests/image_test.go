@@ -42,7 +42,7 @@ func dbCert(t testing.TB) *x509.Certificate {
 
 func verifyDisk(t testing.TB, disk string) []image.Check {
 	t.Helper()
-	checks, err := image.Verify(disk, dbCert(t))
+	checks, err := openDisk(t, disk).Verify(dbCert(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +175,12 @@ func placeOf(table *gpt.Table, offset int64) *regexp.Regexp {
 }
 
 func firstFault(t *testing.T, disk string) error {
-	checks, err := image.Verify(disk, dbCert(t))
+	d, err := image.Open(disk)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	checks, err := d.Verify(dbCert(t))
 	if err != nil {
 		return err
 	}

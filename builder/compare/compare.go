@@ -72,9 +72,10 @@ type File struct {
 // Equal tells whether nothing differs.
 func (r *Report) Equal() bool { return len(r.Boot)+len(r.Packages)+len(r.Files) == 0 }
 
-// Images compares two images.
-func Images(a, b string) (*Report, error) {
-	sides, err := openBoth(a, b)
+// Images compares two images. What has to be unpacked of each becomes no larger than
+// most, in bytes.
+func Images(a, b string, most int64) (*Report, error) {
+	sides, err := openBoth(a, b, most)
 	if err != nil {
 		return nil, err
 	}
@@ -83,11 +84,11 @@ func Images(a, b string) (*Report, error) {
 	return sides[0].compare(sides[1])
 }
 
-func openBoth(a, b string) (sides [2]*side, err error) {
-	if sides[0], err = open(a); err != nil {
+func openBoth(a, b string, most int64) (sides [2]*side, err error) {
+	if sides[0], err = open(a, most); err != nil {
 		return sides, err
 	}
-	if sides[1], err = open(b); err != nil {
+	if sides[1], err = open(b, most); err != nil {
 		sides[0].close()
 	}
 	return sides, err

@@ -21,8 +21,8 @@ type side struct {
 	files map[string]*file // of usr, by path
 }
 
-func open(path string) (*side, error) {
-	d, err := image.Open(path)
+func open(path string, most int64) (*side, error) {
+	d, err := image.OpenWithin(path, most)
 	if err != nil {
 		return nil, err
 	}

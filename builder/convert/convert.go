@@ -1,12 +1,14 @@
 package convert
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 
 	"github.com/ketch-os/ketch/builder/hint"
+	"github.com/ketch-os/ketch/builder/limit"
 	"github.com/ketch-os/ketch/builder/output"
 )
 
@@ -16,6 +18,7 @@ type Conversion struct {
 	Output   string // replaced, by a rename
 	Format   Format
 	Options  Options
+	MaxSize  int64                  // of the disk, in bytes; 0: limit.Default
 	Progress func(done, size int64) // bytes of the disk that are in no hole; may be nil
 }
 
@@ -29,6 +32,9 @@ func (c Conversion) Run(ctx context.Context) (err error) {
 	disk, err := OpenDisk(in)
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.Input, err)
+	}
+	if err := limit.Check(disk.Size, cmp.Or(c.MaxSize, limit.Default), "read "+c.Input); err != nil {
+		return err
 	}
 	if sameFile(c.Input, c.Output) {
 		return hint.Add(fmt.Errorf("%s would replace the image itself", c.Output), "give another name with -o")

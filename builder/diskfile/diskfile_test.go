@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/ketch-os/ketch/builder/convert"
+	"github.com/ketch-os/ketch/builder/limit"
 )
 
 // writeRaw writes a disk with some data in it.
@@ -37,7 +38,7 @@ func TestRaw(t *testing.T) {
 			if err := c.Run(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			f, err := Raw(path)
+			f, err := Raw(path, limit.Default)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -51,6 +52,44 @@ func TestRaw(t *testing.T) {
 				t.Errorf("files are left: %v, %v", left, err)
 			}
 		})
+	}
+}
+
+// TestRawLimit: nothing is unpacked beyond the limit, and what just fits is.
+func TestRawLimit(t *testing.T) {
+	raw, _ := writeRaw(t)
+	dir, temporary := t.TempDir(), t.TempDir()
+	t.Setenv("TMPDIR", temporary)
+	for _, format := range convert.Formats() {
+		if format.Name == "raw" {
+			continue // nothing is unpacked of it
+		}
+		path := filepath.Join(dir, format.Name)
+		if err := (convert.Conversion{Input: raw, Output: path, Format: format}).Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		f, err := Raw(path, limit.Default)
+		if err != nil {
+			t.Fatal(err)
+		}
+		size, err := f.Seek(0, io.SeekEnd)
+		if err := errors.Join(err, f.Close()); err != nil {
+			t.Fatal(err)
+		}
+		// An archive in between is a little larger.
+		if f, err = Raw(path, size+64<<10); err != nil {
+			t.Errorf("Raw(%s) with a limit that fits = %v", format.Name, err)
+		} else {
+			f.Close()
+		}
+		f, err = Raw(path, size-1)
+		if large := (*limit.Error)(nil); !errors.As(err, &large) {
+			t.Errorf("Raw(%s) with a limit of a byte less = %v; want that it is too large", format.Name, err)
+			f.Close()
+		}
+	}
+	if left, err := os.ReadDir(temporary); err != nil || len(left) > 0 {
+		t.Errorf("files are left: %v, %v", left, err)
 	}
 }
 
@@ -72,11 +111,11 @@ func TestRawBroken(t *testing.T) {
 	if err := os.WriteFile(path, whole[:len(whole)-5], 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if f, err := Raw(path); err == nil {
+	if f, err := Raw(path, limit.Default); err == nil {
 		f.Close()
 		t.Error("Raw of a file that is cut off: want an error")
 	}
-	if _, err := Raw(filepath.Join(t.TempDir(), "none")); !errors.Is(err, os.ErrNotExist) {
+	if _, err := Raw(filepath.Join(t.TempDir(), "none"), limit.Default); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("Raw of nothing = %v; want that it does not exist", err)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ketch-os/ketch/builder/limit"
 	"github.com/ketch-os/ketch/disk/qcow2"
 	"github.com/ketch-os/ketch/disk/vhd"
 )
@@ -32,6 +33,7 @@ type File struct {
 	QCOW2 *qcow2.Reader
 	VHD   *vhd.Reader
 
+	most    int64 // see Open
 	closers []func() error
 }
 
@@ -63,14 +65,15 @@ func rawDisk() wrapping {
 const maxWrappings = 4
 
 // Open opens a file. What is compressed as a whole is unpacked into a sparse
-// temporary file, so that memory stays small; Close removes it. A file in which
-// something is broken opens: Broken tells.
-func Open(path string) (*File, error) {
+// temporary file, so that memory stays small; Close removes it. That file becomes
+// no larger than most, in bytes, its holes included. A file in which something is
+// broken opens: Broken tells.
+func Open(path string, most int64) (*File, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	d := &File{Path: path, Disk: f, closers: []func() error{f.Close}}
+	d := &File{Path: path, Disk: f, most: most, closers: []func() error{f.Close}}
 	if d.Size, err = f.Seek(0, io.SeekEnd); err != nil { // of a block device, too
 		return nil, errors.Join(err, d.Close())
 	}
@@ -79,9 +82,10 @@ func Open(path string) (*File, error) {
 }
 
 // Raw opens the disk in a file as a raw one: a raw disk as it is, any other in a
-// sparse temporary file without a name, which goes when it is closed.
-func Raw(path string) (*os.File, error) {
-	d, err := Open(path)
+// sparse temporary file without a name, which goes when it is closed. What is
+// unpacked becomes no larger than most, in bytes.
+func Raw(path string, most int64) (*os.File, error) {
+	d, err := Open(path, most)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +94,11 @@ func Raw(path string) (*os.File, error) {
 	}
 	raw, ok := d.Disk.(*os.File)
 	if !ok {
-		if err := d.unpack(io.NewSectionReader(d.Disk, 0, d.Size)); err != nil {
+		err := limit.Check(d.Size, most, "unpack") // before it is read: holes take time, too
+		if err == nil {
+			err = d.unpack(io.NewSectionReader(d.Disk, 0, d.Size))
+		}
+		if err != nil {
 			return nil, errors.Join(fmt.Errorf("%s: %s: %w", path, d.Format, err), d.Close())
 		}
 		raw = d.Disk.(*os.File)

@@ -3,20 +3,20 @@ package diskfile
 import (
 	"bytes"
 	"compress/gzip"
-	"fmt"
 	"io"
+	"math"
 	"os"
 
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/ketch-os/ketch/builder/limit"
 	"github.com/ketch-os/ketch/layout"
 )
 
 // Limits of what is unpacked.
 const (
-	maxUnpacked = 1 << 40          // bytes of a disk
-	maxWindow   = 128 * layout.MiB // of zstd: what its decoders take unless told otherwise
-	chunkSize   = 64 * layout.KiB  // zeros are left out in pieces of this size
+	maxWindow = 128 * layout.MiB // of zstd: what its decoders take unless told otherwise
+	chunkSize = 64 * layout.KiB  // zeros are left out in pieces of this size
 )
 
 // gunzip unpacks RFC 1952.
@@ -48,9 +48,10 @@ func (d *File) unpack(r io.Reader) (err error) {
 	if err := os.Remove(f.Name()); err != nil {
 		return err
 	}
-	size, err := CopySparse(f, io.LimitReader(r, maxUnpacked+1))
-	if err == nil && size > maxUnpacked {
-		err = fmt.Errorf("holds more than %d GiB", maxUnpacked/layout.GiB)
+	// One byte more tells what is too large from what just fits.
+	size, err := CopySparse(f, io.LimitReader(r, min(d.most, math.MaxInt64-1)+1))
+	if err == nil {
+		err = limit.Check(size, d.most, "unpack")
 	}
 	if err != nil {
 		return err

@@ -36,6 +36,14 @@ func Add(err error, format string, args ...any) error {
 	return &Error{Err: err, Advice: fmt.Sprintf(format, args...)}
 }
 
+// Else is Add for an error that has no advice of its own, which knows better.
+func Else(err error, format string, args ...any) error {
+	if Of(err) != "" {
+		return err
+	}
+	return Add(err, format, args...)
+}
+
 // Of returns the advice of the outermost error in err's tree that has one, or "".
 func Of(err error) string {
 	if h, ok := errors.AsType[Hinter](err); ok {

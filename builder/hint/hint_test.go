@@ -26,6 +26,8 @@ func TestOf(t *testing.T) {
 		{"joined", errors.Join(io.ErrClosedPipe, Add(io.EOF, "try")), "try"},
 		{"the error's own", fmt.Errorf("read: %w", own), "inner"},
 		{"the outermost counts", Add(fmt.Errorf("read: %w", own), "outer"), "outer"},
+		{"else, where there is none", Else(io.EOF, "try"), "try"},
+		{"else, where there is one", Else(fmt.Errorf("read: %w", own), "outer"), "inner"},
 		{"added to nothing", Add(nil, "try"), ""},
 	}
 	for _, tt := range tests {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ketch-os/ketch/builder/diskfile"
 	"github.com/ketch-os/ketch/builder/hint"
+	"github.com/ketch-os/ketch/builder/limit"
 	"github.com/ketch-os/ketch/disk/fat"
 	"github.com/ketch-os/ketch/disk/gpt"
 	"github.com/ketch-os/ketch/disk/verity"
@@ -30,11 +31,14 @@ type Disk struct {
 }
 
 // Open opens a disk, in any format that package diskfile knows, and reads its
-// partition table and ESP.
-func Open(name string) (*Disk, error) {
-	f, err := diskfile.Raw(name)
+// partition table and ESP. What has to be unpacked becomes no larger than limit.Default.
+func Open(name string) (*Disk, error) { return OpenWithin(name, limit.Default) }
+
+// OpenWithin is Open with another bound, in bytes.
+func OpenWithin(name string, most int64) (*Disk, error) {
+	f, err := diskfile.Raw(name, most)
 	if err != nil {
-		return nil, hint.Add(err, "an image is a disk that ketch build wrote, or a machine's own")
+		return nil, hint.Else(err, "an image is a disk that ketch build wrote, or a machine's own")
 	}
 	d, err := open(f)
 	if err != nil {

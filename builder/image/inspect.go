@@ -50,12 +50,7 @@ type EntryReport struct {
 }
 
 // Inspect tells what is on a disk. Faults in single entries stand in the report.
-func Inspect(name string) (*Report, error) {
-	d, err := Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer d.Close()
+func (d *Disk) Inspect() *Report {
 	r := &Report{DiskID: d.Table.DiskID.String(), Size: d.Size, SectorSize: d.Table.SectorSize, Damage: d.Table.Damage, State: "has been booted"}
 	if d.Pristine() {
 		r.State = "never booted"
@@ -78,7 +73,7 @@ func Inspect(name string) (*Report, error) {
 	if r.BootRecord, err = d.BootRecord(); err != nil {
 		r.Damage = append(r.Damage, err.Error())
 	}
-	return r, nil
+	return r
 }
 
 func (d *Disk) report(e Entry) EntryReport {

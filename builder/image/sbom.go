@@ -43,7 +43,7 @@ func (b *build) describeContent(context.Context) error {
 	}
 	source := sbom.Source{
 		Name: b.info.Name, Version: b.info.Version, Released: b.info.Released, Kernel: b.info.Kernel.Source,
-		Databases: b.stack.packages.databases, Tree: b.tree,
+		Databases: b.stack.packages.databases, Tree: b.tree, MaxSize: b.Source.Cache.MaxSize,
 	}
 	for _, input := range slices.Concat(b.info.Images, b.info.Workloads) {
 		source.Images = append(source.Images, sbom.Image{Ref: input.Ref, Digest: input.Digest})
@@ -77,25 +77,17 @@ func SlotSBOM(s *release.Slot) (document *sbom.Document, raw []byte, err error) 
 // SBOMPath is where the bill of materials lies beside an image.
 func SBOMPath(image string) string { return image + ".spdx.json" }
 
-// ReadSBOM reads the bill of materials of the newest version on a disk.
-func ReadSBOM(name string) (document *sbom.Document, raw []byte, err error) {
-	d, err := Open(name)
+// SBOM reads the bill of materials of the newest version on a disk.
+func (d *Disk) SBOM() (document *sbom.Document, raw []byte, err error) {
+	e, err := d.Newest()
 	if err != nil {
 		return nil, nil, err
 	}
-	defer d.Close()
-	e, err := d.Newest()
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", name, err)
-	}
 	slot, err := d.Slot(e.RootHash)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", name, err)
+		return nil, nil, err
 	}
-	if document, raw, err = SlotSBOM(slot); err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", name, err)
-	}
-	return document, raw, nil
+	return SlotSBOM(slot)
 }
 
 // Newest is the boot entry that the boot loader takes first.
@@ -112,9 +104,14 @@ func (d *Disk) Newest() (Entry, error) {
 
 // exportSBOM puts a copy of the bill of materials beside a new image.
 func exportSBOM(image string) error {
-	_, raw, err := ReadSBOM(image)
+	d, err := Open(image)
 	if err != nil {
 		return err
+	}
+	defer d.Close()
+	_, raw, err := d.SBOM()
+	if err != nil {
+		return fmt.Errorf("%s: %w", image, err)
 	}
 	return replaceFile(SBOMPath(image), raw)
 }

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/ketch-os/ketch/builder/hint"
 	"github.com/ketch-os/ketch/builder/keys"
+	"github.com/ketch-os/ketch/builder/limit"
 	"github.com/ketch-os/ketch/builder/output"
 	"github.com/ketch-os/ketch/builder/sparse"
 	"github.com/ketch-os/ketch/disk/fat"
@@ -103,6 +105,7 @@ type SignOptions struct {
 	Output   string // the signed image; it appears by rename
 	Keys     *keys.Set
 	Signer   Signer // default: the key of Keys
+	MaxSize  int64  // of the image, in bytes; 0: limit.Default
 }
 
 // Sign completes an unsigned image. It first checks that the image is, byte for
@@ -117,11 +120,15 @@ func Sign(ctx context.Context, o SignOptions) (err error) {
 	if err := output.Check(o.Output); err != nil {
 		return err
 	}
-	d, err := Open(o.Unsigned)
+	most := cmp.Or(o.MaxSize, limit.Default)
+	d, err := OpenWithin(o.Unsigned, most)
 	if err != nil {
 		return err
 	}
 	defer d.Close()
+	if err := limit.Check(d.Size, most, "write "+o.Output); err != nil {
+		return err
+	}
 	u, err := readUnsigned(d)
 	if err != nil {
 		return fmt.Errorf("%s: %w", o.Unsigned, err)

@@ -55,24 +55,17 @@ type verification struct {
 // change, in the ways that they change it; see machine. What is not looked at
 // is in the list, with the reason.
 //
-// The error is about the disk as a whole: it could not be opened, say. What is
-// wrong in it stands in the checks.
-func Verify(name string, certs ...*x509.Certificate) ([]Check, error) {
-	return verifyFile(name, false, certs)
-}
+// The error is about the disk as a whole: it cannot be read, say. What is wrong in
+// it stands in the checks.
+func (d *Disk) Verify(certs ...*x509.Certificate) ([]Check, error) { return d.verify(false, certs) }
 
 // VerifyWritten is Verify of a disk that an image was written to, and no machine
 // has booted: that one has is wrong, too.
-func VerifyWritten(name string, certs ...*x509.Certificate) ([]Check, error) {
-	return verifyFile(name, true, certs)
+func (d *Disk) VerifyWritten(certs ...*x509.Certificate) ([]Check, error) {
+	return d.verify(true, certs)
 }
 
-func verifyFile(name string, written bool, certs []*x509.Certificate) ([]Check, error) {
-	d, err := Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer d.Close()
+func (d *Disk) verify(written bool, certs []*x509.Certificate) ([]Check, error) {
 	v := &verification{disk: d, program: func(data []byte) (string, error) { return signature(data, certs) }}
 	v.fresh = written || d.Pristine()
 	if err := v.cutToTable(); err != nil {

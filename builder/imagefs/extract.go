@@ -1,6 +1,7 @@
 package imagefs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,8 @@ import (
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ketch-os/ketch/builder/limit"
 )
 
 // Extraction puts files of a tree under a directory of this machine, each at
@@ -19,15 +22,17 @@ import (
 // bits and devices only where AsRoot allows. A file that is there already is
 // never replaced.
 type Extraction struct {
-	Dir    string
-	AsRoot bool
+	Dir     string
+	AsRoot  bool
+	MaxSize int64 // of all files together, in bytes; 0: limit.Default
 	// Lost is told of a file that could not be made or is not wholly as in the image.
 	Lost func(path, what string)
 
-	ctx   context.Context
-	root  *os.Root
-	first map[Inode]string // the first name of a file with several
-	dirs  []*File          // made, their attributes still to be set
+	ctx    context.Context
+	budget *limit.Budget
+	root   *os.Root
+	first  map[Inode]string // the first name of a file with several
+	dirs   []*File          // made, their attributes still to be set
 	// leftOut tells that owners, attributes or set-ID bits are not as in the image.
 	leftOut bool
 }
@@ -44,6 +49,7 @@ func (x *Extraction) Run(ctx context.Context, t *Tree, paths ...string) (leftOut
 	}
 	defer x.root.Close()
 	x.first, x.ctx = map[Inode]string{}, ctx
+	x.budget = limit.New(cmp.Or(x.MaxSize, limit.Default), "write into "+x.Dir)
 	for _, name := range paths {
 		err := t.Walk(name, -1, func(f *File) error {
 			if err := ctx.Err(); err != nil {
@@ -152,7 +158,7 @@ func (x *Extraction) regular(f *File) (err error) {
 	if err != nil {
 		return err
 	}
-	if _, err := io.Copy(to, reader{x.ctx, from}); err != nil {
+	if _, err := io.Copy(x.budget.Writer(to), reader{x.ctx, from}); err != nil {
 		return errors.Join(err, to.Close(), x.root.Remove(place(f)))
 	}
 	return to.Close()

@@ -34,8 +34,9 @@ type File struct {
 
 // Open opens an image, in any format that package diskfile knows, or a bare EROFS
 // file system. Of an image, usr is that of
-// a slot, "A" or "B", or by default that of the newest boot entry.
-func Open(name, slot string) (*Tree, error) {
+// a slot, "A" or "B", or by default that of the newest boot entry. What has to be
+// unpacked becomes no larger than most, in bytes.
+func Open(name, slot string, most int64) (*Tree, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, hint.Add(err, "an image is a disk that ketch build wrote, or a machine's own")
@@ -46,7 +47,7 @@ func Open(name, slot string) (*Tree, error) {
 	if err := f.Close(); err != nil {
 		return nil, err
 	}
-	d, err := image.Open(name)
+	d, err := image.OpenWithin(name, most)
 	if err != nil {
 		return nil, err
 	}

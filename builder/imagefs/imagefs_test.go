@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ketch-os/ketch/builder/limit"
 	"github.com/ketch-os/ketch/disk/erofs"
 	"github.com/ketch-os/ketch/disk/erofs/manifest"
 	"github.com/ketch-os/ketch/disk/erofs/sample"
@@ -37,7 +38,7 @@ func bareImage(t *testing.T, root *erofs.Inode) string {
 
 func open(t *testing.T, name string) *Tree {
 	t.Helper()
-	tree, err := Open(name, "")
+	tree, err := Open(name, "", limit.Default)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -326,11 +327,11 @@ func TestOpenRefuses(t *testing.T) {
 		if err := os.WriteFile(path, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Open(path, ""); err == nil || !strings.Contains(err.Error(), path) {
+		if _, err := Open(path, "", limit.Default); err == nil || !strings.Contains(err.Error(), path) {
 			t.Errorf("Open(%s) = %v; want an error with the path", name, err)
 		}
 	}
-	if _, err := Open(filepath.Join(t.TempDir(), "none"), ""); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := Open(filepath.Join(t.TempDir(), "none"), "", limit.Default); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Open of nothing = %v", err)
 	}
 }

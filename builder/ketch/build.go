@@ -29,6 +29,7 @@ type buildOptions struct {
 	release  bool
 	update   bool
 	json     bool
+	maxSize  *cli.Size
 	// sectorSize takes the place of the definition's where it is not 0.
 	sectorSize int64
 }
@@ -37,6 +38,7 @@ func (o *buildOptions) flags(f *pflag.FlagSet) {
 	f.StringVarP(&o.output, "output", "o", "", "write the image to `FILE` (default out/DEFINITION/disk.raw)")
 	o.signing.flags(f)
 	f.BoolVar(&o.update, "update", false, "move tags to the images they mean now, and record that in the .lock file")
+	o.maxSize = maxSize(f)
 }
 
 func buildCommand() *cobra.Command {
@@ -110,7 +112,7 @@ func (o *buildOptions) options(e *env, path string) (image.Options, error) {
 		return image.Options{}, err
 	}
 	options := image.Options{Definition: definition}
-	if options.Source, err = sourceFor(path, o.update); err != nil {
+	if options.Source, err = sourceFor(path, o.update, o.maxSize.Bytes); err != nil {
 		return image.Options{}, err
 	}
 	if options.Keys, err = o.set(e.stderr); err != nil {
@@ -168,13 +170,14 @@ func (o *buildOptions) secret(e *env, definition *image.Definition, set *keys.Se
 	return nil
 }
 
-// sourceFor is where the images of a definition come from: its lock says what tags mean.
-func sourceFor(definition string, update bool) (image.Source, error) {
+// sourceFor is where the images of a definition come from: its lock says what tags
+// mean. Layers take up to most bytes.
+func sourceFor(definition string, update bool, most int64) (image.Source, error) {
 	lock, err := oci.LoadLock(lockFile(definition))
 	if err != nil {
 		return image.Source{}, err
 	}
-	cache, err := openCache()
+	cache, err := openCache(most)
 	if err != nil {
 		return image.Source{}, err
 	}
@@ -183,10 +186,16 @@ func sourceFor(definition string, update bool) (image.Source, error) {
 
 func lockFile(definition string) string { return strings.TrimSuffix(definition, ".yaml") + ".lock" }
 
-func openCache() (*oci.Cache, error) {
+// openCache opens the user's cache of layers; a command may add up to most bytes.
+func openCache(most int64) (*oci.Cache, error) {
 	dir, err := cache.Dir()
 	if err != nil {
 		return nil, err
 	}
-	return oci.OpenCache(filepath.Join(dir, "layers"))
+	layers, err := oci.OpenCache(filepath.Join(dir, "layers"))
+	if err != nil {
+		return nil, err
+	}
+	layers.MaxSize = most
+	return layers, nil
 }

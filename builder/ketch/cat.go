@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ketch-os/ketch/builder/imagefs"
+	"github.com/ketch-os/ketch/builder/limit"
 	"github.com/ketch-os/ketch/internal/cli"
 )
 
@@ -20,11 +21,12 @@ func catCommand() *cobra.Command {
   ketch cat out/qemu/disk.raw /efi/loader/loader.conf`,
 	}
 	f := cmd.Flags()
-	open := inTree(f)
+	open, most := inTree(f)
 	cmd.RunE = do(func(_ context.Context, e *env, args []string) error {
 		return open(args[0], func(t *imagefs.Tree) error {
+			out := limit.New(most.Bytes, "").Writer(e.stdout)
 			for _, name := range args[1:] {
-				if err := catFile(e.stdout, t, name); err != nil {
+				if err := catFile(out, t, name); err != nil {
 					return err
 				}
 			}

@@ -8,12 +8,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ketch-os/ketch/builder/image"
+	"github.com/ketch-os/ketch/builder/output"
 	"github.com/ketch-os/ketch/builder/platform"
 	"github.com/ketch-os/ketch/internal/cli"
 	"github.com/ketch-os/ketch/internal/printable"
@@ -42,6 +42,7 @@ a file cannot show.`,
 	f.StringArrayVar(&o.certs, "cert", nil, "trust signatures beside the file by this certificate: PEM `FILE` (repeatable; default keys/db.crt)")
 	f.BoolVar(&o.json, "json", false, "print the result as JSON")
 	f.StringVar(&o.nextSteps, "next-steps", "", "where no rule is broken, write to `FILE` how the image gets to the platform: the commands of its own client")
+	o.maxSize = maxSize(f)
 	cmd.RunE = do(func(_ context.Context, e *env, args []string) error {
 		return o.check(e, args[0])
 	})
@@ -54,6 +55,7 @@ type checkOptions struct {
 	json     bool
 
 	nextSteps string
+	maxSize   *cli.Size
 }
 
 // checkReport is what ketch check prints as JSON.
@@ -70,7 +72,12 @@ func (o *checkOptions) check(e *env, path string) error {
 	if err != nil {
 		return cli.Usage(err)
 	}
-	a, err := platform.Open(path)
+	if o.nextSteps != "" {
+		if err := output.Check(o.nextSteps); err != nil {
+			return err
+		}
+	}
+	a, err := platform.Open(path, o.maxSize.Bytes)
 	if err != nil {
 		return err
 	}
@@ -98,7 +105,7 @@ func writeNextSteps(path string, p *platform.Platform, a *platform.Artefact) err
 	if err := p.NextSteps(&page, a); err != nil {
 		return err
 	}
-	return os.WriteFile(path, page.Bytes(), 0o666)
+	return output.WriteFile(path, page.Bytes())
 }
 
 // readCerts reads the certificates that were named. The default one may be

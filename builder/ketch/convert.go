@@ -37,12 +37,13 @@ same bytes. FILE is replaced when the new one is complete.
 	f := cmd.Flags()
 	output := f.StringP("output", "o", "", "write to `FILE`")
 	asJSON := f.Bool("json", false, "print the result as JSON")
+	most := maxSize(f)
 	format := f.String("format", "", "write the format `NAME` whatever FILE is called")
 	cmd.RunE = do(func(ctx context.Context, e *env, args []string) error {
 		if *output == "" {
 			return cli.Usagef("-o FILE is missing")
 		}
-		return convertImage(ctx, e, convert.Conversion{Input: args[0], Output: *output}, *format, *asJSON)
+		return convertImage(ctx, e, convert.Conversion{Input: args[0], Output: *output, MaxSize: most.Bytes}, *format, *asJSON)
 	})
 	return cmd
 }

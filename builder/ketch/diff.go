@@ -20,6 +20,7 @@ import (
 // diffOptions are the flags of ketch diff.
 type diffOptions struct {
 	json, files, exitCode bool
+	maxSize               *cli.Size
 }
 
 func diffCommand() *cobra.Command {
@@ -42,6 +43,7 @@ is given.`,
 	var o diffOptions
 	f.BoolVar(&o.json, "json", false, "print everything as JSON")
 	f.BoolVar(&o.files, "files", false, "list every file that differs")
+	o.maxSize = maxSize(f)
 	f.BoolVar(&o.exitCode, "exit-code", false, "exit with status 1 when the images differ")
 	cmd.RunE = do(func(_ context.Context, e *env, args []string) error {
 		return o.run(e, args[0], args[1])
@@ -50,7 +52,7 @@ is given.`,
 }
 
 func (o diffOptions) run(e *env, a, b string) error {
-	report, err := compare.Images(a, b)
+	report, err := compare.Images(a, b, o.maxSize.Bytes)
 	if err != nil {
 		return err
 	}

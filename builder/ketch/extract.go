@@ -28,23 +28,26 @@ devices, too. What could not be kept is said on standard error.
 	}
 	f := cmd.Flags()
 	dir := f.StringP("output", "o", "", "put the files into `DIR`")
-	open := inTree(f)
+	open, most := inTree(f)
 	cmd.RunE = do(func(ctx context.Context, e *env, args []string) error {
 		if *dir == "" {
 			return cli.Usagef("want an image and -o DIR")
 		}
-		return open(args[0], func(t *imagefs.Tree) error { return extract(ctx, e, t, *dir, args[1:]) })
+		return open(args[0], func(t *imagefs.Tree) error {
+			return extract(ctx, e, t, imagefs.Extraction{Dir: *dir, MaxSize: most.Bytes}, args[1:])
+		})
 	})
 	return cmd
 }
 
-func extract(ctx context.Context, e *env, t *imagefs.Tree, dir string, paths []string) error {
+func extract(ctx context.Context, e *env, t *imagefs.Tree, x imagefs.Extraction, paths []string) error {
 	if len(paths) == 0 {
 		paths = []string{"/"}
 	}
-	x := imagefs.Extraction{Dir: dir, AsRoot: os.Geteuid() == 0, Lost: func(name, what string) {
+	x.AsRoot = os.Geteuid() == 0
+	x.Lost = func(name, what string) {
 		fmt.Fprintf(e.stderr, "extract: %s: left out: %s\n", printable.Name(name), printable.Text(what))
-	}}
+	}
 	leftOut, err := x.Run(ctx, t, paths...)
 	if leftOut {
 		fmt.Fprintln(e.stderr, "warning: not root: owners, extended attributes and set-ID bits are left out")

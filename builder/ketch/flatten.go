@@ -33,8 +33,7 @@ is ever replaced, and that once the tar is complete.
 	}
 	f := cmd.Flags()
 	out := f.StringP("output", "o", "", "write the tar to `FILE` (- for standard output)")
-	limit := cli.Size{Bytes: 64 << 30}
-	f.Var(&limit, "max-size", "give up on a tar that becomes larger than `SIZE`: 512M, 64G")
+	most := maxSize(f)
 	links := f.String("usr-merge", "error", "a directory over a link to a directory: `error`, follow or replace")
 	cmd.RunE = do(func(ctx context.Context, e *env, args []string) error {
 		if *out == "" {
@@ -43,7 +42,7 @@ is ever replaced, and that once the tar is complete.
 		if !slices.Contains([]string{"error", "follow", "replace"}, *links) {
 			return cli.Usagef("--usr-merge %s: want error, follow or replace", *links)
 		}
-		to := output.Stream{Path: *out, Stdout: e.stdout, Limit: limit.Bytes}
+		to := output.Stream{Path: *out, Stdout: e.stdout, Limit: most.Bytes}
 		return flatten(ctx, e, args, to, tree.Policy{Links: tree.LinkPolicy(*links)})
 	})
 	return cmd
@@ -53,7 +52,7 @@ func flatten(ctx context.Context, e *env, refs []string, out output.Stream, poli
 	if err := out.Check(); err != nil {
 		return err
 	}
-	cache, err := openCache()
+	cache, err := openCache(out.Limit)
 	if err != nil {
 		return err
 	}
@@ -89,18 +88,19 @@ who replaced or removed it, which rule moved it.
 	}
 	f := cmd.Flags()
 	asJSON := f.Bool("json", false, "print the history as JSON")
+	most := maxSize(f)
 	cmd.RunE = do(func(ctx context.Context, e *env, args []string) error {
-		return why(ctx, e, args[0], args[1], *asJSON)
+		return why(ctx, e, args[0], args[1], *asJSON, most.Bytes)
 	})
 	return cmd
 }
 
-func why(ctx context.Context, e *env, path, name string, asJSON bool) (err error) {
+func why(ctx context.Context, e *env, path, name string, asJSON bool, most int64) (err error) {
 	definition, err := image.LoadDefinition(path)
 	if err != nil {
 		return err
 	}
-	source, err := sourceFor(path, false)
+	source, err := sourceFor(path, false, most)
 	if err != nil {
 		return err
 	}

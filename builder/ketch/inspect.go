@@ -26,11 +26,14 @@ needs (see ketch verify).
 	}
 	f := cmd.Flags()
 	asJSON := f.Bool("json", false, "print it as JSON")
+	most := maxSize(f)
 	cmd.RunE = do(func(_ context.Context, e *env, args []string) error {
-		report, err := image.Inspect(args[0])
+		d, err := image.OpenWithin(args[0], most.Bytes)
 		if err != nil {
 			return err
 		}
+		defer d.Close()
+		report := d.Inspect()
 		if *asJSON {
 			return cli.JSON(e.stdout, report)
 		}

@@ -23,16 +23,18 @@ EFI system partition. IMAGE may also be a bare EROFS file system.`
 
 // inTree declares the flags of a command that reads an image's files, and
 // returns what opens the tree, which do then works on.
-func inTree(f *pflag.FlagSet) func(image string, do func(*imagefs.Tree) error) error {
+func inTree(f *pflag.FlagSet) (open func(image string, do func(*imagefs.Tree) error) error, most *cli.Size) {
 	slot := f.String("slot", "", "read /usr from this slot: `A or B`")
-	return func(image string, do func(*imagefs.Tree) error) error {
-		t, err := imagefs.Open(image, *slot)
+	most = maxSize(f)
+	open = func(image string, do func(*imagefs.Tree) error) error {
+		t, err := imagefs.Open(image, *slot, most.Bytes)
 		if err != nil {
 			return err
 		}
 		defer t.Close()
 		return do(t)
 	}
+	return open, most
 }
 
 func lsCommand() *cobra.Command {
@@ -50,7 +52,7 @@ func lsCommand() *cobra.Command {
 	f.BoolVarP(&l.long, "long", "l", false, "show mode, links, owner, size and time")
 	f.BoolVarP(&l.recursive, "recursive", "R", false, "show what lies in directories, with whole paths")
 	f.BoolVar(&l.json, "json", false, "print everything that is known of each file, as JSON")
-	open := inTree(f)
+	open, _ := inTree(f)
 	cmd.RunE = do(func(_ context.Context, e *env, args []string) error {
 		path := "/"
 		if len(args) == 2 {

@@ -127,10 +127,23 @@ type medium struct{ io.WriterAt }
 
 func (medium) Sync() error { return nil }
 
+// verification is one of the two that a disk has.
+type verification func(*image.Disk, ...*x509.Certificate) ([]image.Check, error)
+
+// checksOf opens a disk and verifies it.
+func checksOf(path string, verify verification, certificate *x509.Certificate) ([]image.Check, error) {
+	d, err := image.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	return verify(d, certificate)
+}
+
 // report is what ketch verify prints, a line a check.
-func (m testDisk) report(do func(string, ...*x509.Certificate) ([]image.Check, error), certificate *x509.Certificate) string {
+func (m testDisk) report(do verification, certificate *x509.Certificate) string {
 	m.Helper()
-	checks, err := do(m.path, certificate)
+	checks, err := checksOf(m.path, do, certificate)
 	if err != nil {
 		return "bad  " + err.Error()
 	}
@@ -156,7 +169,7 @@ func TestVerifyMachineDisk(t *testing.T) {
 	booted := copyDisk(t, from)
 	size := layout.GiB * int64(5)
 	booted.boot(size)
-	report := booted.report(image.Verify, certificate)
+	report := booted.report((*image.Disk).Verify, certificate)
 	if faults(report) != "" {
 		t.Fatalf("a disk that was only booted:\n%s", report)
 	}
@@ -168,7 +181,7 @@ func TestVerifyMachineDisk(t *testing.T) {
 			t.Errorf("a disk that was only booted: nothing says %q:\n%s", want, report)
 		}
 	}
-	if got := faults(booted.report(image.VerifyWritten, certificate)); !strings.Contains(got, "a machine has booted from it") {
+	if got := faults(booted.report((*image.Disk).VerifyWritten, certificate)); !strings.Contains(got, "a machine has booted from it") {
 		t.Errorf("held against an image that was just written: %q", got)
 	}
 	id := func(text string) gpt.GUID { return gpt.MustParseGUID(text) }
@@ -218,7 +231,7 @@ func TestVerifyMachineDisk(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m := copyDisk(t, booted.path)
 			test.change(m)
-			report := m.report(image.Verify, certificate)
+			report := m.report((*image.Disk).Verify, certificate)
 			if got := faults(report); !strings.Contains(got, test.want) {
 				t.Errorf("%s; want a fault with %q", report, test.want)
 			}
@@ -232,7 +245,7 @@ func TestVerifyOneBit(t *testing.T) {
 	from, certificate := smallImage(t)
 	m := copyDisk(t, from)
 	m.table(func(table *gpt.Table) { table.Partitions[layout.NumState-1].Attributes = layout.AttrStateFormatted })
-	if got := faults(m.report(image.Verify, certificate)); !strings.Contains(got, "no machine leaves that") {
+	if got := faults(m.report((*image.Disk).Verify, certificate)); !strings.Contains(got, "no machine leaves that") {
 		t.Errorf("ketch verify: %q", got)
 	}
 }
@@ -252,7 +265,7 @@ func TestVerifyWritten(t *testing.T) {
 		_, err := f.WriteAt([]byte("what was there before"), info.Size()+layout.MiB)
 		return err
 	})
-	for name, do := range map[string]func(string, ...*x509.Certificate) ([]image.Check, error){"verify": image.Verify, "verify --written": image.VerifyWritten} {
+	for name, do := range map[string]verification{"verify": (*image.Disk).Verify, "verify --written": (*image.Disk).VerifyWritten} {
 		report := m.report(do, certificate)
 		for _, want := range []string{"ok   every byte: ", fmt.Sprintf("--   disk behind its partition table: left out: %d bytes", 6*layout.GiB-info.Size())} {
 			if faults(report) != "" || !strings.Contains(report, want) {
@@ -261,7 +274,7 @@ func TestVerifyWritten(t *testing.T) {
 		}
 	}
 	m.write(layout.NumState, 0, "x")
-	if got := faults(m.report(image.VerifyWritten, certificate)); !strings.Contains(got, "partition 8 (ketch_state), block 0") {
+	if got := faults(m.report((*image.Disk).VerifyWritten, certificate)); !strings.Contains(got, "partition 8 (ketch_state), block 0") {
 		t.Errorf("a byte in the state partition of a written disk: %q", got)
 	}
 }
@@ -271,7 +284,7 @@ func TestVerifySaysWhatItLeftOut(t *testing.T) {
 	from, certificate := smallImage(t)
 	m := copyDisk(t, from)
 	m.write(layout.NumUsrA, 8192, "EVIL")
-	report := m.report(image.Verify, certificate)
+	report := m.report((*image.Disk).Verify, certificate)
 	if !strings.Contains(report, "bad  slot of ketch_1.0") || !strings.Contains(report, "--   every other byte: left out") {
 		t.Errorf("ketch verify:\n%s", report)
 	}

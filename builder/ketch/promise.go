@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/ketch-os/ketch/builder/imagefs"
+	"github.com/ketch-os/ketch/builder/limit"
 	"github.com/ketch-os/ketch/layout"
 )
 
@@ -25,7 +26,7 @@ type promise struct {
 // promiseOf reads it out of an image. A disk that is none of ours promises nothing,
 // and may be started all the same: the error tells why.
 func promiseOf(image string) (promise, error) {
-	t, err := imagefs.Open(image, "")
+	t, err := imagefs.Open(image, "", limit.Default) // a raw one: nothing is unpacked
 	if err != nil {
 		return promise{}, err
 	}

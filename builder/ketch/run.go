@@ -17,6 +17,7 @@ import (
 
 	"github.com/ketch-os/ketch/builder/diskfile"
 	"github.com/ketch-os/ketch/builder/hint"
+	"github.com/ketch-os/ketch/builder/limit"
 	"github.com/ketch-os/ketch/builder/qemu"
 	"github.com/ketch-os/ketch/internal/cli"
 	"github.com/ketch-os/ketch/layout"
@@ -144,11 +145,14 @@ const leastMemory = 128 * layout.MiB
 // openImage opens the disk in an image as a raw one, and refuses to make a smaller
 // one of it.
 func (o *runOptions) openImage(path string) (*os.File, error) {
-	f, err := diskfile.Raw(path)
+	f, err := diskfile.Raw(path, o.build.maxSize.Bytes)
 	if err != nil {
 		return nil, err
 	}
 	info, err := f.Stat()
+	if err == nil {
+		err = limit.Check(info.Size(), o.build.maxSize.Bytes, "copy "+path)
+	}
 	if err == nil && o.sized && o.disk.Bytes < info.Size() {
 		err = cli.Usagef("--disk-size %s: the image has %s", &o.disk, &cli.Size{Bytes: info.Size()})
 	}

@@ -31,9 +31,10 @@ prints it as it is: an SPDX 2.3 document in JSON.
 	}
 	f := cmd.Flags()
 	asJSON := f.Bool("json", false, "print the packages as JSON")
+	most := maxSize(f)
 	spdx := f.Bool("spdx", false, "print the SPDX document")
 	cmd.RunE = do(func(_ context.Context, e *env, args []string) error {
-		document, raw, err := image.ReadSBOM(args[0])
+		document, raw, err := readSBOM(args[0], most.Bytes)
 		if errors.Is(err, fs.ErrNotExist) {
 			err = hint.Add(err, "only images that ketch build has made since it writes bills of materials have one")
 		}
@@ -50,6 +51,20 @@ prints it as it is: an SPDX 2.3 document in JSON.
 		return printSBOM(e.stdout, document)
 	})
 	return cmd
+}
+
+// readSBOM reads the bill of materials of the newest version in an image.
+func readSBOM(path string, most int64) (*sbom.Document, []byte, error) {
+	d, err := image.OpenWithin(path, most)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer d.Close()
+	document, raw, err := d.SBOM()
+	if err != nil {
+		err = fmt.Errorf("%s: %w", path, err)
+	}
+	return document, raw, err
 }
 
 // packaged is a package as ketch sbom --json prints it.

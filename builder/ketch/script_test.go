@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/static"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -48,11 +49,13 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"oci-image":  ociImage,
 			"boot-files": bootFiles(t),
-			"flip":       flip,
-			"truncate":   truncate,
-			"blob":       blob,
-			"same":       same,
-			"oracle":     needs,
+
+			"compressed-image": compressedImage,
+			"flip":             flip,
+			"truncate":         truncate,
+			"blob":             blob,
+			"same":             same,
+			"oracle":           needs,
 		},
 	})
 }
@@ -86,17 +89,23 @@ func ociImage(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 func writeImage(dir, tag string, from ...string) error {
-	img := mutate.MediaType(empty.Image, types.OCIManifestSchema1)
+	var layers []v1.Layer
 	for _, layer := range from {
 		data, err := tarOf(layer)
 		if err != nil {
 			return err
 		}
-		if img, err = mutate.AppendLayers(img, static.NewLayer(data, types.OCIUncompressedLayer)); err != nil {
-			return err
-		}
+		layers = append(layers, static.NewLayer(data, types.OCIUncompressedLayer))
 	}
-	var err error
+	return addImage(dir, tag, layers...)
+}
+
+// addImage adds an image to a layout, which is made where there is none.
+func addImage(dir, tag string, layers ...v1.Layer) error {
+	img, err := mutate.AppendLayers(mutate.MediaType(empty.Image, types.OCIManifestSchema1), layers...)
+	if err != nil {
+		return err
+	}
 	img = mutate.ConfigMediaType(img, types.OCIConfigJSON)
 	if img, err = setPlatform(img); err != nil {
 		return err
@@ -108,6 +117,21 @@ func writeImage(dir, tag string, from ...string) error {
 		}
 	}
 	return path.AppendImage(img, layout.WithAnnotations(map[string]string{"org.opencontainers.image.ref.name": tag}))
+}
+
+// compressedImage makes an image with one compressed layer, which has a file of
+// zeros: compressed-image LAYOUT TAG MIB. The file is usr/share/zero.
+func compressedImage(ts *testscript.TestScript, _ bool, args []string) {
+	var mib int
+	_, err := fmt.Sscan(args[2], &mib)
+	ts.Check(err)
+	dir := ts.MkAbs(args[1] + ".zero")
+	writeFile(ts, filepath.Join(dir, "usr/share/zero"), make([]byte, mib<<20))
+	data, err := tarOf(dir)
+	ts.Check(err)
+	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil })
+	ts.Check(err)
+	ts.Check(addImage(ts.MkAbs(args[0]), args[1], layer))
 }
 
 func setPlatform(img v1.Image) (v1.Image, error) {

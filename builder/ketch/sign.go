@@ -91,6 +91,7 @@ type signOptions struct {
 	output     string
 	signatures string
 	json       bool
+	maxSize    *cli.Size
 }
 
 func signCommand() *cobra.Command {
@@ -115,6 +116,7 @@ with SHA-256 over that file's bytes.`,
 	o.flags(f)
 	f.StringVarP(&o.output, "output", "o", "", "write the signed image to `FILE`")
 	f.BoolVar(&o.json, "json", false, "print the result as JSON")
+	o.maxSize = maxSize(f)
 	f.StringVar(&o.signatures, "signatures", "", "take the signatures from `DIR`")
 	cmd.RunE = do(func(ctx context.Context, e *env, args []string) error {
 		if o.output == "" {
@@ -140,7 +142,7 @@ func (o *signOptions) sign(ctx context.Context, e *env, unsigned string) error {
 	if err != nil {
 		return err
 	}
-	options := image.SignOptions{Unsigned: unsigned, Output: o.output, Keys: set, Signer: signer}
+	options := image.SignOptions{Unsigned: unsigned, Output: o.output, Keys: set, Signer: signer, MaxSize: o.maxSize.Bytes}
 	if err := image.Sign(ctx, options); err != nil {
 		return err
 	}

@@ -42,17 +42,18 @@ ketch seal --help tells how to check them before it is unpacked.`,
 	var certs []string
 	f.StringArrayVar(&certs, "cert", nil, "trust signatures by this certificate: PEM `FILE` (repeatable; default keys/db.crt)")
 	asJSON := f.Bool("json", false, "print the checks as JSON")
+	most := maxSize(f)
 	written := f.Bool("written", false, "no machine may have booted from it: a disk that an image was just written to")
 	cmd.RunE = do(func(_ context.Context, e *env, args []string) error {
 		if len(certs) == 0 {
 			certs = []string{"keys/db.crt"}
 		}
-		return verify(e, args[0], certs, *written, *asJSON)
+		return verify(e, args[0], most.Bytes, certs, *written, *asJSON)
 	})
 	return cmd
 }
 
-func verify(e *env, path string, certFiles []string, written, asJSON bool) error {
+func verify(e *env, path string, most int64, certFiles []string, written, asJSON bool) error {
 	var certs []*x509.Certificate
 	for _, name := range certFiles {
 		cert, err := readCert(name)
@@ -61,11 +62,16 @@ func verify(e *env, path string, certFiles []string, written, asJSON bool) error
 		}
 		certs = append(certs, cert)
 	}
-	examine := image.Verify
-	if written {
-		examine = image.VerifyWritten
+	d, err := image.OpenWithin(path, most)
+	if err != nil {
+		return err
 	}
-	checks, err := examine(path, certs...)
+	defer d.Close()
+	examine := d.Verify
+	if written {
+		examine = d.VerifyWritten
+	}
+	checks, err := examine(certs...)
 	if err != nil {
 		return err
 	}

@@ -17,13 +17,10 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ketch-os/ketch/builder/limit"
 	"github.com/ketch-os/ketch/internal/atomicfile"
 	"github.com/ketch-os/ketch/internal/filelock"
 )
-
-// DefaultMaxSize is how large a layer may be when the cache does not say, in
-// bytes, uncompressed.
-const DefaultMaxSize = 16 << 30
 
 // Cache keeps uncompressed layers under the digest of their content:
 //
@@ -40,7 +37,9 @@ const DefaultMaxSize = 16 << 30
 // everything cached reads nothing twice, and a file that was changed, cut short
 // or put there by others never becomes part of an image.
 type Cache struct {
-	MaxSize int64 // 0: DefaultMaxSize
+	// MaxSize bounds what one Fetch copies into the cache, in bytes, uncompressed;
+	// 0: limit.Default.
+	MaxSize int64
 	dir     string
 	now     func() time.Time // time.Now, but for tests
 }
@@ -101,7 +100,7 @@ func (c *Cache) maxSize() int64 {
 	if c.MaxSize > 0 {
 		return c.MaxSize
 	}
-	return DefaultMaxSize
+	return limit.Default
 }
 
 // Blob is a verified uncompressed layer: a range of a local file.
@@ -165,6 +164,7 @@ func (t *tally) have(l Layer) {
 // overlap.
 func (c *Cache) Fetch(ctx context.Context, layers []Layer, progress func(Progress)) ([]Blob, error) {
 	tally := newTally(layers, progress)
+	budget := limit.New(c.maxSize(), "unpack layers")
 	first := map[v1.Hash]int{}
 	blobs := make([]Blob, len(layers))
 	group, ctx := errgroup.WithContext(ctx)
@@ -175,7 +175,7 @@ func (c *Cache) Fetch(ctx context.Context, layers []Layer, progress func(Progres
 		}
 		first[l.DiffID] = i
 		group.Go(func() (err error) {
-			if blobs[i], err = c.fetch(ctx, l, func(n int64) { tally.read(l, n) }); err != nil {
+			if blobs[i], err = c.fetch(ctx, l, budget, func(n int64) { tally.read(l, n) }); err != nil {
 				return fmt.Errorf("%s: %w", l, err)
 			}
 			tally.have(l)
@@ -192,9 +192,9 @@ func (c *Cache) Fetch(ctx context.Context, layers []Layer, progress func(Progres
 }
 
 // fetch gets one layer: from the cache, in place, or by copying it.
-func (c *Cache) fetch(ctx context.Context, l Layer, report func(int64)) (Blob, error) {
-	if l.Descriptor.Size > c.maxSize() {
-		return Blob{}, fmt.Errorf("%d bytes are more than the limit of %d", l.Descriptor.Size, c.maxSize())
+func (c *Cache) fetch(ctx context.Context, l Layer, budget *limit.Budget, report func(int64)) (Blob, error) {
+	if err := limit.Check(l.Descriptor.Size, c.maxSize(), "read layer"); err != nil {
+		return Blob{}, err
 	}
 	if b, ok, err := c.cached(ctx, l); ok || err != nil {
 		return b, err
@@ -212,7 +212,7 @@ func (c *Cache) fetch(ctx context.Context, l Layer, report func(int64)) (Blob, e
 			return c.inPlace(ctx, l, s, report)
 		}
 	}
-	return c.store(ctx, l, report)
+	return c.store(ctx, l, budget, report)
 }
 
 // cached returns a layer that the cache has.
@@ -318,7 +318,7 @@ func (l Layer) checkPlain(sum v1.Hash) error {
 
 // store copies a layer into the cache, uncompressed and verified, unless another
 // process has done so by now.
-func (c *Cache) store(ctx context.Context, l Layer, report func(int64)) (b Blob, err error) {
+func (c *Cache) store(ctx context.Context, l Layer, budget *limit.Budget, report func(int64)) (b Blob, err error) {
 	lock, err := c.lock(ctx, l.DiffID)
 	if err != nil {
 		return Blob{}, err
@@ -327,11 +327,11 @@ func (c *Cache) store(ctx context.Context, l Layer, report func(int64)) (b Blob,
 	if b, ok, err := c.check(ctx, l); ok || err != nil {
 		return b, err
 	}
-	return c.copy(ctx, l, report)
+	return c.copy(ctx, l, budget, report)
 }
 
 // copy is store for the holder of the layer's lock.
-func (c *Cache) copy(ctx context.Context, l Layer, report func(int64)) (Blob, error) {
+func (c *Cache) copy(ctx context.Context, l Layer, budget *limit.Budget, report func(int64)) (Blob, error) {
 	rc, err := l.source.blob(ctx, l.Descriptor)
 	if err != nil {
 		return Blob{}, err
@@ -342,8 +342,8 @@ func (c *Cache) copy(ctx context.Context, l Layer, report func(int64)) (Blob, er
 		return Blob{}, err
 	}
 	stored := &meter{ctx: ctx, r: rc, done: report}
-	w := bufio.NewWriterSize(f, 1<<20)
-	err = errors.Join(copyLayer(w, stored, l, c.maxSize()), w.Flush())
+	w := bufio.NewWriterSize(budget.Writer(f), 1<<20)
+	err = errors.Join(copyLayer(w, stored, l), w.Flush())
 	size, errSeek := f.Seek(0, io.SeekCurrent)
 	if err := errors.Join(err, errSeek); err != nil {
 		return Blob{}, errors.Join(err, f.Discard())

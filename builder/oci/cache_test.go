@@ -108,13 +108,16 @@ func TestCacheLimit(t *testing.T) {
 	c := newCache(t)
 	c.MaxSize = 1 << 20
 	_, _, err := fetch(t, c, img)
-	checkError(t, "a gzip bomb", err, "more than 1048576 bytes when uncompressed", "raise the limit")
+	checkError(t, "a gzip bomb", err, "unpack layers: it becomes larger than 1048576 bytes", "--max-size")
 	if files := cacheFiles(t, c); len(files) != 0 {
 		t.Errorf("left in the cache: %q", files)
 	}
 	plain := tarOf(t, "x", 2<<20)
 	_, _, err = fetch(t, c, imageOf(t, t.TempDir(), []stored{{types.OCIUncompressedLayer, plain, plain, nil}}))
-	checkError(t, "a large plain layer", err, "are more than the limit", "")
+	checkError(t, "a large plain layer", err, "read layer: it becomes larger than", "--max-size")
+	half, other := tarOf(t, "x", 600<<10), tarOf(t, "y", 600<<10)
+	_, _, err = fetch(t, c, imageOf(t, t.TempDir(), []stored{{types.OCILayer, gzipped(t, half), half, nil}, {types.OCILayer, gzipped(t, other), other, nil}}))
+	checkError(t, "two layers that are too large together", err, "unpack layers: it becomes larger than", "--max-size")
 }
 
 // TestCacheHit fetches twice: the second time nothing is read.

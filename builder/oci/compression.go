@@ -39,19 +39,16 @@ func IsPlain(layer io.ReaderAt) (bool, error) {
 	return !isCompressed(head[:n]), nil
 }
 
-// Decompress writes a layer uncompressed and returns its size. It does not
-// verify what it reads, and ends with an error behind the limit.
-func Decompress(w io.Writer, r io.Reader, limit int64) (int64, error) {
+// Decompress writes a layer uncompressed. It does not verify what it reads, and has
+// no limit but the writer's.
+func Decompress(w io.Writer, r io.Reader) error {
 	plain, err := decompress(r)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer plain.Close()
-	n, err := io.Copy(w, io.LimitReader(plain, limit+1))
-	if n > limit {
-		return n, &tooLarge{limit}
-	}
-	return n, err
+	_, err = io.Copy(w, plain)
+	return err
 }
 
 // decompress undoes the compression that the first bytes tell of. A tar archive
@@ -112,12 +109,14 @@ func otherCompression(r *bufio.Reader) string {
 // where what follows is no member: bytes behind the last one, which some tools
 // write as padding, do not belong to the layer, whose diffID guards it.
 type gzipMembers struct {
-	*gzip.Reader
-	rest *bufio.Reader
+	member *gzip.Reader
+	rest   *bufio.Reader
 }
 
+func (g *gzipMembers) Close() error { return g.member.Close() }
+
 func (g *gzipMembers) Read(p []byte) (int, error) {
-	n, err := g.Reader.Read(p)
+	n, err := g.member.Read(p)
 	if err != io.EOF {
 		return n, err
 	}
@@ -128,9 +127,9 @@ func (g *gzipMembers) Read(p []byte) (int, error) {
 		}
 		return n, io.EOF
 	}
-	if err := g.Reader.Reset(g.rest); err != nil {
+	if err := g.member.Reset(g.rest); err != nil {
 		return n, err
 	}
-	g.Reader.Multistream(false)
+	g.member.Multistream(false)
 	return n, nil
 }

@@ -10,7 +10,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"github.com/ketch-os/ketch/builder/hint"
+	"github.com/ketch-os/ketch/builder/limit"
 )
 
 // DigestError is a content that is not what its digest says.
@@ -96,11 +96,11 @@ func hashOf(h hash.Hash) v1.Hash {
 }
 
 // copyLayer reads a layer as it is stored, checks it, and writes it uncompressed.
-func copyLayer(w io.Writer, r io.Reader, l Layer, maxSize int64) error {
+func copyLayer(w io.Writer, r io.Reader, l Layer) error {
 	stored := verify(r, l.Descriptor)
 	diff := sha256.New()
-	err := uncompress(io.MultiWriter(w, diff), stored, maxSize)
-	if large := (*tooLarge)(nil); errors.As(err, &large) {
+	err := Decompress(io.MultiWriter(w, diff), stored)
+	if large := (*limit.Error)(nil); errors.As(err, &large) {
 		return err // without reading the rest of it
 	}
 	// A stored layer that is not the right one explains what went wrong with it.
@@ -111,24 +111,4 @@ func copyLayer(w io.Writer, r io.Reader, l Layer, maxSize int64) error {
 		return fmt.Errorf("uncompress: %w", err)
 	}
 	return compare("diffID", diff, l.DiffID)
-}
-
-// tooLarge is a layer that does not fit the limit.
-type tooLarge struct{ limit int64 }
-
-func (e *tooLarge) Error() string {
-	return fmt.Sprintf("more than %d bytes when uncompressed", e.limit)
-}
-
-func uncompress(w io.Writer, r io.Reader, maxSize int64) error {
-	plain, err := decompress(r)
-	if err != nil {
-		return err
-	}
-	defer plain.Close()
-	n, err := io.Copy(w, io.LimitReader(plain, maxSize+1))
-	if n > maxSize {
-		return hint.Add(&tooLarge{maxSize}, "raise the limit if the layer is to be trusted")
-	}
-	return err
 }

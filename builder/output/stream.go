@@ -3,7 +3,6 @@ package output
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -11,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/ketch-os/ketch/builder/hint"
+	"github.com/ketch-os/ketch/builder/limit"
 )
 
 // Stream is output that is written from its first byte to its last, and so need
@@ -19,17 +18,7 @@ import (
 type Stream struct {
 	Path   string    // a file; a FIFO or a character device, which is written into; "-" for Stdout
 	Stdout io.Writer // standard output
-	Limit  int64     // bytes; more is an error, a *TooLargeError
-}
-
-// TooLargeError is output that goes beyond its limit.
-type TooLargeError struct {
-	Path  string
-	Limit int64 // bytes
-}
-
-func (e *TooLargeError) Error() string {
-	return fmt.Sprintf("write %s: it becomes larger than %d bytes", e.Path, e.Limit)
+	Limit  int64     // bytes; more is a *limit.Error
 }
 
 // Check finds out, before any work is done, that nothing can be written.
@@ -104,25 +93,18 @@ func openSpecial(ctx context.Context, path string) (*os.File, error) {
 }
 
 func (s Stream) guard(ctx context.Context, w io.Writer) io.Writer {
-	return &guarded{w, ctx, s, 0}
+	return &guarded{limit.New(s.Limit, "write "+s.Path).Writer(w), ctx}
 }
 
 // guarded is a writer that ends with a context and has a limit.
 type guarded struct {
-	w       io.Writer
-	ctx     context.Context
-	stream  Stream
-	written int64
+	w   io.Writer
+	ctx context.Context
 }
 
 func (g *guarded) Write(p []byte) (int, error) {
 	if err := g.ctx.Err(); err != nil {
 		return 0, err
 	}
-	if int64(len(p)) > g.stream.Limit-g.written {
-		return 0, hint.Add(&TooLargeError{g.stream.Path, g.stream.Limit}, "allow more with --max-size, if that is what it should be")
-	}
-	n, err := g.w.Write(p)
-	g.written += int64(n)
-	return n, err
+	return g.w.Write(p)
 }

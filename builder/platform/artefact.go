@@ -23,9 +23,10 @@ type Artefact struct {
 // errNoTable stands for the error of the table in all rules but the one about it.
 var errNoTable = errors.New("cannot be checked without a partition table")
 
-// Open opens a file. A file in which something is broken opens: Check tells.
-func Open(path string) (*Artefact, error) {
-	f, err := diskfile.Open(path)
+// Open opens a file. A file in which something is broken opens: Check tells. What has
+// to be unpacked becomes no larger than most, in bytes.
+func Open(path string, most int64) (*Artefact, error) {
+	f, err := diskfile.Open(path, most)
 	if err != nil {
 		return nil, err
 	}

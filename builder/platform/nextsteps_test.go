@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ketch-os/ketch/builder/limit"
 	"github.com/ketch-os/ketch/internal/testkit"
 )
 
@@ -15,7 +16,7 @@ func TestNextSteps(t *testing.T) {
 	shell := testkit.Tool(t, "bash")
 	path := filepath.Join(t.TempDir(), "disk.raw")
 	disk{}.write(t, path)
-	a, err := Open(path)
+	a, err := Open(path, limit.Default)
 	if err != nil {
 		t.Fatal(err)
 	}

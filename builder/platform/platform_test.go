@@ -17,6 +17,7 @@ import (
 	"github.com/ketch-os/ketch/builder/diskfile"
 	"github.com/ketch-os/ketch/builder/hint"
 	"github.com/ketch-os/ketch/builder/keys"
+	"github.com/ketch-os/ketch/builder/limit"
 	"github.com/ketch-os/ketch/disk/gpt"
 	"github.com/ketch-os/ketch/internal/testkit"
 	"github.com/ketch-os/ketch/layout"
@@ -69,7 +70,7 @@ func broken(t *testing.T, name, path string) map[string]string {
 	t.Helper()
 	p, err := Find(name)
 	check(t, err)
-	a, err := Open(path)
+	a, err := Open(path, limit.Default)
 	check(t, err)
 	defer func() { check(t, a.Close()) }()
 	set, err := testKeys()
@@ -267,7 +268,7 @@ func overwrite(at int64, data []byte) func(*testing.T, string) {
 // repack packs the disk in an archive once more, in another dialect or under other names.
 func repack(format tar.Format, records map[string]string, names ...string) func(*testing.T, string) {
 	return func(t *testing.T, path string) {
-		a, err := Open(path)
+		a, err := Open(path, limit.Default)
 		check(t, err)
 		defer a.Close()
 		inside := io.NewSectionReader(a.Disk, 0, a.Size)
@@ -404,7 +405,7 @@ func FuzzOpen(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		path := filepath.Join(t.TempDir(), "file")
 		check(t, os.WriteFile(path, data, 0o666))
-		a, err := Open(path)
+		a, err := Open(path, limit.Default)
 		check(t, err)
 		for _, p := range All() {
 			_ = p.Check(a)

@@ -1,6 +1,7 @@
 package sbom
 
 import (
+	"cmp"
 	"debug/buildinfo"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"runtime/debug"
 	"slices"
 
+	"github.com/ketch-os/ketch/builder/limit"
 	"github.com/ketch-os/ketch/builder/sbom/carried"
 	"github.com/ketch-os/ketch/builder/sbom/inventory"
 	"github.com/ketch-os/ketch/builder/sbom/language"
@@ -22,10 +24,14 @@ func (d *draft) addCarried() error {
 	if dir == nil || !dir.IsDir() {
 		return nil
 	}
+	budget := limit.New(cmp.Or(d.MaxSize, limit.Default), "unpack the layers of the images for workloads")
 	for _, base := range dir.Names() {
 		name := layout.ImagesDir[1:] + "/" + base
 		own := d.ownModule(dir.Children[base])
-		images, err := carried.Read(d.Tree, name, os.TempDir())
+		images, err := carried.Read(d.Tree, name, os.TempDir(), budget)
+		if large := (*limit.Error)(nil); errors.As(err, &large) {
+			return fmt.Errorf("%s: %w", name, err)
+		}
 		if err != nil {
 			d.addUnread(name, err)
 			continue

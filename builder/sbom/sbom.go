@@ -35,6 +35,9 @@ type Source struct {
 	Images        []Image
 	Databases     []*Database
 	Tree          *tree.Tree // merged, and mapped to the shape of an OS
+	// MaxSize bounds what is unpacked of the images for workloads, in bytes; 0:
+	// limit.Default.
+	MaxSize int64
 }
 
 // Image is a container image that went in.

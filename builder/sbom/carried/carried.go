@@ -21,6 +21,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/ketch-os/ketch/builder/limit"
 	"github.com/ketch-os/ketch/builder/oci"
 	"github.com/ketch-os/ketch/builder/tree"
 	"github.com/ketch-os/ketch/builder/tree/tarfile"
@@ -51,12 +52,12 @@ const (
 
 // Read reads the images of the layout called name. temp is a directory for
 // layers that have to be uncompressed.
-func Read(t *tree.Tree, name, temp string) ([]*Image, error) {
+func Read(t *tree.Tree, name, temp string, budget *limit.Budget) ([]*Image, error) {
 	files, err := open(t, name)
 	if err != nil {
 		return nil, err
 	}
-	l := layout{files, temp}
+	l := layout{files, temp, budget}
 	index := files["index.json"]
 	if index == nil || files["oci-layout"] == nil {
 		return nil, errors.New("not an OCI image layout: it has no oci-layout or index.json")
@@ -77,8 +78,9 @@ func Read(t *tree.Tree, name, temp string) ([]*Image, error) {
 
 // layout is a layout's files by their names in it.
 type layout struct {
-	files map[string]*io.SectionReader
-	temp  string
+	files  map[string]*io.SectionReader
+	temp   string
+	budget *limit.Budget // of what is uncompressed
 }
 
 // open lists the files of a layout.
@@ -237,10 +239,13 @@ func (l layout) layer(image *Image, d v1.Descriptor) (*io.SectionReader, error) 
 	if err := os.Remove(f.Name()); err != nil {
 		return nil, err
 	}
-	w := bufio.NewWriterSize(f, 1<<20)
-	size, err := oci.Decompress(w, stored, oci.DefaultMaxSize)
-	if err := errors.Join(err, w.Flush()); err != nil {
+	w := bufio.NewWriterSize(l.budget.Writer(f), 1<<20)
+	if err := errors.Join(oci.Decompress(w, stored), w.Flush()); err != nil {
 		return nil, fmt.Errorf("uncompress: %w", err)
+	}
+	size, err := f.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return nil, err
 	}
 	if _, err := io.Copy(io.Discard, stored); err != nil { // what the decompressor did not want
 		return nil, err

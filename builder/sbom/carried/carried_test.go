@@ -16,6 +16,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
+	"github.com/ketch-os/ketch/builder/limit"
 	"github.com/ketch-os/ketch/builder/tree"
 )
 
@@ -121,7 +122,7 @@ func TestRead(t *testing.T) {
 	f, digests := twoImages(t)
 	for _, asDirectory := range []bool{false, true} {
 		temp := t.TempDir()
-		images, err := Read(f.put(t, asDirectory), "images/app", temp)
+		images, err := Read(f.put(t, asDirectory), "images/app", temp, limit.New(limit.Default, ""))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -199,7 +200,7 @@ func TestReadRefuses(t *testing.T) {
 		}), "digest is sha256:"},
 	} {
 		temp := t.TempDir()
-		if _, err := Read(tt.files.put(t, false), "images/app", temp); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if _, err := Read(tt.files.put(t, false), "images/app", temp, limit.New(limit.Default, "")); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %v; want an error with %q", tt.name, err, tt.want)
 		}
 		if left, err := filepath.Glob(filepath.Join(temp, "*")); err != nil || len(left) > 0 {
@@ -207,7 +208,7 @@ func TestReadRefuses(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"images/none", "images"} {
-		if _, err := Read(good.put(t, false), name, t.TempDir()); err == nil {
+		if _, err := Read(good.put(t, false), name, t.TempDir(), limit.New(limit.Default, "")); err == nil {
 			t.Errorf("Read(%s): no error", name)
 		}
 	}
@@ -221,7 +222,7 @@ func FuzzRead(f *testing.F) {
 		if err := system.Put("a", tree.File(data, 0o644, time.Unix(0, 0)), nil); err != nil {
 			t.Fatal(err)
 		}
-		images, err := Read(system, "a", t.TempDir())
+		images, err := Read(system, "a", t.TempDir(), limit.New(limit.Default, ""))
 		for _, i := range images {
 			i.Close()
 		}
