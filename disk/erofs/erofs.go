@@ -31,6 +31,8 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 	"time"
+
+	"github.com/ketch-os/ketch/disk/internal/fixed"
 )
 
 // BlockSize is the block size of every image, in bytes.
@@ -181,13 +183,7 @@ func checksum(block []byte) uint32 {
 }
 
 // encode returns the little-endian bytes of one of the structs above.
-func encode(v any) []byte {
-	b, err := binary.Append(nil, binary.LittleEndian, v)
-	if err != nil {
-		panic(err) // v is no struct of fixed size: a mistake in this package
-	}
-	return b
-}
+func encode(v any) []byte { return fixed.Encode(binary.LittleEndian, v) }
 
 // unixTime undoes Time.Unix and Time.Nanosecond.
 func unixTime(sec int64, nsec uint32) time.Time { return time.Unix(sec, int64(nsec)).UTC() }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/ketch-os/ketch/disk/internal/fixed"
 )
 
 // Check looks for what Open, which follows one FAT from the root, does not need:
@@ -33,7 +35,7 @@ func (f *FS) checkBackup() error {
 		return fmt.Errorf("boot sector: backup at sector %d", number)
 	}
 	raw := make([]byte, 512)
-	if err := readAt(f.r, raw, number*f.sector); err != nil {
+	if err := fixed.ReadAt(f.r, raw, number*f.sector); err != nil {
 		return fmt.Errorf("backup boot sector: %w", err)
 	}
 	if !bytes.Equal(raw, encode(f.boot)) {
@@ -53,14 +55,14 @@ func (f *FS) checkMirrors() error {
 	other := make([]byte, len(first))
 	for at := int64(0); at < size; at += int64(len(first)) {
 		n := min(int64(len(first)), size-at)
-		if err := readAt(f.r, first[:n], f.fatOffset(0)+at); err != nil {
+		if err := fixed.ReadAt(f.r, first[:n], f.fatOffset(0)+at); err != nil {
 			return fmt.Errorf("FAT 1: %w", err)
 		}
 		for i := int64(1); i < f.fats; i++ {
-			if err := readAt(f.r, other[:n], f.fatOffset(i)+at); err != nil {
+			if err := fixed.ReadAt(f.r, other[:n], f.fatOffset(i)+at); err != nil {
 				return fmt.Errorf("FAT %d: %w", i+1, err)
 			}
-			if d := difference(first[:n], other[:n]); d >= 0 {
+			if d := fixed.Difference(first[:n], other[:n]); d >= 0 {
 				return fmt.Errorf("FAT %d: entry %d differs from FAT 1", i+1, (at+int64(d))/4)
 			}
 		}
@@ -99,7 +101,7 @@ func (f *FS) checkInfo(free uint32) error {
 		return fmt.Errorf("boot sector: FSInfo at sector %d", number)
 	}
 	raw := make([]byte, 512)
-	if err := readAt(f.r, raw, number*f.sector); err != nil {
+	if err := fixed.ReadAt(f.r, raw, number*f.sector); err != nil {
 		return fmt.Errorf("FSInfo sector: %w", err)
 	}
 	var info infoSector
@@ -120,7 +122,7 @@ func (f *FS) checkInfo(free uint32) error {
 func (f *FS) checkDots() error {
 	return f.root.walk(func(dir, parent *node) error {
 		raw := make([]byte, 2*entrySize)
-		if err := readAt(f.r, raw, dir.extents[0].Offset); err != nil {
+		if err := fixed.ReadAt(f.r, raw, dir.extents[0].Offset); err != nil {
 			return fmt.Errorf("%s: %w", dir, err)
 		}
 		var self, up shortEntry
@@ -186,7 +188,7 @@ const infoCounts = 488
 func (f *FS) marks(dir *node) (spans []Extent, err error) {
 	for _, x := range dir.extents {
 		raw := make([]byte, x.Length)
-		if err := readAt(f.r, raw, x.Offset); err != nil {
+		if err := fixed.ReadAt(f.r, raw, x.Offset); err != nil {
 			return nil, fmt.Errorf("%s: %w", dir, err)
 		}
 		for at := int64(0); at < x.Length && raw[at] != entryEnd; at += entrySize {

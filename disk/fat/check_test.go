@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/ketch-os/ketch/disk/internal/fixed"
 )
 
 // setFAT changes an entry in both FATs.
@@ -100,7 +102,7 @@ func (s start) ReadAt(b []byte, offset int64) (int, error) {
 func smallVolume(t testing.TB) (b start, f *FS) {
 	o := Options{Size: 33 * mib, Label: "ESP", Serial: 77, Time: testTime, Files: esp()}
 	b = make(start, startSize)
-	if err := readAt(newVolume(t, o), b, 0); err != nil {
+	if err := fixed.ReadAt(newVolume(t, o), b, 0); err != nil {
 		t.Fatal(err)
 	}
 	return b, openVolume(t, b, o.Size)

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/ketch-os/ketch/disk/internal/fixed"
 )
 
 const mib = 1 << 20
@@ -270,7 +272,7 @@ func TestDeterminism(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(first, second) {
-		t.Errorf("two volumes of the same files differ at byte %d", difference(first, second))
+		t.Errorf("two volumes of the same files differ at byte %d", fixed.Difference(first, second))
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"sort"
 	"strings"
 	"time"
+
+	"github.com/ketch-os/ketch/disk/internal/fixed"
 )
 
 var (
@@ -80,7 +82,7 @@ func (f *FS) ReadFile(name string) ([]byte, error) {
 		return nil, &fs.PathError{Op: "read", Path: name, Err: errIsDir}
 	}
 	b := make([]byte, n.size)
-	if err := readAt(extentReader{f.r, n.extents}, b, 0); err != nil {
+	if err := fixed.ReadAt(extentReader{f.r, n.extents}, b, 0); err != nil {
 		return nil, &fs.PathError{Op: "read", Path: name, Err: err}
 	}
 	return b, nil
@@ -133,7 +135,7 @@ func (e extentReader) ReadAt(b []byte, offset int64) (n int, err error) {
 			continue
 		}
 		part := b[n:min(int64(len(b)), int64(n)+x.Length-offset)]
-		if err := readAt(e.r, part, x.Offset+offset); err != nil {
+		if err := fixed.ReadAt(e.r, part, x.Offset+offset); err != nil {
 			return n, err
 		}
 		if n += len(part); n == len(b) {

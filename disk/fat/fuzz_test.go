@@ -5,6 +5,8 @@ import (
 	"io"
 	"io/fs"
 	"testing"
+
+	"github.com/ketch-os/ketch/disk/internal/fixed"
 )
 
 // patched is a volume with other bytes at some places. A fuzzer cannot carry
@@ -38,7 +40,7 @@ func FuzzOpen(f *testing.F) {
 	g := openVolume(f, volume, o.Size)
 	piece := func(offset, size int64) []byte {
 		b := make([]byte, size)
-		if err := readAt(volume, b, offset); err != nil {
+		if err := fixed.ReadAt(volume, b, offset); err != nil {
 			f.Fatal(err)
 		}
 		return b

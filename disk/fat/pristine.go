@@ -1,12 +1,13 @@
 package fat
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
 	"io"
 	"slices"
 	"time"
+
+	"github.com/ketch-os/ketch/disk/internal/fixed"
 )
 
 // Pristine tells whether each byte of the volume is what Write makes of its
@@ -71,10 +72,10 @@ type comparer struct {
 func (c *comparer) WriteAt(want []byte, offset int64) (int, error) {
 	c.written = append(c.written, Extent{offset, int64(len(want))})
 	got := make([]byte, len(want))
-	if err := readAt(c.fs.r, got, offset); err != nil {
+	if err := fixed.ReadAt(c.fs.r, got, offset); err != nil {
 		return 0, fmt.Errorf("%s: %w", c.fs.Describe(offset), err)
 	}
-	if d := difference(got, want); d >= 0 {
+	if d := fixed.Difference(got, want); d >= 0 {
 		at := offset + int64(d)
 		c.difference = fmt.Errorf("%s: byte %d of the volume is %#02x, want %#02x", c.fs.Describe(at), at, got[d], want[d])
 		return 0, c.difference
@@ -99,16 +100,4 @@ func (c *comparer) compareRest() error {
 		at = max(at, e.Offset+e.Length)
 	}
 	return nil
-}
-
-// difference returns the first index at which two slices of one length differ, or -1.
-func difference(a, b []byte) int {
-	if bytes.Equal(a, b) {
-		return -1
-	}
-	at := 0
-	for a[at] == b[at] {
-		at++
-	}
-	return at
 }

@@ -8,6 +8,8 @@ import (
 	"io"
 	"slices"
 	"time"
+
+	"github.com/ketch-os/ketch/disk/internal/fixed"
 )
 
 // FS is a FAT32 volume that was opened for reading. Names are found as FAT finds
@@ -85,7 +87,7 @@ func Open(r io.ReaderAt, size int64) (*FS, error) {
 // readBootSector reads the geometry and checks it as fatgen103 says of each field.
 func (f *FS) readBootSector(size int64) error {
 	raw := make([]byte, 512)
-	if err := readAt(f.r, raw, 0); err != nil {
+	if err := fixed.ReadAt(f.r, raw, 0); err != nil {
 		return err
 	}
 	b := &f.boot
@@ -233,7 +235,7 @@ func (t *fatReader) entry(cluster uint32) (uint32, error) {
 	if at < t.offset || at >= t.offset+t.length {
 		t.offset = at / int64(len(t.page)) * int64(len(t.page))
 		t.length = min(int64(len(t.page)), t.fatSectors*t.sector-t.offset)
-		if err := readAt(t.r, t.page[:t.length], t.fatOffset(t.first)+t.offset); err != nil {
+		if err := fixed.ReadAt(t.r, t.page[:t.length], t.fatOffset(t.first)+t.offset); err != nil {
 			t.length = 0
 			return 0, fmt.Errorf("read FAT: %w", err)
 		}
@@ -244,7 +246,7 @@ func (t *fatReader) entry(cluster uint32) (uint32, error) {
 // readDirectory decodes the entries of a directory into its children.
 func (f *FS) readDirectory(dir *node) error {
 	raw := make([]byte, dir.length())
-	if err := readAt(extentReader{f.r, dir.extents}, raw, 0); err != nil {
+	if err := fixed.ReadAt(extentReader{f.r, dir.extents}, raw, 0); err != nil {
 		return err
 	}
 	dir.byName = make(map[string]*node)
@@ -317,19 +319,6 @@ func (n *node) length() int64 {
 
 // modTime returns when the node was written.
 func (n *node) modTime() time.Time { return stamp{n.entry.WrtDate, n.entry.WrtTime}.moment() }
-
-// readAt fills b from the bytes at offset. A reader may say io.EOF beside the
-// last bytes it has: that is no error; fewer bytes are.
-func readAt(r io.ReaderAt, b []byte, offset int64) error {
-	n, err := r.ReadAt(b, offset)
-	switch {
-	case n == len(b):
-		return nil
-	case err == nil || err == io.EOF:
-		return io.ErrUnexpectedEOF
-	}
-	return err
-}
 
 // bitmap is a set of clusters.
 type bitmap struct{ words []uint64 }

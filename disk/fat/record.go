@@ -1,6 +1,10 @@
 package fat
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"github.com/ketch-os/ketch/disk/internal/fixed"
+)
 
 // bootSector is sector 0 of a FAT32 volume (fatgen103, "Boot Sector and BPB",
 // names without their BPB_ and BS_). In sectors of more than 512 bytes the rest is zero.
@@ -119,25 +123,15 @@ const (
 	mediaEntry    = 0x0ffffff8 // entry 0: the media byte, the rest ones
 )
 
-// encode returns the bytes of a record of fixed size.
-func encode(record any) []byte {
-	b, err := binary.Append(nil, binary.LittleEndian, record)
-	if err != nil {
-		panic(err) // a record without a fixed size is a mistake in this package
-	}
-	return b
-}
-
-// decode fills a record of fixed size from the start of b, which must be long enough.
-func decode(b []byte, record any) {
-	if _, err := binary.Decode(b, binary.LittleEndian, record); err != nil {
-		panic(err) // as in encode
-	}
-}
-
 func (e shortEntry) cluster() uint32 { return uint32(e.FstClusHI)<<16 | uint32(e.FstClusLO) }
 
 // units returns the 13 UTF-16 units of the entry in order.
 func (e longEntry) units() []uint16 {
 	return append(append(append(make([]uint16, 0, longUnits), e.Name1[:]...), e.Name2[:]...), e.Name3[:]...)
 }
+
+// encode returns the bytes of a record of fixed size.
+func encode(record any) []byte { return fixed.Encode(binary.LittleEndian, record) }
+
+// decode fills a record of fixed size from the start of b, which must be long enough.
+func decode(b []byte, record any) { fixed.Decode(binary.LittleEndian, b, record) }

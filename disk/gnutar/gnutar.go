@@ -22,6 +22,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/ketch-os/ketch/disk/internal/fixed"
 )
 
 // BlockSize is the unit of an archive, in bytes.
@@ -284,17 +286,7 @@ func (f *numbers) regions(to []Region, from []sparse) []Region {
 }
 
 // encode returns the bytes of a record of fixed size.
-func encode(record any) []byte {
-	b, err := binary.Append(nil, binary.BigEndian, record)
-	if err != nil {
-		panic(err) // a record without a fixed size is a mistake in this package
-	}
-	return b
-}
+func encode(record any) []byte { return fixed.Encode(binary.BigEndian, record) }
 
 // decode fills a record of fixed size from the start of b, which must be long enough.
-func decode(b []byte, record any) {
-	if _, err := binary.Decode(b, binary.BigEndian, record); err != nil {
-		panic(err) // as in encode
-	}
-}
+func decode(b []byte, record any) { fixed.Decode(binary.BigEndian, b, record) }

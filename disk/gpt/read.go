@@ -6,6 +6,8 @@ import (
 	"hash/crc32"
 	"io"
 	"slices"
+
+	"github.com/ketch-os/ketch/disk/internal/fixed"
 )
 
 // maxArray bounds what Read allocates for an array: the 16 KiB that everybody
@@ -87,7 +89,7 @@ func (d disk) withBackup(primary *Table) *Table {
 // mbrDamage checks the protective MBR against a table.
 func (d disk) mbrDamage(t *Table) []string {
 	raw := make([]byte, 512)
-	if err := readAt(d.r, raw, 0); err != nil {
+	if err := fixed.ReadAt(d.r, raw, 0); err != nil {
 		return []string{"protective MBR: " + err.Error()}
 	}
 	var mbr protectiveMBR
@@ -132,7 +134,7 @@ func (d disk) copyAt(lba uint64) (*Table, error) {
 // header reads the header at a block and checks what must hold of its bytes alone.
 func (d disk) header(lba uint64) (h header, err error) {
 	raw := make([]byte, d.sectorSize)
-	if err := readAt(d.r, raw, int64(lba)*d.sectorSize); err != nil {
+	if err := fixed.ReadAt(d.r, raw, int64(lba)*d.sectorSize); err != nil {
 		return h, fmt.Errorf("read block %d: %w", lba, err)
 	}
 	decode(raw, &h)
@@ -179,7 +181,7 @@ func (d disk) checkHeader(h header, lba uint64) error {
 // partitions reads the array of a checked header, without its unused tail.
 func (d disk) partitions(h header) ([]Partition, error) {
 	raw := make([]byte, int64(h.EntryCount)*int64(h.EntrySize))
-	if err := readAt(d.r, raw, int64(h.EntriesLBA)*d.sectorSize); err != nil {
+	if err := fixed.ReadAt(d.r, raw, int64(h.EntriesLBA)*d.sectorSize); err != nil {
 		return nil, fmt.Errorf("read array: %w", err)
 	}
 	if h.EntriesCRC32 != crc32.ChecksumIEEE(raw) {
@@ -197,17 +199,4 @@ func (d disk) partitions(h header) ([]Partition, error) {
 		partitions = append(partitions, e.partition())
 	}
 	return partitions, nil
-}
-
-// readAt fills b from the bytes at offset. A reader may say io.EOF beside the
-// last bytes it has: that is no error; fewer bytes are.
-func readAt(r io.ReaderAt, b []byte, offset int64) error {
-	n, err := r.ReadAt(b, offset)
-	switch {
-	case n == len(b):
-		return nil
-	case err == nil || err == io.EOF:
-		return io.ErrUnexpectedEOF
-	}
-	return err
 }

@@ -5,6 +5,8 @@ import (
 	"hash/crc32"
 	"slices"
 	"unicode/utf16"
+
+	"github.com/ketch-os/ketch/disk/internal/fixed"
 )
 
 // signature starts every header.
@@ -82,22 +84,6 @@ func newProtectiveMBR(sectors uint64) protectiveMBR {
 	}
 }
 
-// encode returns the bytes of a record of fixed size.
-func encode(record any) []byte {
-	b, err := binary.Append(nil, binary.LittleEndian, record)
-	if err != nil {
-		panic(err) // a record without a fixed size is a mistake in this package
-	}
-	return b
-}
-
-// decode fills a record of fixed size from the start of b, which must be long enough.
-func decode(b []byte, record any) {
-	if _, err := binary.Decode(b, binary.LittleEndian, record); err != nil {
-		panic(err) // as in encode
-	}
-}
-
 // headerCRC computes the checksum of a header that takes raw, whatever its CRC field holds.
 func headerCRC(raw []byte) uint32 {
 	const field = 16 // HeaderCRC32
@@ -121,3 +107,9 @@ func (e entry) partition() Partition {
 	}
 	return Partition{e.Type, e.ID, e.First, e.Last, e.Attributes, string(utf16.Decode(name))}
 }
+
+// encode returns the bytes of a record of fixed size.
+func encode(record any) []byte { return fixed.Encode(binary.LittleEndian, record) }
+
+// decode fills a record of fixed size from the start of b, which must be long enough.
+func decode(b []byte, record any) { fixed.Decode(binary.LittleEndian, b, record) }

@@ -1,9 +1,10 @@
 package gpt
 
 import (
-	"bytes"
 	"fmt"
 	"io"
+
+	"github.com/ketch-os/ketch/disk/internal/fixed"
 )
 
 // Range is a run of bytes on the disk.
@@ -23,26 +24,14 @@ func (t *Table) Verify(r io.ReaderAt) error {
 	bootCode := piece{"boot code before the protective MBR", 0, make([]byte, mbrOffset)}
 	for _, p := range append(append([]piece{bootCode}, primary...), backup...) {
 		got := make([]byte, len(p.data))
-		if err := readAt(r, got, p.offset); err != nil {
+		if err := fixed.ReadAt(r, got, p.offset); err != nil {
 			return fmt.Errorf("verify %s: %w", p.name, err)
 		}
-		if at := difference(got, p.data); at >= 0 {
+		if at := fixed.Difference(got, p.data); at >= 0 {
 			return fmt.Errorf("verify %s: byte %d (disk offset %d) is %#02x, want %#02x", p.name, at, p.offset+int64(at), got[at], p.data[at])
 		}
 	}
 	return nil
-}
-
-// difference returns the first index at which two slices of one length differ, or -1.
-func difference(a, b []byte) int {
-	if bytes.Equal(a, b) {
-		return -1
-	}
-	at := 0
-	for a[at] == b[at] {
-		at++
-	}
-	return at
 }
 
 // Gaps returns the usable ranges that no partition holds, in order.

@@ -23,6 +23,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/ketch-os/ketch/disk/internal/fixed"
 )
 
 // Sizes in bytes, and what one cluster holds of each kind of table entry.
@@ -131,20 +133,13 @@ func (h *Header) check(size int64) error {
 	return nil
 }
 
-// encode returns the bytes of records of fixed size, one after the other.
+// encode returns the bytes of records of fixed size.
 func encode(records ...any) (b []byte) {
 	for _, record := range records {
-		var err error
-		if b, err = binary.Append(b, binary.BigEndian, record); err != nil {
-			panic(err) // a record without a fixed size is a mistake in this package
-		}
+		b = append(b, fixed.Encode(binary.BigEndian, record)...)
 	}
 	return b
 }
 
 // decode fills a record of fixed size from the start of b, which must be long enough.
-func decode(b []byte, record any) {
-	if _, err := binary.Decode(b, binary.BigEndian, record); err != nil {
-		panic(err) // as in encode
-	}
-}
+func decode(b []byte, record any) { fixed.Decode(binary.BigEndian, b, record) }

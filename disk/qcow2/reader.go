@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"sync"
+
+	"github.com/ketch-os/ketch/disk/internal/fixed"
 )
 
 // What a reader meets besides, in table entries ("Cluster mapping").
@@ -57,23 +59,11 @@ func Open(file io.ReaderAt, size int64) (*Reader, error) {
 
 func (d *Reader) readTable(table []uint64, at uint64) error {
 	b := make([]byte, 8*len(table))
-	if err := readAt(d.file, b, int64(at)); err != nil {
+	if err := fixed.ReadAt(d.file, b, int64(at)); err != nil {
 		return err
 	}
 	decode(b, table)
 	return nil
-}
-
-// readAt fills p; the end of the file is an error.
-func readAt(r io.ReaderAt, p []byte, at int64) error {
-	n, err := r.ReadAt(p, at)
-	if n == len(p) {
-		return nil
-	}
-	if err == nil || err == io.EOF {
-		err = io.ErrUnexpectedEOF
-	}
-	return err
 }
 
 // ReadAt implements io.ReaderAt.
@@ -114,7 +104,7 @@ func (d *Reader) readInCluster(p []byte, off int64) (int, error) {
 	case entry&offsetMask == 0, entry&flagZero != 0:
 		clear(p)
 	default:
-		return len(p), readAt(d.file, p, int64(entry&offsetMask)+in)
+		return len(p), fixed.ReadAt(d.file, p, int64(entry&offsetMask)+in)
 	}
 	return len(p), nil
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/ketch-os/ketch/disk/internal/fixed"
 )
 
 // Params are the free parameters of a hash device. Both are the caller's:
@@ -29,7 +31,7 @@ func Build(data io.ReaderAt, size int64, p Params, hash io.WriterAt) (root [Dige
 		group := buf[:min(groupSize, size-off)]
 		w.left -= int64(len(group))
 		w.pool.run(number, buf, func() error {
-			if err := readFull(data, group, off); err != nil {
+			if err := fixed.ReadAt(data, group, off); err != nil {
 				return fmt.Errorf("read data at %d: %w", off, err)
 			}
 			return w.leaf(number, group)

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+
+	"github.com/ketch-os/ketch/disk/internal/fixed"
 )
 
 // CorruptError names a block that does not agree with the root hash.
@@ -46,7 +48,7 @@ func Verify(data, hash io.ReaderAt, root [DigestSize]byte) error {
 // checkFirstBlock checks the zeros behind the superblock.
 func checkFirstBlock(hash io.ReaderAt) error {
 	var rest [BlockSize - superblockSize]byte
-	if err := readFull(hash, rest[:], superblockSize); err != nil {
+	if err := fixed.ReadAt(hash, rest[:], superblockSize); err != nil {
 		return fmt.Errorf("read hash block 0: %w", err)
 	}
 	if !isZero(rest[:]) {
@@ -94,7 +96,7 @@ func (v *verifier) hashBlock(d digester, height int, number uint64, want, block 
 		below = v.levels[height-2].blocks
 	}
 	at := l.first + number
-	if err := readFull(v.hash, block, int64(at)*BlockSize); err != nil {
+	if err := fixed.ReadAt(v.hash, block, int64(at)*BlockSize); err != nil {
 		return nil, fmt.Errorf("read hash block %d: %w", at, err)
 	}
 	if !bytes.Equal(d.append(nil, block), want) {
@@ -119,7 +121,7 @@ func (v *verifier) leaf(height int, number uint64, want, buf []byte) (err error)
 	}
 	first := number * fanOut
 	group := buf[:len(digests)/DigestSize*BlockSize]
-	if err := readFull(v.data, group, int64(first)*BlockSize); err != nil {
+	if err := fixed.ReadAt(v.data, group, int64(first)*BlockSize); err != nil {
 		return fmt.Errorf("read data block %d: %w", first, err)
 	}
 	got := d.appendEach(make([]byte, 0, BlockSize), group)

@@ -33,6 +33,8 @@ import (
 	"io"
 	"math"
 	"strings"
+
+	"github.com/ketch-os/ketch/disk/internal/fixed"
 )
 
 // Sizes in bytes, and how many digests one hash block holds.
@@ -85,7 +87,7 @@ func newSuperblock(dataBlocks uint64, p Params) (*Superblock, error) {
 // ReadSuperblock reads and checks the superblock at the start of a hash device.
 func ReadSuperblock(r io.ReaderAt) (*Superblock, error) {
 	var raw [superblockSize]byte
-	if err := readFull(r, raw[:], 0); err != nil {
+	if err := fixed.ReadAt(r, raw[:], 0); err != nil {
 		return nil, fmt.Errorf("read verity superblock: %w", err)
 	}
 	s := new(Superblock)
@@ -154,18 +156,6 @@ func (s *Superblock) Table(dataDev, hashDev string, root [DigestSize]byte, opts 
 func (s *Superblock) block() ([]byte, error) {
 	raw, err := binary.Append(make([]byte, 0, BlockSize), binary.LittleEndian, s)
 	return raw[:BlockSize], err
-}
-
-// readFull reads all of p at off; a short read is io.ErrUnexpectedEOF.
-func readFull(r io.ReaderAt, p []byte, off int64) error {
-	n, err := r.ReadAt(p, off)
-	if n == len(p) {
-		return nil
-	}
-	if err == nil || err == io.EOF {
-		err = io.ErrUnexpectedEOF
-	}
-	return err
 }
 
 func isZero(p []byte) bool {

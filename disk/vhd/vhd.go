@@ -23,10 +23,11 @@ package vhd
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/ketch-os/ketch/disk/internal/fixed"
 )
 
 // Kinds of disks ("Disk Type").
@@ -187,28 +188,15 @@ func GeometryOf(size int64) Geometry {
 }
 
 // encode returns the bytes of a record of fixed size.
-func encode(record any) []byte {
-	b, err := binary.Append(nil, binary.BigEndian, record)
-	if err != nil {
-		panic(err) // a record without a fixed size is a mistake in this package
-	}
-	return b
-}
+func encode(record any) []byte { return fixed.Encode(binary.BigEndian, record) }
 
 // decode fills a record of fixed size from the start of b, which must be long enough.
-func decode(b []byte, record any) {
-	if _, err := binary.Decode(b, binary.BigEndian, record); err != nil {
-		panic(err) // as in encode
-	}
-}
+func decode(b []byte, record any) { fixed.Decode(binary.BigEndian, b, record) }
 
 // readAt reads length bytes, which must all be there.
 func readAt(r io.ReaderAt, offset, length int64) ([]byte, error) {
 	b := make([]byte, length)
-	if n, err := r.ReadAt(b, offset); n < len(b) {
-		if err == nil || errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
-		}
+	if err := fixed.ReadAt(r, b, offset); err != nil {
 		return nil, fmt.Errorf("%d bytes at %d: %w", length, offset, err)
 	}
 	return b, nil

@@ -25,6 +25,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/ketch-os/ketch/disk/internal/fixed"
 )
 
 // GrainSize is the unit of allocation, in bytes.
@@ -224,21 +226,12 @@ func directorySectors(capacity int64) int64 {
 func divideUp(n, by int64) int64 { return (n + by - 1) / by }
 
 // encode returns the bytes of a record of fixed size.
-func encode(record any) []byte {
-	b, err := binary.Append(nil, binary.LittleEndian, record)
-	if err != nil {
-		panic(err) // a record without a fixed size is a mistake in this package
-	}
-	return b
-}
+func encode(record any) []byte { return fixed.Encode(binary.LittleEndian, record) }
 
 // readRecord fills a record of fixed size from the bytes at an offset.
 func readRecord(r io.ReaderAt, offset int64, record any) error {
 	b := make([]byte, binary.Size(record))
-	if n, err := r.ReadAt(b, offset); n < len(b) {
-		if err == nil || errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
-		}
+	if err := fixed.ReadAt(r, b, offset); err != nil {
 		return fmt.Errorf("%d bytes at %d: %w", len(b), offset, err)
 	}
 	_, err := binary.Decode(b, binary.LittleEndian, record)
