@@ -3,22 +3,19 @@ package main
 import (
 	"errors"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/ketch-os/ketch/disk/bootrecord"
 	"github.com/ketch-os/ketch/disk/verity"
 	"github.com/ketch-os/ketch/init/machine"
+	"github.com/ketch-os/ketch/init/machine/machinetest"
 	"github.com/ketch-os/ketch/init/shutdown"
 	"github.com/ketch-os/ketch/layout"
 	"github.com/ketch-os/ketch/linux/kmsg"
 	"github.com/ketch-os/ketch/linux/power"
-	"github.com/ketch-os/ketch/linux/watchdog"
 )
 
 // lock is a mutex whose waiters synctest sees as such.
@@ -103,30 +100,11 @@ func TestDeadlockIsDeath(t *testing.T) {
 	}
 }
 
-// watched is a machine with a watchdog that is a file: it grows by a byte each time
-// that it is fed.
+// watched is a machine with a watchdog, and how often that has been fed.
 func watched(t *testing.T) (m *machine.Machine, fed func() int64) {
 	t.Helper()
-	f, err := os.Create(filepath.Join(t.TempDir(), "watchdog"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { f.Close() })
-	fd, err := unix.Dup(int(f.Fd()))
-	if err != nil {
-		t.Fatal(err)
-	}
 	m = machine.New()
-	m.Watchdog = watchdog.Inherit(uintptr(fd), machine.WatchdogTimeout)
-	size := func() int64 {
-		info, err := f.Stat()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return info.Size()
-	}
-	armed := size()
-	return m, func() int64 { return size() - armed }
+	return m, machinetest.Watch(t, m)
 }
 
 // newRunning is a system without services.

@@ -11,16 +11,15 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"golang.org/x/sys/unix"
 
 	"github.com/ketch-os/ketch/disk/bootrecord"
 	"github.com/ketch-os/ketch/disk/gpt"
 	"github.com/ketch-os/ketch/disk/verity"
 	"github.com/ketch-os/ketch/efi/entry"
 	"github.com/ketch-os/ketch/init/machine"
+	"github.com/ketch-os/ketch/init/machine/machinetest"
 	"github.com/ketch-os/ketch/layout"
 	"github.com/ketch-os/ketch/linux/cmdline"
-	"github.com/ketch-os/ketch/linux/watchdog"
 )
 
 func root(n byte) verity.RootHash { return verity.RootHash{0: n} }
@@ -262,25 +261,15 @@ func TestDamagedRecordStartsOver(t *testing.T) {
 func TestAHangingDiskIsNotFedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := onDisk(t, one)
-		dog, err := os.Create(filepath.Join(t.TempDir(), "watchdog"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer dog.Close()
-		fd, err := unix.Dup(int(dog.Fd()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		m.Watchdog = watchdog.Inherit(uintptr(fd), machine.WatchdogTimeout)
-		armed, _ := dog.Stat()
+		fed := machinetest.Watch(t, m)
 		release := make(chan struct{})
 		defer close(release)
-		_, err = update(m, func(*bootrecord.Record) error { <-release; return nil })
+		_, err := update(m, func(*bootrecord.Record) error { <-release; return nil })
 		if err == nil || err.Error() != "not done within 10s" {
 			t.Errorf("update on a disk that hangs = %v; want it cut off", err)
 		}
-		if now, _ := dog.Stat(); now.Size() != armed.Size() {
-			t.Errorf("a disk that hangs has fed the watchdog %d times", now.Size()-armed.Size())
+		if n := fed(); n != 0 {
+			t.Errorf("a disk that hangs has fed the watchdog %d times", n)
 		}
 	})
 }

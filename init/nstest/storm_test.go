@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -170,7 +169,7 @@ func TestStatusRaces(t *testing.T) {
 		return nil
 	})
 	t.Logf("%d children and as many orphans: %.0f a second", children, 2*children/time.Since(began).Seconds())
-	alone(t)
+	testkit.Alone(t)
 }
 
 // TestToolRaces runs tools as os/exec would, while orphans die: output and status
@@ -189,7 +188,7 @@ func TestToolRaces(t *testing.T) {
 		}
 		return nil
 	})
-	alone(t)
+	testkit.Alone(t)
 }
 
 // each does something n times, atOnce at a time.
@@ -223,16 +222,4 @@ func exitStatus(err error) int {
 		return exit.Status.ExitStatus()
 	}
 	return -1
-}
-
-// alone waits until PID 1 has no company in its namespace, not even a zombie.
-func alone(t *testing.T) {
-	t.Helper()
-	testkit.Eventually(t, "PID 1 alone in its namespace", func() bool {
-		entries, _ := os.ReadDir("/proc")
-		return !slices.ContainsFunc(entries, func(e os.DirEntry) bool {
-			pid, err := strconv.Atoi(e.Name())
-			return err == nil && pid != 1
-		})
-	})
 }

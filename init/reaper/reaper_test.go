@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -64,7 +63,7 @@ func TestNoStatusIsLost(t *testing.T) {
 	for w := range wrong {
 		t.Error(w)
 	}
-	nobodyIsLeft(t)
+	testkit.Alone(t)
 }
 
 // code is an exit status; -1 for anything else.
@@ -77,18 +76,6 @@ func code(err error) int {
 		return exit.Status.ExitStatus()
 	}
 	return -1
-}
-
-// nobodyIsLeft waits until PID 1 is alone in its namespace: no zombie remains.
-func nobodyIsLeft(t *testing.T) {
-	t.Helper()
-	testkit.Eventually(t, "PID 1 alone in its namespace", func() bool {
-		entries, _ := os.ReadDir("/proc")
-		return !slices.ContainsFunc(entries, func(e os.DirEntry) bool {
-			name := e.Name()
-			return name != "1" && strings.Trim(name, "0123456789") == ""
-		})
-	})
 }
 
 func TestRun(t *testing.T) {
@@ -235,7 +222,7 @@ func TestStormLeavesTheLock(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	nobodyIsLeft(t)
+	testkit.Alone(t)
 }
 
 // TestAliveNotices a process that nobody collects, and only one that stays so.

@@ -15,10 +15,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ketch-os/ketch/init/machine"
+	"github.com/ketch-os/ketch/init/machine/machinetest"
 	"github.com/ketch-os/ketch/init/service"
 	"github.com/ketch-os/ketch/init/step"
 	"github.com/ketch-os/ketch/linux/mount"
-	"github.com/ketch-os/ketch/linux/watchdog"
 )
 
 // worst is a host on which nothing that is asked to end does, and on which so many
@@ -191,36 +191,27 @@ func TestStepsAreBounded(t *testing.T) {
 func TestWatchdogOnTheWayDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := machine.New()
-		dog, err := os.Create(filepath.Join(t.TempDir(), "watchdog"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer dog.Close()
-		fd, err := unix.Dup(int(dog.Fd()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		m.Watchdog = watchdog.Inherit(uintptr(fd), machine.WatchdogTimeout)
+		fed := machinetest.Watch(t, m)
 		release, ended := make(chan struct{}), make(chan struct{})
 		list := steps(table(m, allServices(m), Request{}, thisHost()))
 		for i := range list {
 			list[i].Do = func() error { <-release; return nil }
 		}
-		began, fed, longest := time.Now(), time.Now(), time.Duration(0)
+		began, last, longest := time.Now(), time.Now(), time.Duration(0)
 		go func() {
 			step.EachFeeding(m, "down", list)
 			close(ended)
 		}()
-		for size, over := int64(-1), false; !over; {
+		for times, over := int64(-1), false; !over; {
 			select {
 			case <-ended:
 				over = true
 			case <-time.After(time.Second):
 			}
-			if info, err := dog.Stat(); err == nil && info.Size() != size {
-				size, fed = info.Size(), time.Now()
+			if n := fed(); n != times {
+				times, last = n, time.Now()
 			}
-			longest = max(longest, time.Since(fed))
+			longest = max(longest, time.Since(last))
 		}
 		close(release)
 		if longest > machine.WatchdogTimeout/4 {

@@ -2,16 +2,14 @@ package step
 
 import (
 	"errors"
-	"os"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"golang.org/x/sys/unix"
 
 	"github.com/ketch-os/ketch/init/machine"
-	"github.com/ketch-os/ketch/linux/watchdog"
+	"github.com/ketch-os/ketch/init/machine/machinetest"
 )
 
 func TestRun(t *testing.T) {
@@ -64,7 +62,7 @@ func TestLimit(t *testing.T) {
 func TestFeeding(t *testing.T) {
 	for name, test := range map[string]struct {
 		run  func(*machine.Machine, []Step)
-		want int
+		want int64
 	}{
 		"RunFeeding":  {func(m *machine.Machine, s []Step) { RunFeeding(m, "x", s) }, 5},
 		"EachFeeding": {func(m *machine.Machine, s []Step) { EachFeeding(m, "x", s) }, 5},
@@ -73,37 +71,16 @@ func TestFeeding(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f, err := os.CreateTemp(t.TempDir(), "watchdog")
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer f.Close()
-				fd, err := unix.Dup(int(f.Fd()))
-				if err != nil {
-					t.Fatal(err)
-				}
 				m := machine.New()
-				m.Watchdog = watchdog.Inherit(uintptr(fd), machine.WatchdogTimeout)
-				before := size(t, f)
+				fed := machinetest.Watch(t, m)
 				test.run(m, []Step{{Name: "slow", Limit: time.Minute, Do: func() error {
 					time.Sleep(4*machine.FeedEvery + time.Second)
 					return nil
 				}}})
-				if fed := size(t, f) - before; fed != test.want {
-					t.Errorf("%s fed the watchdog %d times; want %d", name, fed, test.want)
+				if got := fed(); got != test.want {
+					t.Errorf("%s fed the watchdog %d times; want %d", name, got, test.want)
 				}
 			})
 		})
 	}
-}
-
-// size is how much has been written to a file: a byte each time that the watchdog
-// is fed.
-func size(t *testing.T, f *os.File) int {
-	t.Helper()
-	info, err := f.Stat()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return int(info.Size())
 }

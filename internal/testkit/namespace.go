@@ -6,6 +6,8 @@ import (
 	"os/exec"
 	"regexp"
 	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -95,4 +97,17 @@ func only(name string) string {
 		parts[i] = "^" + regexp.QuoteMeta(part) + "$"
 	}
 	return strings.Join(parts, "/")
+}
+
+// Alone waits until PID 1, which the test is in a PID namespace of its own, has no
+// company there, not even a zombie.
+func Alone(t testing.TB) {
+	t.Helper()
+	Eventually(t, "PID 1 alone in its namespace", func() bool {
+		entries, _ := os.ReadDir("/proc")
+		return !slices.ContainsFunc(entries, func(e os.DirEntry) bool {
+			pid, err := strconv.Atoi(e.Name())
+			return err == nil && pid != 1
+		})
+	})
 }
