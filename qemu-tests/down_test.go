@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,14 +15,15 @@ import (
 )
 
 const (
-	// shutdowns is how many TestShutdowns does; KETCH_SHUTDOWNS overrides.
-	shutdowns = 50
+	// shutdowns is how many TestShutdowns does, and of these a sample that has each way
+	// twice.
+	shutdowns, shutdownsSampled = 50, 10
 	// fromOneBoot is how many of them go on from the same boot: each way four times,
 	// and one more, so that another way is the last each time.
 	fromOneBoot = 21
 	// shutdownLimit is for one way down under write load, which takes two seconds
 	// where there are processors to spare.
-	shutdownLimit = time.Minute
+	shutdownLimit = bootLimit
 )
 
 // way is a way to bring a machine down.
@@ -70,13 +70,7 @@ func TestShutdowns(t *testing.T) {
 		t.Fatal(err)
 	}
 	disk := buildFaulty(t, files{"usr/bin/load": program})
-	count := shutdowns
-	if text := os.Getenv("KETCH_SHUTDOWNS"); text != "" {
-		var err error
-		if count, err = strconv.Atoi(text); err != nil {
-			t.Fatalf("KETCH_SHUTDOWNS: %v", err)
-		}
-	}
+	count := series(shutdowns, shutdownsSampled)
 	kernel := direct(t, disk)
 	for first := 1; first <= count; first += fromOneBoot {
 		cpus := 1 + first/fromOneBoot/2 // the third machine has two
@@ -121,7 +115,6 @@ func (l *loaded) boots(o qemu.Options) saved {
 	m := boot(l.t, o)
 	m.shell("mkdir " + loadDir)
 	m.shell("load " + loadDir)
-	time.Sleep(time.Second)
 	for l.saved == 0 { // something must be flushed that can be lost
 		l.saved = number(l.t, m.shell("load check "+loadDir), nil)
 	}

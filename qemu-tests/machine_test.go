@@ -34,6 +34,14 @@ const lifeLimit = 10 * time.Minute
 // machine of TestShutdowns have two.
 const testCPUs = 1
 
+// series is how long a series is: whole in `make soak`, a sample in `make test`.
+func series(whole, sample int) int {
+	if os.Getenv("KETCH_SOAK") == "" {
+		return sample
+	}
+	return whole
+}
+
 // imagePath is the image under test.
 func imagePath(t testing.TB) string {
 	t.Helper()
@@ -130,7 +138,7 @@ var badSigns = regexp.MustCompile(`Kernel panic|Oops|BUG:|WARNING: CPU|goroutine
 
 func (m *machine) finish() {
 	m.Stop()
-	m.t.Logf("the machine took %.1f s of processor time", m.ProcessorTime().Seconds())
+	testkit.Spent(m.t, "the machine", m.ProcessorTime())
 	console := m.Console.String()
 	for line := range strings.Lines(console) {
 		if sign := badSigns.FindString(line); sign != "" && !m.expects(line) {
@@ -191,5 +199,5 @@ func (m *machine) powerOff() {
 	if err := m.Command(m.ctx, "system_powerdown"); err != nil {
 		m.t.Fatal(err)
 	}
-	m.ends(time.Minute)
+	m.ends(shutdownLimit)
 }

@@ -71,32 +71,75 @@ func (vm *VM) Resumed(ctx context.Context) error {
 	}
 }
 
+// WaitEvent waits until QEMU tells of an event, as "WATCHDOG". It talks to one at a
+// time: until then, nobody gives it a command.
+func (vm *VM) WaitEvent(ctx context.Context, name string) error {
+	c, err := vm.converse(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.conn.Close()
+	defer context.AfterFunc(ctx, func() { c.conn.Close() })()
+	for {
+		r, err := c.read()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			return fmt.Errorf("qmp: wait for %s: %w", name, err)
+		}
+		if r.Event == name {
+			return nil
+		}
+	}
+}
+
 // ask executes commands one after the other and decodes the last one's result.
 func (vm *VM) ask(ctx context.Context, result any, commands ...command) error {
-	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "unix", vm.socket("qmp"))
+	c, err := vm.converse(ctx)
 	if err != nil {
-		return fmt.Errorf("qmp: %w", err)
+		return err
 	}
-	defer conn.Close()
-	if deadline, ok := ctx.Deadline(); ok {
-		_ = conn.SetDeadline(deadline)
-	}
-	in, out := json.NewDecoder(conn), json.NewEncoder(conn)
-	var greeting map[string]any
-	if err := in.Decode(&greeting); err != nil {
-		return fmt.Errorf("qmp: greeting: %w", err)
-	}
-	var reply json.RawMessage
-	for _, command := range append([]command{{Execute: "qmp_capabilities"}}, commands...) {
-		if reply, err = execute(in, out, command); err != nil {
-			return fmt.Errorf("qmp: %s: %w", command.Execute, err)
+	defer c.conn.Close()
+	var answer json.RawMessage
+	for _, command := range commands {
+		if answer, err = c.execute(command); err != nil {
+			return err
 		}
 	}
 	if result == nil {
 		return nil
 	}
-	return json.Unmarshal(reply, result)
+	return json.Unmarshal(answer, result)
+}
+
+// conversation is a connection to QEMU's control socket.
+type conversation struct {
+	conn net.Conn
+	in   *json.Decoder
+}
+
+// converse begins a conversation, which ends by ctx's deadline at the latest.
+func (vm *VM) converse(ctx context.Context) (*conversation, error) {
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "unix", vm.socket("qmp"))
+	if err != nil {
+		return nil, fmt.Errorf("qmp: %w", err)
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		_ = conn.SetDeadline(deadline)
+	}
+	c := &conversation{conn, json.NewDecoder(conn)}
+	var greeting map[string]any
+	if err = c.in.Decode(&greeting); err != nil {
+		err = fmt.Errorf("qmp: greeting: %w", err)
+	} else {
+		_, err = c.execute(command{Execute: "qmp_capabilities"})
+	}
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return c, nil
 }
 
 // command is what QMP calls one (QEMU, docs/interop/qmp-spec.txt, 2.3).
@@ -105,26 +148,30 @@ type command struct {
 	Arguments map[string]any `json:"arguments,omitempty"`
 }
 
-func execute(in *json.Decoder, out *json.Encoder, order command) (json.RawMessage, error) {
-	if err := out.Encode(order); err != nil {
-		return nil, err
+// reply is what QEMU says: the end of a command, or an event.
+type reply struct {
+	Return json.RawMessage `json:"return"`
+	Error  *struct {
+		Desc string `json:"desc"`
+	} `json:"error"`
+	Event string `json:"event"`
+}
+
+func (c *conversation) read() (r reply, err error) {
+	return r, c.in.Decode(&r)
+}
+
+func (c *conversation) execute(what command) (json.RawMessage, error) {
+	err := json.NewEncoder(c.conn).Encode(what)
+	for err == nil {
+		var r reply
+		switch r, err = c.read(); {
+		case err != nil:
+		case r.Error != nil:
+			err = errors.New(r.Error.Desc)
+		case r.Event == "":
+			return r.Return, nil
+		}
 	}
-	for {
-		var reply struct {
-			Return json.RawMessage `json:"return"`
-			Error  *struct {
-				Desc string `json:"desc"`
-			} `json:"error"`
-			Event string `json:"event"`
-		}
-		if err := in.Decode(&reply); err != nil {
-			return nil, err
-		}
-		switch {
-		case reply.Error != nil:
-			return nil, errors.New(reply.Error.Desc)
-		case reply.Event == "":
-			return reply.Return, nil
-		}
-	}
+	return nil, fmt.Errorf("qmp: %s: %w", what.Execute, err)
 }

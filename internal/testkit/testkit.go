@@ -103,6 +103,16 @@ func cgroup2(table string) (string, error) {
 	return "", errors.New("no cgroup2 is mounted here")
 }
 
+// Spent notes in a test's output how much processor time another process took for
+// it: `make test` adds it up (package testkit/report).
+func Spent(t testing.TB, who string, d time.Duration) {
+	t.Helper()
+	t.Logf("%s %s%.1f s", who, SpentWords, d.Seconds())
+}
+
+// SpentWords stand before the seconds in what Spent notes.
+const SpentWords = "took processor time: "
+
 // HangLimit is how long a test waits for what must come: more than any busy host
 // needs. It only ends a test that hangs; it is no measure of anything.
 const HangLimit = 4 * time.Minute

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/ketch-os/ketch/internal/testkit"
 )
 
 // example is a module with a test of each kind of end.
@@ -30,13 +33,18 @@ func TestPanics(t *testing.T) { t.Log("so far"); panic("out of the blue") }
 import ("os"; "testing")
 func TestMain(m *testing.M) { println("no room"); os.Exit(3) }
 `,
+	"hangs/hangs_test.go": `package hangs
+import "testing"
+func TestGood(t *testing.T) {}
+func TestHangs(t *testing.T) { t.Log("so far"); select {} }
+`,
 	"unbuilt/unbuilt_test.go": "package unbuilt\n\nvar x int = \"no number\"\n",
 	"empty/empty.go":          "package empty\n",
 }
 
-// report runs the tests of some of the example's packages and returns what is made
-// of them.
-func report(t *testing.T, packages ...string) (string, error) {
+// report runs the tests of some of the example's packages, with flags of go test if
+// any, and returns what is made of them.
+func report(t *testing.T, arguments ...string) (string, error) {
 	t.Helper()
 	dir := t.TempDir()
 	for path, text := range example {
@@ -48,7 +56,7 @@ func report(t *testing.T, packages ...string) (string, error) {
 			t.Fatal(err)
 		}
 	}
-	cmd := exec.Command("go", append([]string{"test", "-json", "-vet=off"}, packages...)...)
+	cmd := exec.Command("go", append([]string{"test", "-json", "-vet=off", "-count=1"}, arguments...)...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "GOFLAGS=")
 	in, err := cmd.Output()
@@ -62,7 +70,7 @@ func report(t *testing.T, packages ...string) (string, error) {
 
 func TestReport(t *testing.T) {
 	for _, test := range []struct {
-		packages      string
+		arguments     string
 		wants, spares []string
 		fails         bool
 	}{
@@ -82,13 +90,18 @@ func TestReport(t *testing.T) {
 			true,
 		},
 		{"./panics", []string{"so far", "panic: out of the blue", "\n0 passed, 1 failed, 0 skipped\n"}, nil, true},
+		{
+			"-timeout=2s ./hangs",
+			[]string{"so far", "panic: test timed out after 2s", "FAIL\texample.org/m/hangs", "\n1 passed, 1 failed, 0 skipped\n"},
+			nil, true,
+		},
 		{"./exits", []string{"no room", "FAIL\texample.org/m/exits", "\n0 passed, 1 failed, 0 skipped\n"}, nil, true},
 		{"./unbuilt", []string{"no number", "FAIL\texample.org/m/unbuilt", "\n0 passed, 1 failed, 0 skipped\n"}, nil, true},
 		{"./empty", []string{"\n0 passed, 0 failed, 0 skipped\n"}, nil, true},
 	} {
-		t.Run(test.packages, func(t *testing.T) {
+		t.Run(test.arguments, func(t *testing.T) {
 			t.Parallel()
-			got, err := report(t, strings.Fields(test.packages)...)
+			got, err := report(t, strings.Fields(test.arguments)...)
 			if (err != nil) != test.fails {
 				t.Errorf("run = %v; want it to fail: %v", err, test.fails)
 			}
@@ -103,6 +116,23 @@ func TestReport(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestSpent: what a test and its subtests note of other processes is added up.
+func TestSpent(t *testing.T) {
+	var in, out strings.Builder
+	for _, test := range []string{"TestX/a", "TestX/b", "TestX", "TestY"} {
+		fmt.Fprintf(&in, `{"Action":"output","Package":"m","Test":%q,"Output":"    x_test.go:1: the machine %s10.5 s\n"}`+"\n", test, testkit.SpentWords)
+		fmt.Fprintf(&in, `{"Action":"pass","Package":"m","Test":%q,"Elapsed":70}`+"\n", test)
+	}
+	if err := run(strings.NewReader(in.String()), &out); err != nil {
+		t.Error(err)
+	}
+	for _, want := range []string{"TestX (machines: 31.5 s of a processor)\n", "TestY (machines: 10.5 s of a processor)\n", "\nall machines together took 42 s of a processor\n"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in:\n%s", want, &out)
+		}
 	}
 }
 

@@ -9,8 +9,11 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+
+	"github.com/ketch-os/ketch/internal/testkit"
 )
 
 // slowest is how many tests the table of the slowest has.
@@ -28,6 +31,7 @@ type testRun struct {
 	passed, failed int
 	skipped        []skip
 	took           map[name]time.Duration // of tests that are no subtests
+	spent          map[name]time.Duration // processor time of other processes, subtests' included
 	broken         map[string]bool        // packages of which a test failed
 }
 
@@ -41,7 +45,7 @@ func newRun(out io.Writer) *testRun {
 	return &testRun{
 		out:  out,
 		said: map[name]*strings.Builder{}, cached: map[string]bool{},
-		took: map[name]time.Duration{}, broken: map[string]bool{},
+		took: map[name]time.Duration{}, spent: map[name]time.Duration{}, broken: map[string]bool{},
 	}
 }
 
@@ -76,9 +80,11 @@ func (r *testRun) take(key name) string {
 func (r *testRun) endTest(e event) {
 	key := name{e.Package, e.Test}
 	text := r.take(key)
-	if !strings.Contains(e.Test, "/") {
+	top, _, sub := strings.Cut(e.Test, "/")
+	if !sub {
 		r.took[key] = seconds(e.Elapsed)
 	}
+	r.spent[name{e.Package, top}] += spent(text)
 	switch e.Action {
 	case "pass":
 		r.passed++
@@ -128,6 +134,19 @@ func reason(text string) string {
 	return all[len(all)-1][1]
 }
 
+// spentLine is a line of testkit.Spent.
+var spentLine = regexp.MustCompile(`(?m)` + testkit.SpentWords + `(\d+\.\d) s$`)
+
+// spent adds up what a test has noted of processor time.
+func spent(text string) (sum time.Duration) {
+	for _, match := range spentLine.FindAllStringSubmatch(text, -1) {
+		if s, err := strconv.ParseFloat(match[1], 64); err == nil {
+			sum += seconds(s)
+		}
+	}
+	return sum
+}
+
 // String is a package's last two elements and the test.
 func (n name) String() string {
 	return path.Join(path.Base(path.Dir(n.pkg)), path.Base(n.pkg)) + " " + n.test
@@ -152,7 +171,8 @@ func (r *testRun) close() error {
 	return nil
 }
 
-// table lists the tests that took longest in this run.
+// table lists the tests that took longest in this run, and the processor time of
+// their machines: a test in QEMU also waits until a processor is free.
 func (r *testRun) table() {
 	ran := slices.DeleteFunc(slices.Collect(maps.Keys(r.took)), func(n name) bool { return r.cached[n.pkg] })
 	slices.SortFunc(ran, func(a, b name) int {
@@ -163,6 +183,17 @@ func (r *testRun) table() {
 	}
 	fmt.Fprintf(r.out, "\nslowest tests, those whose result was kept from an earlier run apart:\n")
 	for _, n := range ran[:min(len(ran), slowest)] {
-		fmt.Fprintf(r.out, "  %7.1f s  %s\n", r.took[n].Seconds(), n)
+		fmt.Fprintf(r.out, "  %7.1f s  %s", r.took[n].Seconds(), n)
+		if spent := r.spent[n]; spent > 0 {
+			fmt.Fprintf(r.out, " (machines: %.1f s of a processor)", spent.Seconds())
+		}
+		fmt.Fprintln(r.out)
+	}
+	var all time.Duration
+	for _, spent := range r.spent {
+		all += spent
+	}
+	if all > 0 {
+		fmt.Fprintf(r.out, "all machines together took %.0f s of a processor\n", all.Seconds())
 	}
 }
