@@ -3,6 +3,7 @@
 #   make run          build what is missing, boot it in QEMU on this terminal
 #   make test         every test, the ones in QEMU included
 #   make lint         gofmt, go.mod, vet, staticcheck, deadcode, shellcheck: before a commit
+#   make soak         what takes too long for every change: before a release
 #
 # Long-lived products (the kernel, the binaries of other people's modules) are
 # kept by content hash under ${XDG_CACHE_HOME:-~/.cache}/ketch: make clean does
@@ -21,7 +22,7 @@ GOFLAGS := -trimpath -buildvcs=false
 export GOFLAGS
 
 # Every target is a command, not a file: the tools below decide what is up to date.
-.PHONY: help setup modules build install keys kernel layers qemu run test bench lint fuzz clean \
+.PHONY: help setup modules build install keys kernel layers qemu run test soak bench lint fuzz clean \
 	ec2 gce openstack rackspace onmetal metal
 
 help: ## this list
@@ -106,6 +107,9 @@ test: qemu ## every test, the ones in QEMU included
 bench: qemu ## the figures that the README quotes, as a table and in out/bench.json
 	@scripts/setup bench
 	@go run ./qemu-tests/bench -image out/qemu/disk.raw -json out/bench.json
+
+soak: qemu ## for hours: every series whole, unit tests three times, on a busy host; every fuzz target
+	@scripts/soak
 
 lint: ## gofmt, go.mod, go vet, staticcheck, deadcode, shellcheck
 	@scripts/lint

@@ -109,3 +109,26 @@ func TestThisComputer(t *testing.T) {
 		t.Errorf("Read = %+v; want some memory in use, by some process", got)
 	}
 }
+
+// FuzzRead: a process says how it is called, and nothing that it may say breaks the
+// table, whose rows add up.
+func FuzzRead(f *testing.F) {
+	f.Add("containerd\n", "x [rollup]\nPss: 9 kB\nPss_File: 1 kB\nAnonymous: 16628 kB\n")
+	f.Add("", "Anonymous: -1 kB\nPss: 99999999999999999999 kB\n")
+	f.Fuzz(func(t *testing.T, comm, rollup string) {
+		proc := example()
+		proc["99/comm"] = &fstest.MapFile{Data: []byte(comm)}
+		proc["99/smaps_rollup"] = &fstest.MapFile{Data: []byte(rollup)}
+		table, err := Read(proc)
+		if err != nil {
+			return
+		}
+		var sum int64
+		for _, row := range table.Rows {
+			sum += row.KiB
+		}
+		if sum != table.UsedKiB {
+			t.Errorf("the rows add up to %d KiB; want %d", sum, table.UsedKiB)
+		}
+	})
+}

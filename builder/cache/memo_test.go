@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"testing"
@@ -34,4 +35,19 @@ func TestMemo(t *testing.T) {
 			t.Errorf("%s: ReadMemo = %q; want none", name, answer)
 		}
 	}
+}
+
+// FuzzReadMemo: an answer is taken only from a file that WriteMemo would have written.
+func FuzzReadMemo(f *testing.F) {
+	f.Add(sealed([]byte("an answer\n")))
+	f.Add([]byte("\n"))
+	f.Fuzz(func(t *testing.T, content []byte) {
+		path := filepath.Join(t.TempDir(), "memo")
+		if err := os.WriteFile(path, content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if answer, ok := ReadMemo(path); ok != bytes.Equal(content, sealed(answer)) {
+			t.Errorf("ReadMemo = %q, %v", answer, ok)
+		}
+	})
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/ketch-os/ketch/builder/convert"
@@ -118,4 +119,29 @@ func TestRawBroken(t *testing.T) {
 	if _, err := Raw(filepath.Join(t.TempDir(), "none"), limit.Default); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("Raw of nothing = %v; want that it does not exist", err)
 	}
+}
+
+// FuzzRaw opens what may be anything: nothing but errors comes of it, and no disk of
+// another size than it says.
+func FuzzRaw(f *testing.F) {
+	for _, magic := range []string{"", "\x1f\x8b\x08", "\x28\xb5\x2f\xfd", "QFI\xfb", "KDMV", "conectix"} {
+		f.Add([]byte(magic + strings.Repeat("\x00", 1024)))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		path := filepath.Join(t.TempDir(), "file")
+		if err := os.WriteFile(path, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		d, err := Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		if d.Broken != nil {
+			return
+		}
+		if n, err := d.Disk.ReadAt(make([]byte, 1), max(d.Size, 0)); n > 0 && err == nil {
+			t.Errorf("a disk of %d bytes (%s) has one more", d.Size, d.Format)
+		}
+	})
 }

@@ -234,3 +234,23 @@ func TestBadArchives(t *testing.T) {
 		})
 	}
 }
+
+// FuzzArchive opens what may be no archive of an image: nothing but errors comes of
+// it, and no image whose layers are not those that its configuration names.
+func FuzzArchive(f *testing.F) {
+	path := filepath.Join(f.TempDir(), "seed.tar")
+	writeArchive(f, path, dockerArchive(f, []stored{{Plain: tarOf(f, "x", 1)}}, nil))
+	seed, err := os.ReadFile(path)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(seed)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		dir := t.TempDir()
+		put(t, filepath.Join(dir, "a.tar"), data)
+		img, err := (&Client{}).Open(t.Context(), reference(t, "archive:a.tar", dir))
+		if err == nil && len(img.Layers) != len(img.Config.RootFS.DiffIDs) {
+			t.Errorf("an image of %d layers, whose configuration names %d", len(img.Layers), len(img.Config.RootFS.DiffIDs))
+		}
+	})
+}

@@ -191,3 +191,16 @@ func TestConsoleWaitLine(t *testing.T) {
 		t.Errorf("WaitLine(more) = %q; want ErrEnded", got)
 	}
 }
+
+// FuzzParseForward: what is taken is two ports, written as they were.
+func FuzzParseForward(f *testing.F) {
+	for _, text := range []string{"8080:80", "1:65535", "0:1", "a:b", "1:2:3", "+1:2", "01:2"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		got, err := ParseForward(text)
+		if err == nil && (got.Host < 1 || got.Host > 65535 || got.Guest < 1 || got.Guest > 65535) {
+			t.Errorf("ParseForward(%q) = %+v", text, got)
+		}
+	})
+}

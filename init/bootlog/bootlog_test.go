@@ -305,3 +305,27 @@ func TestFailure(t *testing.T) {
 		t.Errorf("failure = %+v; want that of 0.9", got)
 	}
 }
+
+// FuzzDecode reads what lay on a disk; what is taken is the same when it is written
+// and read again.
+func FuzzDecode(f *testing.F) {
+	f.Add([]byte(`{"started":"2026-11-30T12:00:00Z","fatal":"slot","boot":{"goodUsec":1}}`))
+	f.Add([]byte(`{"started":"no time"}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		run, err := decode(text)
+		if err != nil {
+			return
+		}
+		written, err := json.Marshal(run)
+		if err != nil {
+			return // a year that JSON has no digits for
+		}
+		again, err := decode(written)
+		if err != nil {
+			t.Fatalf("decode(%s): %v", written, err)
+		}
+		if second, err := json.Marshal(again); err != nil || string(second) != string(written) {
+			t.Errorf("written again: %s, %v; want %s", second, err, written)
+		}
+	})
+}

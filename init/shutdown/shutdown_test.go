@@ -112,3 +112,18 @@ func TestHolders(t *testing.T) {
 		t.Errorf("holders of %s by a mapping (-want +got):\n%s", dir, diff)
 	}
 }
+
+// FuzzParseStat: a process chooses its name, and no name makes it another process,
+// or one of the kernel's, which is spared.
+func FuzzParseStat(f *testing.F) {
+	for _, name := range []string{"sh", "", ") Z 1 (", "a b\n", ") S 1 1 1 1 1 2097152"} {
+		f.Add(name)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		p, ok := parseStat("42 (" + name + ") S 1 42 42 0 -1 4194560 0 0 0\n")
+		if !ok || p.pid != 42 || p.name != name || p.state != 'S' || p.flags != 4194560 {
+			t.Errorf("process 42 with the name %q is read as %+v, %v", name, p, ok)
+		}
+		parseStat(name)
+	})
+}

@@ -196,3 +196,15 @@ func TestParseURIs(t *testing.T) {
 		t.Errorf("parseURIs(old) = %v; want an error: no SHA-256", err)
 	}
 }
+
+// FuzzParseURIs: of what apt prints, a file is taken only with its digest.
+func FuzzParseURIs(f *testing.F) {
+	f.Add([]byte("'http://deb.example.org/p/probe_1_amd64.deb' probe_1%3a1.0_amd64.deb 712 SHA256:" + strings.Repeat("0", 64) + "\n"))
+	f.Add([]byte("Get:1 probe\n'x' y 0 MD5Sum:0\n"))
+	f.Fuzz(func(t *testing.T, output []byte) {
+		files, err := parseURIs(output, []string{"probe"})
+		if err == nil && (len(files) != 1 || files[0].Package != "probe" || len(files[0].SHA256) != 64 || strings.ContainsAny(files[0].Name, "/\n")) {
+			t.Errorf("parseURIs(%q) = %+v", output, files)
+		}
+	})
+}

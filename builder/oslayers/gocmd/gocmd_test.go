@@ -389,3 +389,16 @@ func TestProgress(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// FuzzDecodeListing reads what may be no answer of go list: it ends, and what it
+// took is there.
+func FuzzDecodeListing(f *testing.F) {
+	f.Add([]byte(`{"ImportPath":"a","Deps":["b"]}{"ImportPath":"b","Standard":true}`))
+	f.Add([]byte(`{"ImportPath":`))
+	f.Fuzz(func(t *testing.T, answer []byte) {
+		listed, err := decodeListing(answer)
+		if err == nil && len(listed) > len(answer) {
+			t.Errorf("%d packages of %d bytes", len(listed), len(answer))
+		}
+	})
+}

@@ -1,0 +1,27 @@
+package cli
+
+import (
+	"strings"
+	"testing"
+)
+
+// FuzzParseSize: a size is never negative, and reads the same when it is shown and
+// read again.
+func FuzzParseSize(f *testing.F) {
+	for _, text := range []string{"", "0", "512", "1K", "64M", "8G", "4T", "-1", "1.5G", "9223372036854775807", "8388608T", "1GB"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		n, err := ParseSize(text, 1)
+		if err != nil {
+			return
+		}
+		if n < 0 || strings.ContainsAny(text, "-+. ") {
+			t.Errorf("ParseSize(%q) = %d", text, n)
+		}
+		shown := (&Size{Bytes: n, Unit: 1}).String()
+		if again, err := ParseSize(shown, 1); err != nil || again != n {
+			t.Errorf("ParseSize(%q) = %d, shown as %s, which is %d, %v", text, n, shown, again, err)
+		}
+	})
+}
