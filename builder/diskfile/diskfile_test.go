@@ -132,7 +132,7 @@ func FuzzRaw(f *testing.F) {
 		if err := os.WriteFile(path, data, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		d, err := Open(path)
+		d, err := Open(path, 1<<20)
 		if err != nil {
 			t.Fatal(err)
 		}
