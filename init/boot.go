@@ -29,8 +29,8 @@ func initramfsStage(m *machine.Machine) error {
 	return s.Become()
 }
 
-// boot is stage two, up to the moment when services run: everything they find in
-// place.
+// boot is the first part of stage two: what services find in place, and their
+// start.
 func (s *running) boot() error {
 	return step.RunFeeding(s.m, pid1.StageSystem, []step.Step{
 		{Name: "file systems", Do: s.mountFileSystems},

@@ -10,8 +10,8 @@ import (
 	"github.com/ketch-os/ketch/linux/kmsg"
 )
 
-// part is a part of PID 1 that must be alive. Most show it by letting their lock
-// be taken.
+// part is a part of PID 1 that must be alive. Most show it when their lock can be
+// taken.
 type part struct {
 	name  string
 	alive func() error

@@ -110,8 +110,8 @@ func (s *running) watch() {
 	s.decided(err)
 }
 
-// decided keeps what has become of the gate before anything follows from it: the
-// boot is good and the boot loader is told, or it has failed and ends.
+// decided acts on the gate's outcome. A good boot is told to the boot loader. A
+// failed one ends as soon as the outcome has been kept.
 func (s *running) decided(fault error) {
 	outcome := s.gate.Outcome(s.m, fault)
 	if fault == nil {
@@ -140,7 +140,7 @@ func (s *running) within(limit time.Duration, f func() error) {
 	}
 }
 
-// good: the boot has passed; the boot loader is told.
+// good tells the boot loader and the console that this boot is good.
 func (s *running) good() {
 	if err := step.Within(s.m, blessLimit, func() error { return gate.Bless(s.m) }); err != nil {
 		s.m.Degrade("tell the boot loader that this version is good: %v", err)

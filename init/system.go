@@ -88,7 +88,8 @@ func (s *running) button(node string) {
 	s.request(shutdown.Request{Action: power.Off, By: "the power button"})
 }
 
-// setParameters: one that does not take is a weakness, not an end.
+// setParameters sets the kernel parameters. Without one that does not take the
+// machine runs, degraded.
 func (s *running) setParameters() error {
 	err := system.Sysctls(func(name string) { s.m.Log.Printf(kmsg.Info, "this kernel has no %s", name) })
 	if err != nil {
@@ -111,8 +112,9 @@ func (s *running) makeGroups() error {
 
 func (s *running) buildEtc() error { return system.Etc(layout.EtcSkeleton, "/etc") }
 
-// setClock comes before the state partition notes a time. The machine's own stamp
-// counts once that is mounted.
+// setClock sets a clock that is behind the image, before the state partition
+// notes a time. The machine's own stamp is looked at once that partition is
+// mounted.
 func (s *running) setClock() error {
 	released, err := system.Released(os.DirFS("/usr"))
 	if err != nil {
@@ -155,7 +157,8 @@ func (s *running) volatile(err error) error {
 // its own stamp: a clock that was wrong once must not stay wrong for ever.
 const stampYears = 10
 
-// stamped is the last time that this machine noted, zero if that cannot be.
+// stamped is the last time that this machine noted, zero where it is not
+// believed.
 func (s *running) stamped() time.Time {
 	stamp := system.Stamped()
 	if stamp.After(s.released.AddDate(stampYears, 0, 0)) {
@@ -165,8 +168,9 @@ func (s *running) stamped() time.Time {
 	return stamp
 }
 
-// makeDirectories: a /var that cannot hold them, read-only after an error or with a
-// file in their place, is no /var.
+// makeDirectories makes the directories of every machine. A /var that cannot hold
+// them, because it is read-only after an error or has a file in their place,
+// gives way to one in memory.
 func (s *running) makeDirectories() error {
 	err := system.Directories("/")
 	if err == nil {
@@ -178,7 +182,8 @@ func (s *running) makeDirectories() error {
 	return system.Directories("/")
 }
 
-// identify: a machine that cannot keep an ID has one for this boot.
+// identify gives the machine its ID and its name. An ID that cannot be kept is
+// for this boot only.
 func (s *running) identify() error {
 	id, err := system.MachineID(layout.StateDir)
 	if err != nil {
@@ -205,8 +210,8 @@ func (s *running) startServices() error {
 	return nil
 }
 
-// newGate is the table of what makes a boot good. A file of the machine's that
-// cannot be read asks for what nobody can tell: the boot is not good.
+// newGate is the table of what makes a boot good. A gate file that cannot be read
+// may ask for anything, so the boot is not good.
 func (s *running) newGate() *gate.Gate {
 	file, unread := gatefile.Read(layout.GateFile)
 	if unread != nil {
@@ -229,9 +234,9 @@ func (s *running) newGate() *gate.Gate {
 	}
 }
 
-// stateHolds: a version that is on trial must mount the state partition as long as
-// there is a better one. Any other runs without, degraded and reachable: to reboot
-// it would help nobody.
+// stateHolds is a check of the gate: a version that has never been good must
+// mount the state partition as long as there is one to go back to. Any other runs
+// without it, degraded and reachable, because a reboot would not help.
 func (s *running) stateHolds() error {
 	to := better(s.m.Record())
 	if s.noState == nil || to == "" {
@@ -240,8 +245,8 @@ func (s *running) stateHolds() error {
 	return fmt.Errorf("%w; version %s was good on this machine", s.noState, to)
 }
 
-// better names the version to go back to from the running one, the first of the
-// boot record, if that has never been good. Empty: there is none.
+// better names the version to go back to from a running one, the first of the
+// boot record, that has never been good. It is empty where there is none.
 func better(r *bootrecord.Record) string {
 	if r == nil || len(r.Versions) == 0 || r.Versions[0].EverGood() {
 		return ""
@@ -259,8 +264,9 @@ func (s *running) openSocket() error {
 	return server.Serve(layout.InitSocket)
 }
 
-// keepPrevious keeps what the last boot has left, and begins what this one leaves.
-// A disk that takes neither is worth a warning: mountState has told of worse.
+// keepPrevious keeps what the last boot has left, and begins what this one
+// leaves. Where the disk takes neither, a warning is enough: mountState has told
+// of worse.
 func (s *running) keepPrevious() error {
 	if err := bootlog.Start(s.m); err != nil {
 		s.warn(err)

@@ -10,8 +10,8 @@
 //	Expect  an update is about to install one
 //
 // A start that ends without a word, in a panic, a reset or a power cut, has been
-// counted all the same. Nothing here is worth a boot: a machine whose record
-// cannot be read or written runs, degraded.
+// counted all the same. A boot never fails for want of a record: a machine that
+// cannot read or write it runs, degraded.
 package bootcount
 
 import (
@@ -88,12 +88,12 @@ type start struct {
 	version, entry string
 }
 
-// newStart reads the command line's first occurrences: whether they stand there
-// twice is judged later, and a start that this ends has been counted.
+// newStart reads the first occurrence of each parameter. A later step refuses a
+// second one; by then the start has been counted.
 func newStart(m *machine.Machine, line *cmdline.Line) start {
 	s := start{}
 	digits, _ := line.Get(layout.ParamUsrHash)
-	s.root, _ = verity.ParseRootHash(digits) // without one it is the version that has none
+	s.root, _ = verity.ParseRootHash(digits) // without a root hash it counts as the version of the zero hash
 	s.version, _ = line.Get(layout.ParamVersion)
 	s.entry = layout.EntryID(s.version)
 	if booted, ok := loader.Booted(m); ok {
@@ -104,8 +104,8 @@ func newStart(m *machine.Machine, line *cmdline.Line) start {
 
 // count counts the start.
 func (s start) count(r *bootrecord.Record) {
-	// The loader has followed. The start of the version that gave way was spent on
-	// the asking: it is not counted as a failure of that version.
+	// The loader has followed. The other version's last start only asked for this
+	// one: it does not count as a failure.
 	if failed := r.Find(r.AskedFor); failed != nil && r.Asked == s.root && r.AskedFor != s.root {
 		failed.Attempts = min(failed.Attempts, tries(*failed))
 	}
@@ -113,8 +113,8 @@ func (s start) count(r *bootrecord.Record) {
 	r.Count(s.root, s.version, s.entry)
 }
 
-// Fail keeps the words of the error that ends this start. It takes a moment at
-// most, and does its best.
+// Fail keeps the words of the error that ends this start. It takes at most limit,
+// and its own failure is only logged.
 func Fail(m *machine.Machine, fault error) {
 	var fallback *Fallback
 	if errors.As(fault, &fallback) {
@@ -135,8 +135,8 @@ func Good(m *machine.Machine) error {
 	return nil
 }
 
-// Failed tells whether an entry belongs to a version that is not to be started any
-// more, other than the running one; and how many tries that version had.
+// Failed tells whether an entry belongs to a version, other than the running one,
+// that is not to be started any more, and how many tries that version had.
 func Failed(m *machine.Machine, n entry.Name) (of int, is bool) {
 	r := m.Record()
 	if r == nil || len(r.Versions) == 0 || slot.Same(n.ID, r.Versions[0].Entry) {
@@ -166,7 +166,7 @@ func WayBack(r *bootrecord.Record) *bootrecord.Version {
 }
 
 // current changes what the record says of the running version. Without a record
-// there is nothing to change; unusable has told of that.
+// there is nothing to change: unusable has degraded the machine.
 func current(m *machine.Machine, change func(*bootrecord.Record, *bootrecord.Version)) error {
 	known := m.Record()
 	if m.BootRecord == "" || known == nil {

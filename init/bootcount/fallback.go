@@ -16,18 +16,18 @@ import (
 )
 
 const (
-	// asks is how many starts in a row ask the boot loader for another version
-	// before PID 1 believes that it will not be heard.
+	// asks is how many starts in a row ask the boot loader for another version.
+	// After that PID 1 takes it that the loader does not follow.
 	asks = layout.Tries
 	// longestPause is the longest of pauses.
 	longestPause = 5 * time.Minute
 )
 
-// pauses are how long a version waits that has failed too often, when there is no
-// other to go to.
+// pauses are the waits before the start of a version that has failed too often,
+// while there is no other to go to.
 var pauses = backoff.Pause{First: 10 * time.Second, Last: longestPause}
 
-// Limit is how long Count may take, for the step it is: all it may wait for.
+// Limit is how long Count may take: the sum of what it may wait for.
 const Limit = longestPause + 2*loader.Limit + 3*limit + 30*time.Second
 
 // Fallback ends a start because another version has been asked for.
@@ -40,8 +40,8 @@ func (f *Fallback) Error() string {
 		f.From.Name, f.From.Attempts, f.From.Words, f.To.Name)
 }
 
-// decide acts on what the record says now, and what it said of this version
-// before, nil if nothing.
+// decide acts on what the record says now. before is what it said of this version
+// before this start, nil where it said nothing.
 func decide(m *machine.Machine, before *bootrecord.Version, entries []entry.Name) error {
 	to, pause := judge(m.Record())
 	if to != nil {
@@ -53,20 +53,19 @@ func decide(m *machine.Machine, before *bootrecord.Version, entries []entry.Name
 	}
 	if pause > 0 {
 		m.Log.Printf(kmsg.Warning, "version %s has failed %d times in a row, and there is no other to go to: waiting for %v",
-			before.Name, before.Attempts, pause) // more than three attempts: there is a before
+			before.Name, before.Attempts, pause) // it has failed, so the record knew it before
 		time.Sleep(pause)
 	}
 	return nil
 }
 
-// judge decides about the version that is being started, the first of the record:
-// start it (nil, 0), or go back to another, or, where that cannot be, start it
-// after a pause.
+// judge decides what becomes of the version that is being started, the first of
+// the record. It is started (nil, 0), or another is gone back to, or, where that
+// cannot be, it is started after a pause.
 //
-// The other one is that which was good last, unless it has since failed as often
-// itself. Where there is none, or the boot loader has been asked in vain, the
-// newest is tried for ever, ever more slowly: what keeps it from becoming good
-// may pass.
+// The other version is that of WayBack. Where there is none, or the boot loader
+// has been asked in vain, this version is tried for ever, with longer and longer
+// pauses: what keeps it from becoming good may pass.
 func judge(r *bootrecord.Record) (to *bootrecord.Version, pause time.Duration) {
 	v := r.Versions[0]
 	over := int(v.Attempts) - int(tries(v))
@@ -105,8 +104,8 @@ func ask(m *machine.Machine, to bootrecord.Version, entries []entry.Name) error 
 	return nil
 }
 
-// target is the name of a version's entry as the loader knows it. A loader that
-// does not list its entries is asked for the name of a good one.
+// target is the name of a version's entry as the loader knows it. Where the
+// loader lists no entries, it is the name of an entry that is good.
 func target(v bootrecord.Version, entries []entry.Name) (entry.Name, error) {
 	for _, n := range entries {
 		if slot.Same(n.ID, v.Entry) {
@@ -119,8 +118,8 @@ func target(v bootrecord.Version, entries []entry.Name) (entry.Name, error) {
 	return entry.Name{ID: v.Entry}, nil
 }
 
-// fallBack notes what has been asked for. This start was none: what is known of
-// the version is what was known before.
+// fallBack notes what has been asked for. This start did nothing else, so the
+// version keeps the words of its last failure.
 func fallBack(m *machine.Machine, before, to bootrecord.Version) error {
 	err := current(m, func(r *bootrecord.Record, v *bootrecord.Version) {
 		r.Asked, r.AskedFor = to.RootHash, v.RootHash
@@ -134,8 +133,8 @@ func fallBack(m *machine.Machine, before, to bootrecord.Version) error {
 	return &Fallback{From: from, To: to}
 }
 
-// Stay asks the boot loader for this very entry at the next start: the names on
-// the ESP do not say that it is the one to take, and cannot be changed.
+// Stay asks the boot loader for this entry at the next start, because the names
+// on the ESP cannot be changed to say that it is good.
 func Stay(m *machine.Machine) error {
 	booted, ok := loader.Booted(m)
 	if !ok {

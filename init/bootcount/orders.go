@@ -15,10 +15,10 @@ import (
 // maxTries keeps the counter in an entry's name at one digit: see entry.Name.File.
 const maxTries = 9
 
-// Revoke takes back that a version is good, and its tries: its slot is about to be
-// overwritten. Of a version that the record does not know there is nothing to take
-// back. Refused are the running version and, as long as that is not good, the one to
-// go back to.
+// Revoke takes back that a version is good, and its tries: its slot is about to
+// be overwritten. A version that the record does not know is no error. Revoke
+// refuses the running version and, as long as that is not good, the one to go
+// back to.
 func Revoke(m *machine.Machine, root verity.RootHash) error {
 	return ordered(m, root, func(r *bootrecord.Record) error {
 		running := r.Versions[0]
@@ -32,8 +32,9 @@ func Revoke(m *machine.Machine, root verity.RootHash) error {
 	})
 }
 
-// Expect notes a version that is about to be installed, and how many of its starts
-// may fail, 1 to 9. Refused are the running version and names that do not fit.
+// Expect notes a version that is about to be installed, and how many of its
+// starts may fail, 1 to 9. It refuses the running version, and names that do not
+// fit.
 func Expect(m *machine.Machine, version string, root verity.RootHash, tries int) error {
 	id := layout.EntryID(version)
 	switch {

@@ -28,7 +28,7 @@ func why(r *bootrecord.Record, s start, selected string, entries []entry.Name) s
 	return position(ours, entries)
 }
 
-// position tells it from the entry's place in the list.
+// position tells why from the entry's place in the loader's list.
 func position(ours entry.Name, entries []entry.Name) string {
 	switch {
 	case len(entries) == 0:

@@ -25,9 +25,9 @@ import (
 	"github.com/ketch-os/ketch/linux/pstore"
 )
 
-// Start begins the account of this boot, which makes the last one's the previous,
-// and takes over the last words that pstore holds. Where /var is in memory they
-// stay in pstore: the next boot may do better.
+// Start begins the account of this boot; the account of the last one becomes the
+// previous. It moves the last words that pstore holds to /var. Where /var is in
+// memory they stay in pstore for the next boot.
 func Start(m *machine.Machine) error {
 	lost, err := inMemory(layout.StateDir)
 	if err != nil || lost {
@@ -39,8 +39,8 @@ func Start(m *machine.Machine) error {
 	}))
 }
 
-// failure is the latest one in the boot record, whichever version failed. The start
-// that is on its way has not failed yet.
+// failure is the latest failure in the boot record, of whichever version. The
+// present start has not failed yet.
 func failure(m *machine.Machine) *pid1.Failure {
 	known := []bootrecord.Version{}
 	if m.Before != nil {
@@ -100,12 +100,12 @@ func fresh(m *machine.Machine, bootID string) pid1.Run {
 	}
 }
 
-// maxRun is how large an account is at most, in bytes: 20 steps, 100 checks, some
-// crashes. The longest text in it is a reason, of a line each.
+// maxRun bounds an account, in bytes: far more than its steps, checks and crashes
+// take, of which each has a line of reason.
 const maxRun = 1 << 20
 
-// note changes the account in dir. That of another boot becomes the previous
-// one first, whatever the note: a boot may fail before its first.
+// note changes the account in dir. The account of another boot becomes the
+// previous one first. Any note may be the first of a boot.
 func note(dir string, run pid1.Run, change func(*pid1.Run)) error {
 	unlock, err := lock(dir)
 	if err != nil {
@@ -167,7 +167,7 @@ func inMemory(path string) (bool, error) {
 	return fs.Type == unix.TMPFS_MAGIC, nil
 }
 
-// watchdogReset tells whether a watchdog says that it was what started this boot:
+// watchdogReset tells whether a watchdog says that it has reset the machine:
 // WDIOF_CARDRESET in its bootstatus (Documentation/watchdog/watchdog-api.rst).
 func watchdogReset(sys fs.FS) bool {
 	files, _ := fs.Glob(sys, "class/watchdog/*/bootstatus")

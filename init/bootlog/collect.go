@@ -52,8 +52,8 @@ func Collect(from, to string) ([]pid1.Crash, error) {
 	return crashes, errors.Join(append(faults, prune(root))...)
 }
 
-// below opens a directory, which is made where it is missing. Neither it nor what
-// is opened in it leads out of the directory that it lies in.
+// below opens a directory, and makes it where it is missing. No symbolic link, in
+// its place or below it, leads out of its parent.
 func below(dir string) (*os.Root, error) {
 	parent, err := os.OpenRoot(filepath.Dir(dir))
 	if err != nil {
@@ -67,8 +67,8 @@ func below(dir string) (*os.Root, error) {
 }
 
 // keepDump writes a dump to a directory of its own, and waits until it is on the
-// medium. Until it is, the records stay in pstore: one that is cut short is
-// written again at the next boot.
+// medium. The records stay in pstore until then: a dump that a power cut shortens
+// is written again at the next boot.
 func keepDump(root *os.Root, crash, text string) error {
 	if _, err := plainfile.Name(crash); err != nil {
 		return err
@@ -104,9 +104,9 @@ func prune(root *os.Root) error {
 	return errors.Join(faults...)
 }
 
-// telling are the beginnings of what says why a machine crashed, the one that
-// tells most first: that PID 1 has ended is what the kernel says of any fault of
-// PID 1, and not why.
+// telling are the beginnings of the words that say why a machine crashed, the
+// most telling first. PID 1's own come before the kernel's, which after any fault
+// of PID 1 only says that PID 1 has ended.
 func telling() []string {
 	return []string{
 		"PID 1 panic: ", "fatal error: ", "panic: ",
@@ -115,8 +115,8 @@ func telling() []string {
 }
 
 // reason finds the line of a dump that tells most: "<4>[   12.345678] TEXT". Go's
-// runtime writes a line piece by piece, each of which is a line of the log: then
-// the next one goes on where it ends.
+// runtime writes a line in pieces, and each is a line of the log: where nothing
+// follows a beginning, the next line does.
 func reason(text string) string {
 	lines := strings.Split(text, "\n")
 	for _, begin := range telling() {

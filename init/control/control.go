@@ -141,7 +141,7 @@ func (s *Server) order(ask pid1.Request, pid int) error {
 	return err
 }
 
-// record answers with the boot record, or with the error of what was to be done to it.
+// record answers with the boot record, or with err where there is one.
 func (s *Server) record(err error) *pid1.Reply {
 	if err != nil {
 		return &pid1.Reply{Error: err.Error()}

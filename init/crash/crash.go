@@ -1,10 +1,10 @@
-// Package crash is what happens when PID 1 itself is at fault. A panic reaches
-// the kernel log line by line, so that it is on the console and in pstore, then
-// PID 1 exits, which makes the kernel panic, which reboots it (kernel.panic).
+// Package crash is what happens when PID 1 itself is at fault. A panic's text
+// goes to the kernel log line by line, and so to the console and to pstore. Then
+// PID 1 exits, and the kernel panics and reboots the machine (kernel.panic).
 //
-// pstore keeps the newest lines of the log (10 KiB, compressed), and the
-// kernel's own words follow PID 1's: so what PID 1 says is short, and its reason
-// comes last.
+// pstore keeps the newest lines of the log (10 KiB, compressed), and the kernel's
+// own words follow PID 1's. So what PID 1 says is short, and its reason comes
+// last.
 package crash
 
 import (
@@ -25,14 +25,15 @@ const (
 	maxStack  = 3 << 10
 )
 
-// Prepare makes the kernel log PID 1's standard error, for pstore: there the
-// runtime says why it dies by itself (out of memory, a map race, a deadlock), with
-// the stack of the goroutine at fault. It writes a record for every piece of a
-// line, so all stacks would push the reason out.
+// Prepare makes the kernel log PID 1's standard error, so that pstore keeps what
+// Go's runtime says when it dies by itself (out of memory, a map race, a
+// deadlock), with the stack of the goroutine at fault. The stacks of all
+// goroutines would push the reason out, because every piece of a line becomes a
+// record.
 //
-// The standard descriptors, which the kernel has opened on the console, are let
-// go: a console that takes no more must not hold up PID 1, least of all when it
-// dies.
+// It lets go of the standard descriptors that the kernel has opened on the
+// console: a console that takes no more must not hold up PID 1, least of all when
+// PID 1 dies.
 func Prepare() error {
 	debug.SetTraceback("single")
 	return redirect("/dev/kmsg")
@@ -72,7 +73,8 @@ func Report(log *kmsg.Log) {
 	}
 }
 
-// syncWithin leaves a sync behind that a broken disk does not let end.
+// syncWithin syncs. Where a broken disk does not let that end, the call is left
+// behind.
 func syncWithin(limit time.Duration) {
 	done := make(chan struct{})
 	go func() {

@@ -11,10 +11,10 @@ import (
 	"github.com/ketch-os/ketch/update/slot"
 )
 
-// Bless makes this boot a good one: the boot record says so, and the boot loader's
-// names are made to agree with it. The counter of this version's entry goes; an
-// entry whose version has failed too often, by our count, runs out of tries, by
-// the loader's. Where the names cannot be changed, the loader is asked for this
+// Bless makes this boot a good one: the boot record says so, and the names of the
+// boot entries are made to agree with it. This version's entry loses its counter.
+// An entry whose version has failed too often, by the record's count, gets a name
+// without tries. Where the names cannot be changed, the loader is asked for this
 // entry at the next start. Whatever of this fails, the boot stays good.
 func Bless(m *machine.Machine) error {
 	return errors.Join(bootcount.Good(m), agree(m))
@@ -58,7 +58,8 @@ func verdict(n, ours entry.Name, tries int, failed bool) entry.Name {
 	return n
 }
 
-// differ tells whether any name is to change: the ESP is not mounted for nothing.
+// differ tells whether any name is to change. If none is, the ESP need not be
+// mounted.
 func differ(names []entry.Name, wanted func(entry.Name) entry.Name) bool {
 	for _, n := range names {
 		if wanted(n) != n {

@@ -1,7 +1,7 @@
-// Package gate decides whether a boot is good: checks that must all hold at the
-// same time before a deadline. Then the boot entry's counter is removed (bless.go).
-// If they do not, PID 1 reboots, and the boot loader's count of tries runs out by
-// itself. What became of it is kept, pass or fail (report.go).
+// Package gate decides whether a boot is good: whether all of its checks hold at
+// one moment before a deadline. If so, the boot entry loses its counter
+// (bless.go). If not, PID 1 reboots, and in the end the entry has no tries left.
+// The outcome is kept either way (report.go).
 //
 // The checks are data: a table of PID 1's own, and sources (sources.go) that turn
 // the machine's configuration and the workloads into more.
@@ -22,12 +22,12 @@ import (
 )
 
 const (
-	// pollSources is the pause between two looks while only a source's check does
-	// not hold: those cost something.
+	// pollSources is the pause between two looks while only checks of sources do
+	// not hold: to ask a source costs something.
 	pollSources = 500 * time.Millisecond
 )
 
-// Check is one condition. To ask for it costs nothing.
+// Check is one condition. Asking it costs next to nothing.
 type Check struct {
 	Name  string
 	Holds func() error // nil: it holds now; else why not
@@ -136,8 +136,8 @@ func failing(checks []pid1.Check) (reasons []error) {
 	return reasons
 }
 
-// note makes what was found the report, and adds of others those not found. The
-// time since which a check holds is kept.
+// note makes what was found the report, and adds those of others that were not
+// found. A check that still holds keeps the time since when it does.
 func (g *Gate) note(found, others []pid1.Check) {
 	now := timeline.Now().Seconds()
 	g.mu.Lock()

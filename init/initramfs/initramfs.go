@@ -35,7 +35,8 @@ const (
 	// SlotStepLimit leaves room for reading tables, and for a start that could not
 	// be counted earlier.
 	SlotStepLimit = slotLimit + 10*time.Second + bootcount.Limit
-	// RecordStepLimit: the disk is waited for before its record can be read.
+	// RecordStepLimit leaves room for the disk to appear before its record is
+	// read.
 	RecordStepLimit = slotLimit + 10*time.Second + bootcount.Limit
 
 	device  = "usr"      // of device-mapper
@@ -206,8 +207,8 @@ func (s *Stage) MakeVerity() error {
 	return valid()
 }
 
-// target describes the verity device, with the sizes that the superblock of the
-// hash tree claims held against those of the partitions.
+// target describes the verity device. The sizes that the superblock of the hash
+// tree claims must fit the partitions.
 func (s *Stage) target() (dm.Target, error) {
 	f, err := os.Open(s.slot.Hash)
 	if err != nil {
@@ -238,7 +239,8 @@ func readFirst(node string) error {
 	return err
 }
 
-// valid asks device-mapper: a read that succeeds says less than its status.
+// valid asks device-mapper for the device's status, which says more than a read
+// that succeeds.
 func valid() error {
 	targets, err := dm.Status(device)
 	if err != nil {

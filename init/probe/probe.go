@@ -1,5 +1,5 @@
-// Package probe asks a service on a Unix socket whether it serves, by hand: a
-// whole HTTP library has no place in PID 1.
+// Package probe asks a service on a Unix socket whether it serves. It writes and
+// reads the few bytes by hand: a whole HTTP library has no place in PID 1.
 package probe
 
 import (

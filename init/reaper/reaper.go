@@ -2,10 +2,10 @@
 // its own children and the orphans that the kernel gives to PID 1.
 //
 // One goroutine owns waitid(2). It peeks (WNOWAIT) to learn who has ended, and
-// takes the status only then, so that it can hand the status of a child to who
-// started it. Nobody else in PID 1 waits: a second waiter would steal statuses.
-// A child cannot end unnoticed between its start and its entry in the table,
-// because both happen under the lock that the collecting needs.
+// takes the status only then, so that it can hand the status of a child to
+// whoever started it. Nobody else in PID 1 waits: a second waiter would steal
+// statuses. A child cannot end unnoticed between its start and its entry in the
+// table, because both happen under the lock that the collecting needs.
 package reaper
 
 import (
@@ -71,7 +71,8 @@ func New(log *kmsg.Log) *Reaper {
 	return r
 }
 
-// Start starts a child that is as likely as any to be killed for its memory.
+// Start starts a child with a score of 0: it is as likely as any to be killed for
+// its memory.
 func (r *Reaper) Start(path string, argv []string, attr *os.ProcAttr) (*Child, error) {
 	return r.StartScored(0, path, argv, attr)
 }

@@ -20,8 +20,8 @@ import (
 const (
 	// toolOutput is how many bytes of a tool's output Run keeps: the last ones.
 	toolOutput = 64 << 10
-	// drain is how long a tool's output is read on when the tool has ended: others
-	// may hold the pipe open for ever.
+	// drain is how long a tool's output is still read after its end: another
+	// process may hold the pipe open for ever.
 	drain = 100 * time.Millisecond
 	// killLimit is how long a process may take to die of SIGKILL.
 	killLimit = 5 * time.Second

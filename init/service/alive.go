@@ -24,7 +24,8 @@ func (u *unit) listen(child *reaper.Child) <-chan error {
 }
 
 // question returns why a process counts as hung, nil when it has ended or is to
-// stop. A failure that is not the last in a row is a reason shown, and no more.
+// stop. A failure that is not yet the last in a row is only shown as the
+// service's reason.
 func (u *unit) question(child *reaper.Child) error {
 	for failures := 0; ; {
 		select {

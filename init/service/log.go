@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// maxLog is how many bytes of a log are kept, at least, and after how many more
-	// its head is dropped: it holds at most twice as much.
+	// maxLog is how many bytes of a log are kept at least. After as many more its
+	// head is dropped, so it holds at most twice as much.
 	maxLog = 1 << 20
 	// maxLine is the longest line of a log in bytes.
 	maxLine = 4 << 10
@@ -21,9 +21,9 @@ const (
 	lastLines = 50
 )
 
-// Log is the file that a service's output goes to, and the last lines of it.
-// Its zero value wants Path. It has no errors: a service whose log cannot be
-// written runs.
+// Log is the file that a service's output goes to, and the last lines of it. Its
+// zero value wants Path. It reports no errors: a service whose log cannot be
+// written runs all the same.
 type Log struct {
 	Path string
 

@@ -80,8 +80,8 @@ func (u *unit) enterGroup(attr *os.ProcAttr, open *files) error {
 	return nil
 }
 
-// groupName is the service's, but for one whose last process hangs in the kernel:
-// a group that has been killed takes nobody in.
+// groupName is the service's name, or another where its last process hangs in the
+// kernel: a group that has been killed takes nobody in.
 func (u *unit) groupName() string {
 	if u.spoilt == 0 {
 		return u.Name
@@ -155,7 +155,7 @@ func (u *unit) pipe(open *files, console bool) (write *os.File, err error) {
 	return open.add(write), nil
 }
 
-// copy is the life of a pipe's reader.
+// copy reads a pipe to its end, line by line.
 func (u *unit) copy(read io.ReadCloser, console bool) {
 	defer read.Close()
 	var shown bucket

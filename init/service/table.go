@@ -18,10 +18,10 @@ const (
 )
 
 const (
-	// probeLimit is how long a probe may take of a service that starts.
+	// probeLimit is how long a probe of a service that starts may take.
 	probeLimit = 2 * time.Second
-	// aliveLimit is how long one may take that decides whether it hangs: a busy
-	// machine is slow, and to be killed helps nobody then.
+	// aliveLimit is how long a probe may take that decides whether a service
+	// hangs. A busy machine is slow, and killing the service would not help.
 	aliveLimit = 10 * time.Second
 )
 

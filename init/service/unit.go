@@ -73,8 +73,8 @@ func (u *unit) run() {
 	}
 }
 
-// wait waits for a channel of Ready; a nil one of a service with no After is no
-// wait. It returns false when the service is to stop.
+// wait waits for a channel of Ready. That of a service without After is nil, and
+// not waited for. The result is false when the service is to stop.
 func (u *unit) wait(needed <-chan struct{}) bool {
 	if u.After == "" {
 		return !u.stopping()
@@ -140,8 +140,8 @@ func (u *unit) outlive(child *reaper.Child) error {
 	}
 }
 
-// becomeReady probes until the service is ready. A process that ends, or that is
-// to stop, is left to live.
+// becomeReady probes until the service is ready. It also returns when the process
+// ends or is to stop, which live deals with.
 func (u *unit) becomeReady(child *reaper.Child) error {
 	began := time.Now()
 	for u.Service.Ready != nil {
@@ -196,7 +196,8 @@ func (u *unit) fail(err error, failures int) {
 // keepsFailing is why a machine with this service is degraded.
 func (u *unit) keepsFailing() string { return "service " + u.Name + " keeps failing" }
 
-// stable is how long a process must have been ready to be forgiven what was before.
+// stable is how long a process must have been ready for earlier failures to be
+// forgotten.
 func (u *unit) stable() time.Duration {
 	if u.TTY != "" {
 		return 2 * time.Second
@@ -228,8 +229,8 @@ func (u *unit) kill(child *reaper.Child) {
 }
 
 // sweep kills what a process has left behind in its control group, and removes
-// that. What a service with KeepChildren has left waits there for its next process,
-// until it is to stop.
+// the group. Of a service with KeepChildren both stay for the next process, until
+// the service is to stop.
 func (u *unit) sweep() {
 	if u.group == "" || u.KeepChildren && !u.stopping() {
 		return

@@ -55,9 +55,9 @@ func Run(m *machine.Machine, services *service.Supervisor, request Request) {
 	end(m, request.Action)
 }
 
-// last ends the run although a step hangs in a way that its limit does not see,
-// on a machine without a watchdog too, unless the channel that it returns is
-// closed before.
+// last ends the run after limit, unless the channel that it returns is closed
+// before. It is for a step that hangs in spite of its own limit, on a machine
+// that has no watchdog.
 func last(m *machine.Machine, action power.Action, limit time.Duration) chan<- struct{} {
 	ended := make(chan struct{})
 	crash.Go(m.Log, func() {
@@ -86,8 +86,9 @@ func rest(m *machine.Machine) {
 	}
 }
 
-// end leaves the machine to the kernel. When that refuses, every other way is
-// tried; when nothing helps the watchdog, no longer fed, will.
+// end leaves the machine to the kernel. When the kernel refuses, every other
+// action is tried. When none works, the watchdog, which nobody feeds any more,
+// resets the machine.
 func end(m *machine.Machine, action power.Action) {
 	for _, try := range []power.Action{action, power.Reboot} {
 		if err := try.Do(); err != nil {

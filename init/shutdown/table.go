@@ -58,8 +58,8 @@ func thisHost() host {
 	}
 }
 
-// table is the way down, in order. services is nil when the boot itself fails:
-// they have not begun then.
+// table is the way down, in order. services is nil when the boot has failed
+// before they were started.
 func table(m *machine.Machine, services *service.Supervisor, request Request, h host) []entry {
 	note := func() error { return bootlog.Down(m, request.String(), request.Fatal) }
 	list := []entry{{name: "note the request", do: note}}
@@ -94,7 +94,8 @@ func steps(table []entry) (list []step.Step) {
 	return list
 }
 
-// whole is how long a list may take, and its reason stay on the console.
+// whole is how long a list may take, with the time that the reason stays on the
+// console.
 func whole(list []step.Step) time.Duration {
 	limit := readingTime + margin
 	for _, s := range list {

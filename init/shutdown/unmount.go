@@ -158,8 +158,8 @@ func stays(target string) bool {
 	return false
 }
 
-// holders names the processes with a file or directory open or mapped below a
-// path, as "PID name", and loop devices and the like not at all.
+// holders names the processes that have a file or directory below a path open or
+// mapped, as "PID name". It does not find other holders, such as loop devices.
 func holders(proc fs.FS, path string) []string {
 	var links []string
 	for _, name := range []string{"cwd", "root", "exe", "fd/*", "map_files/*"} {

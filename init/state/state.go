@@ -4,8 +4,8 @@
 //
 // layout.AttrStateFormatted is the one witness of "there is a file system": it is
 // set after the file system is on the medium. A boot that is cut short before
-// starts over at the next; afterwards a file system that cannot be used is an
-// error for a person, and the machine runs without it.
+// that starts over at the next. After that, a file system that cannot be used is
+// left for a person to look at, and the machine runs without it.
 package state
 
 import (
@@ -72,8 +72,8 @@ func Mount(m *machine.Machine, r *reaper.Reaper, target string) error {
 	return nil
 }
 
-// mountOptions are those of the file system. A file system that an earlier version
-// has made has no quotas to enforce, and could not be mounted if asked to.
+// mountOptions are those of the file system. A file system that an earlier
+// version has made has no quotas, and could not be mounted with them.
 func (p *partition) mountOptions() string {
 	const options = "errors=remount-ro"
 	f, err := os.Open(p.node)

@@ -26,10 +26,10 @@ func find(table *gpt.Table) (int, error) {
 // formatted tells whether the partition holds a file system.
 func formatted(p gpt.Partition) bool { return p.Attributes&layout.AttrStateFormatted != 0 }
 
-// adapt makes the table fit the machine: it ends where the disk ends, the state
-// partition reaches there, and as long as that holds nothing the disk and the
-// partition get identifiers of their own, for all copies of an image start with
-// the same. It tells whether the table is to be written.
+// adapt makes the table fit the machine: it ends where the disk ends, and so does
+// the state partition. As long as that partition holds nothing, it and the disk
+// get identifiers of their own, because all copies of an image start with the
+// same. The result tells whether the table is to be written.
 func adapt(table *gpt.Table, number int, sectors uint64, random random) (changed bool, err error) {
 	changed = len(table.Damage) > 0
 	if table.Sectors != sectors {

@@ -14,7 +14,8 @@ import (
 	"github.com/ketch-os/ketch/update/release"
 )
 
-// clockStamp is a file whose modification time is a time that has been.
+// clockStamp is a file whose modification time is a time that this machine has
+// seen.
 const clockStamp = layout.StateDir + "/clock"
 
 // Released returns when an image was released, from the image.json of its usr.
@@ -35,9 +36,9 @@ func Stamped() time.Time {
 	return info.ModTime()
 }
 
-// FloorClock sets the clock forward to floor if it is behind: a machine whose
-// battery is empty would take every certificate for one of the future. It
-// tells whether it did.
+// FloorClock sets the clock forward to floor if it is behind, and tells whether
+// it did. The clock of a machine with an empty battery starts so early that no
+// certificate would be valid yet.
 func FloorClock(floor time.Time) (moved bool, err error) {
 	if !time.Now().Before(floor) {
 		return false, nil

@@ -15,7 +15,7 @@ func Etc(skeleton, etc string) error {
 	if err := copyTree(skeleton, etc); err != nil {
 		return fmt.Errorf("build %s: %w", etc, err)
 	}
-	// What the skeleton may leave to us.
+	// Links that the skeleton may leave out.
 	for name, target := range map[string]string{
 		"resolv.conf": "../run/ketch/resolv.conf", // written by ketchd
 		"mtab":        "../proc/self/mounts",

@@ -21,8 +21,8 @@ const maxIdentity = 4 << 10
 
 // MachineID returns the machine's own identifier, 32 hexadecimal digits
 // (machine-id(5)), from the directory where it is kept, and makes it the first
-// time. One that is not valid is replaced: it identifies nothing. What has its name
-// and is no plain file stays, and is an error.
+// time. One that is not valid identifies nothing, and is replaced. Anything in
+// its place that is no plain file stays, and is an error.
 func MachineID(dir string) (string, error) {
 	path := filepath.Join(dir, "machine-id")
 	text, err := plainfile.Read(path, maxIdentity)
@@ -57,8 +57,8 @@ func Replace(path string, data []byte, mode fs.FileMode) error {
 	return atomicfile.WriteFile(path, data, mode)
 }
 
-// Hostname returns the name that the machine was given, or one from its ID. The
-// error tells what of a file could not be read; the name is good all the same.
+// Hostname returns the name that the machine was given, or one from its ID. An
+// error tells that a file could not be read; the name is valid all the same.
 func Hostname(given []string, machineID string) (string, error) {
 	var faults []error
 	for _, path := range given {

@@ -2,7 +2,7 @@ package system
 
 import "github.com/ketch-os/ketch/linux/sysctl"
 
-// unlimited is a number that memory ends before.
+// unlimited is a count before which memory runs out.
 const unlimited = "2147483647"
 
 // sysctls are the kernel parameters that differ from the kernel's defaults.

@@ -1,6 +1,7 @@
-// Package timeline notes when each step of the boot began and how long it took, in
-// the form of pid1.Boot. Package step, which runs the steps, cannot hold it: the
-// machine that step is given has the timeline.
+// Package timeline notes when each step of the boot began and how long it took,
+// in the form of pid1.Boot. It is a package beside step, which runs the steps,
+// because step is given the machine and the machine has the timeline: as one
+// package the two would import each other.
 package timeline
 
 import (
