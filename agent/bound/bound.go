@@ -26,8 +26,8 @@ type Bounds struct {
 }
 
 const (
-	// ownPIDs and ownMemory are kept for PID 1, containerd, the shims, ketchd and the
-	// tools that these run; of a small machine half is.
+	// ownPIDs and ownMemory are kept for PID 1, containerd, the shims, ketchd and
+	// the tools that these run. Of a small machine it is half.
 	ownPIDs   = 1024
 	ownMemory = 96 << 20
 	// ownPart is which part of a large machine's memory is kept.
@@ -43,7 +43,7 @@ func All(threads, memory int64) Bounds {
 	}
 }
 
-// Each is what one of them may take that asks for nothing: one that goes wild
+// Each is what a workload may take that asks for nothing. One that goes wild
 // leaves something to the others, and is the one that the kernel ends.
 func (b Bounds) Each() Bounds { return Bounds{PIDs: b.PIDs / 2, Memory: b.Memory / 8 * 7} }
 

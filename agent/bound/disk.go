@@ -77,9 +77,9 @@ func (d *Disk) Share() error {
 	return d.share()
 }
 
-// share: a workload may take what it has and an even part of what is free, less
-// what is kept; so that all of them together never reach what is kept, whoever
-// writes between two looks. d.mu is held.
+// share gives each workload what it has and an even part of what is free, less
+// what is kept. So all of them together never reach what is kept, whoever writes
+// between two looks. d.mu is held.
 func (d *Disk) share() error {
 	if len(d.projects) == 0 {
 		return nil

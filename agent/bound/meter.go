@@ -100,7 +100,7 @@ func (m *Meter) LogCut(name string) {
 	r.note(r.seen+1, m.Now())
 }
 
-// flood is how many times a log must have been cut to be worth a word.
+// flood is how many times a log must have been cut before that is reported.
 const flood = 3
 
 // Problems looks at workloads and says which of them has reached a bound of late.

@@ -10,15 +10,15 @@ import (
 	"github.com/ketch-os/ketch/linux/cgroup"
 )
 
-// boundsEvery is how often it is looked which workload has reached a bound, and how
-// much of the disk each may take.
+// boundsEvery is how often ketchd looks which workload has reached a bound, and
+// how much of the disk each may take.
 const boundsEvery = 2 * time.Second
 
 // statePath is the file system that workloads write to.
 const statePath = "/var"
 
-// boundWorkloads bounds what all workloads may take together, and returns what each
-// may that asks for nothing.
+// boundWorkloads bounds what all workloads may take together, and returns what
+// one may take that asks for nothing.
 func (n *Node) boundWorkloads() bound.Bounds {
 	n.disk = &bound.Disk{Path: statePath}
 	n.meter = &bound.Meter{Group: cgroup.Group(cgroup.Root + workload.CgroupParent), Now: time.Now}

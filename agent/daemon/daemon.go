@@ -49,7 +49,7 @@ const (
 	memoryLimit = 48 * layout.MiB
 )
 
-// imports are the pauses before images are imported again that could not be.
+// imports are the pauses between two attempts to import images.
 var imports = backoff.Pause{First: 5 * time.Second, Last: 10 * time.Minute}
 
 // Node is a running ketchd.

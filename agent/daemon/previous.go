@@ -48,8 +48,8 @@ func readPrevious(previous, current, crashes string) (*pid1.Previous, error) {
 	return p, nil
 }
 
-// readDump reads a dump. Its path stands in a file, and a file may say anything: no
-// other is read than one below the directory of crashes.
+// readDump reads a dump. Its path comes from a file, which may say anything, so
+// only what lies below the directory of crashes is read.
 func readDump(dir, path string) ([]byte, error) {
 	name, err := filepath.Rel(dir, path)
 	if err != nil {
@@ -93,7 +93,7 @@ func lastWords(dump string) string {
 // cannot.
 func (n *Node) keepKernelLog(ctx context.Context) {
 	boot, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	version, _ := imageVersion() // that it cannot be read has been told
+	version, _ := imageVersion() // an error has been told already
 	keeper := kernlog.Keeper{
 		Log: filepath.Join(layout.LogDir, layout.KernelLog+".log"), Mark: layout.KernelMark,
 		Title: fmt.Sprintf("boot %s of Ketch %s at %s", strings.TrimSpace(string(boot)), version, time.Now().UTC().Format(time.RFC3339)),

@@ -101,7 +101,7 @@ func (k Keeper) mark() (next uint64, fresh bool, err error) {
 }
 
 // write writes one record. A log that cannot be written to must not end the
-// copying: room may be made.
+// copying: there may be room later.
 func write(log io.Writer, r kmsg.Record, missing uint64) {
 	line := fmt.Sprintf("[%12.6f] %-6s %s\n", r.Time.Seconds(), r.Level, r.Text)
 	if missing > 0 {

@@ -45,8 +45,9 @@ terminal control characters are shown escaped; a pipe or a file gets every byte.
 	return cmd
 }
 
-// showLog prints a log: to a terminal, which what a container writes must not
-// steer, with its control characters escaped; elsewhere as it is.
+// showLog prints a log. On a terminal its control characters are escaped, because
+// what a container writes must not steer the terminal. Elsewhere it is printed as
+// it is.
 func (m machine) showLog(cmd *cobra.Command, name string, lines int, follow bool) error {
 	out := cmd.OutOrStdout()
 	if !cli.Terminal(out) {

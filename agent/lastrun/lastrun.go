@@ -11,9 +11,9 @@ import (
 )
 
 // Judge tells how a run ended from its own record, which may be missing, and from
-// what the one after it found. A dump, or a failure in the boot record, is the last
-// word only when it is younger than the run's own: a run that came to its end
-// before it could write anything leaves it beside an older record.
+// what the one after it found. A dump, or a failure in the boot record, counts
+// only when it is younger than that record. A run that ends before it can write
+// anything leaves one beside an older record.
 func Judge(run *pid1.Run, next *pid1.Run) *pid1.Previous {
 	if next == nil {
 		next = &pid1.Run{}

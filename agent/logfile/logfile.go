@@ -2,11 +2,11 @@
 // NAME.log in one directory, each appended to by its own process (a shim, PID 1,
 // ketchd) with O_APPEND.
 //
-// A log is one file for ever. When it is too large its older half is given back to
-// the file system, as a hole that the file begins with (package linux/sparse). So
-// no writer need know, nothing is lost while that is done, and an offset means the
-// same bytes for ever: a reader that is late, by whatever, sees how many bytes are
-// gone, says so in a line, and goes on with a whole line.
+// A log is one file for ever. When it is too large its older half is given back
+// to the file system, as a hole that the file begins with (package linux/sparse).
+// So writers need not know of it, nothing is lost meanwhile, and an offset means
+// the same bytes for ever. A reader that is late sees how many bytes are gone,
+// says so in a line, and goes on with a whole line.
 //
 // The other ways were weighed. To rename and begin another file, the writer must
 // be ours: a process beside each container, that must never end, or ketchd, whose

@@ -22,8 +22,9 @@ type device struct {
 	name  string
 }
 
-// Set makes the IPv4 addresses and routes of the link those of the lease. What
-// else has a limited life or comes from DHCP is left by an earlier lease and goes.
+// Set makes the IPv4 addresses and routes of the link those of the lease.
+// Whatever else has a limited life or comes from DHCP was left by an earlier
+// lease, and is removed.
 func (d *device) Set(l *Lease) error {
 	link, err := netlink.LinkByIndex(d.index)
 	if err != nil {
@@ -35,7 +36,7 @@ func (d *device) Set(l *Lease) error {
 			return fmt.Errorf("set MTU of %s to %d: %w", d.name, l.MTU, err)
 		}
 	}
-	// First out with the old: removing an address takes those with it that came
+	// The old ones go first: removing an address also removes those that came
 	// later in the same network.
 	if err := d.clean(link, l); err != nil {
 		return err
@@ -108,9 +109,9 @@ func wanted(l *Lease, old netlink.Route) bool {
 	return false
 }
 
-// address is the lease's address, for as long as the lease lasts: should nobody
-// renew it the kernel takes it away. An endless lease lasts 68 years, because
-// permanent addresses are none of ours.
+// address is the lease's address, for as long as the lease lasts. When nobody
+// renews it the kernel takes it away. An endless lease lasts 68 years, because a
+// permanent address would not be known as ours.
 func address(l *Lease) *netlink.Addr {
 	seconds := int(l.Expire / time.Second)
 	if l.Expire == 0 {

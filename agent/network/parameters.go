@@ -11,9 +11,9 @@ import (
 )
 
 // inherited are the kernel parameters that a link has of its own, and that PID 1
-// sets for links in general (init/system/sysctl.go): a link that was there before
-// has kept the kernel's. "all" does not reach it, either: for these the kernel
-// asks the link alone, or takes what either says.
+// sets for links in general (init/system/sysctl.go). A link that was there before
+// has kept the kernel's defaults. Setting "all" does not reach it either: for
+// these parameters the kernel asks the link alone, or takes what either says.
 var inherited = [...]string{
 	"ipv6/conf/*/accept_ra", // 2: the router's word counts although we forward
 	"ipv6/conf/*/accept_redirects",

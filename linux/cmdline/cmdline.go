@@ -1,7 +1,7 @@
 // Package cmdline reads the kernel's command line
 // (Documentation/admin-guide/kernel-parameters.rst): parameters separated by
-// white space, of which a double-quoted value may contain some. "--", after
-// which the kernel leaves everything to init, ends nothing here: this is init.
+// white space, of which a double-quoted value may contain some. A "--" ends
+// nothing here: the kernel leaves what follows it to init, and this is init.
 package cmdline
 
 import (

@@ -45,8 +45,8 @@ type Log struct {
 func New(prefix string) *Log { return &Log{prefix: prefix} }
 
 // Open opens the kernel log, or the console where there is none, unless the log
-// is open. It never fails: without either, records are dropped, for nothing that
-// PID 1 does may depend on being heard.
+// is open. It never fails: without either, records are dropped. Nothing that PID
+// 1 does depends on being heard.
 func (l *Log) Open() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -49,7 +49,8 @@ func Open() (*Reader, error) {
 }
 
 // Next waits for a record. Where records were overwritten before they could be
-// read, it goes on with the oldest that is left: a gap in the numbers tells.
+// read, it goes on with the oldest that is left. A gap in the numbers tells of
+// them.
 func (r *Reader) Next() (Record, error) {
 	for {
 		n, err := r.file.Read(r.buffer[:])

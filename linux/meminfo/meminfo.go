@@ -20,8 +20,8 @@ type Memory struct {
 // UsedKiB is what is in use: what was given and is not available.
 func (m Memory) UsedKiB() int64 { return m.GivenKiB - m.AvailableKiB }
 
-// Read reads a /proc. To others than root the kernel shows no addresses: for them
-// MemTotal must do for what was given, which lacks what the kernel took first.
+// Read reads a /proc. The kernel shows addresses to root alone. For others
+// MemTotal must do for what was given; it lacks what the kernel took first.
 func Read(proc fs.FS) (Memory, error) {
 	m, err := read(proc)
 	if err != nil {
@@ -69,7 +69,8 @@ func Numbers(proc fs.FS, name string) (map[string]int64, error) {
 }
 
 // RAM reads how much memory the kernel was given, and what its image takes, in
-// KiB. To others than root the kernel shows no addresses: fs.ErrPermission.
+// KiB. The error is fs.ErrPermission where the kernel shows no addresses, as to
+// others than root.
 func RAM(proc fs.FS) (given, image int64, err error) {
 	f, err := proc.Open("iomem")
 	if err != nil {

@@ -99,8 +99,8 @@ func read(path string) (record, error) {
 	return r, nil
 }
 
-// moment is the time of a record, which for EFI stands in its variable's name: one
-// that RFC 3339 has no words for is the beginning of 1970.
+// moment is the time of a record, which for EFI stands in its variable's name. A
+// time that RFC 3339 cannot express becomes the beginning of 1970.
 func moment(t time.Time) time.Time {
 	if t = t.UTC(); t.Year() < 1970 || t.Year() > 9999 {
 		return time.Unix(0, 0)
@@ -126,9 +126,9 @@ func parse(data string) (r record, err error) {
 // (kmsg_dump_reason_str).
 const maxWhy = 16
 
-// word tells whether a reason is one as the kernel writes them. The record lies in
-// a variable of the firmware: whoever can write that chooses what it begins with,
-// and a reason becomes part of a file's name.
+// word tells whether a reason is one as the kernel writes them. Whoever can write
+// variables of the firmware chooses how a record begins, and the reason becomes
+// part of a file's name.
 func word(why string) bool {
 	for _, char := range why {
 		if !('A' <= char && char <= 'Z' || 'a' <= char && char <= 'z') {

@@ -69,7 +69,8 @@ func Read(dir string, id uint32) (Use, error) {
 	return Use{int64(b.Space), int64(b.HardBlocks) * unit, int64(b.Inodes), int64(b.HardInodes)}, nil
 }
 
-// Limit sets what a project may have; of the rest of use nothing counts.
+// Limit sets what a project may have: the limits of use. Its other fields are
+// ignored.
 func Limit(dir string, id uint32, use Use) error {
 	b := block{HardBlocks: uint64(use.BytesLimit+unit-1) / unit, HardInodes: uint64(use.InodesLimit), Valid: limits}
 	if err := control(dir, setQuota, id, &b); err != nil {
@@ -94,8 +95,9 @@ func control(dir string, command, id uint32, b *block) error {
 	return os.NewSyscallError("quotactl_fd", errno)
 }
 
-// Assign makes a directory, and all that is in it, a project's. The directory itself
-// comes last: one that is the project's already has nothing to be looked at.
+// Assign makes a directory, and all that is in it, a project's. The directory
+// itself comes last. So one that belongs to the project already needs no further
+// look.
 func Assign(dir string, id uint32) error {
 	if has, err := projectOf(dir); err != nil || has == id {
 		return err
