@@ -38,7 +38,8 @@ const (
 	ESPLoaderConf = "loader/loader.conf"
 	ESPEntries    = "EFI/Linux" // unified kernel images (UAPI.1, type #2)
 	ESPEnrollKeys = "loader/keys/auto"
-	// Tries is how often a new version may fail to become good.
+	// Tries is how often a new version may fail to become good, unless an update
+	// says another number.
 	Tries = 3
 )
 

@@ -2,7 +2,7 @@ package layout
 
 // Partition is a row of the plan of a disk.
 type Partition struct {
-	Name  string // of its own in the plan: what the builder derives its UUID from, where it is not part of a root hash
+	Name  string // unique in the plan; the builder derives the UUID from it, unless it is a part of a root hash
 	Kind  string // what it is, in words
 	Label string // on a new disk without a version
 	Type  string // type GUID, in its text form

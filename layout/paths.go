@@ -27,7 +27,7 @@ const (
 
 	GateReport = StateDir + "/gate.json" // what became of the last health gate: see api/pid1, GateReport
 
-	CurrentRun  = StateDir + "/boot/current.json" // what this boot leaves for the next: a status.Run
+	CurrentRun  = StateDir + "/boot/current.json" // what this boot leaves for the next: a pid1.Run
 	PreviousRun = StateDir + "/boot/previous.json"
 	CrashDir    = StateDir + "/crash"     // the kernel's last words, a directory for each crash
 	KernelLog   = "kernel"                // the kernel log's name among the logs

@@ -2,7 +2,7 @@ package pid1
 
 import "time"
 
-// Run is what one boot leaves to be told of it: the content of
+// Run is the account that one boot leaves to the next: the content of
 // layout.CurrentRun, which the next boot renames to layout.PreviousRun. It is
 // written early, when the health gate has decided, when the way down begins and
 // when it is about to unmount the file that it is in.
@@ -27,7 +27,7 @@ type Run struct {
 	WatchdogReset bool `json:"watchdogReset,omitempty"`
 }
 
-// Crash is a dump of the kernel log that outlived the run it is of.
+// Crash is a dump of the kernel log that has survived the end of its run.
 type Crash struct {
 	Kind   string    `json:"kind"` // "Panic", "Oops", …: the kernel's word
 	Time   time.Time `json:"time"`

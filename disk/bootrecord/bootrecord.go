@@ -62,7 +62,7 @@ type Version struct {
 	LastGood uint64 `json:"lastGood"` // generation of the record that says so; 0 = never, or revoked
 	GoodTime int64  `json:"goodTime"` // when that was, in seconds since 1970
 	FailTime int64  `json:"failTime"` // when Words was written, likewise
-	Words    string `json:"words"`    // why the last failure failed; Silent while a start has not become good
+	Words    string `json:"words"`    // why the last start failed; Silent while it has not become good
 }
 
 // EverGood tells whether the version has ever been good, and has not been revoked
@@ -164,8 +164,8 @@ func increment(n uint32) uint32 { return max(n, n+1) }
 // has no later one.
 const maxTime = 253402300799
 
-// seconds is a time as a record has it. A clock that is out of its mind must not make
-// a record that nobody reads.
+// seconds is a time as a record has it. A clock that is far off must not make a
+// record that nobody can read.
 func seconds(now time.Time) int64 { return min(max(now.Unix(), 0), maxTime) }
 
 // following is the generation after one. The largest is followed by 2, which lies

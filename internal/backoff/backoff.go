@@ -1,5 +1,5 @@
-// Package backoff says how long to wait before what has failed is tried again: the
-// longer the more has failed, and not at the same moment as others.
+// Package backoff says how long to wait before something that has failed is tried
+// again: longer after each failure, and not as long as others wait.
 package backoff
 
 import (
@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Even is the chance of a pause that is not spread: of one that waits for nothing
-// that others wait for.
+// Even is the chance that leaves a pause as it is, for something that nobody else
+// waits for.
 const Even = 0.5
 
 // Pause is a pause that is First after the first failure, doubled for each in a row,

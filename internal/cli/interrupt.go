@@ -14,8 +14,8 @@ const grace = 800 * time.Millisecond
 
 // Interruptible returns a context that ends with the first SIGINT, SIGTERM or
 // SIGHUP. A second signal ends the process at once, and so does the end of the
-// grace that a command has to put its things away: nothing holds a person up who
-// wants to leave, be it a disk that hangs or a loop that does not look. The
+// grace that a command has to clean up. So neither a disk that hangs nor a loop
+// that never looks at the context holds up a person who wants to leave. The
 // process then ends by the signal, as one that never caught it. After stop,
 // signals do what they do by default.
 func Interruptible(parent context.Context) (ctx context.Context, stop func()) {

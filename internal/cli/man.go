@@ -109,8 +109,8 @@ func writeFlags(w io.Writer, cmd *cobra.Command) {
 	})
 }
 
-// roff escapes a line: a dash in the text is the sign that is typed, and a dot or
-// an apostrophe at its start is none of troff's requests.
+// roff escapes a line. A dash stays the character that people type, and a dot or
+// an apostrophe at the start is no request of troff's.
 func roff(line string) string {
 	line = strings.NewReplacer(`\`, `\e`, "-", `\-`).Replace(line)
 	if strings.HasPrefix(line, ".") || strings.HasPrefix(line, "'") {

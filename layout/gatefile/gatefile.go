@@ -171,7 +171,7 @@ func validURL(text string) bool {
 		return false
 	}
 	if after, ok := strings.CutPrefix(authority, "[::1]"); ok && (after == "" || after[0] == ':') {
-		authority = "localhost" + after // the one IPv6 address that there is need of
+		authority = "localhost" + after // the one IPv6 address that is of use here
 	}
 	host, port, _ := strings.Cut(authority, ":")
 	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-"

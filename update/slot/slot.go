@@ -98,8 +98,8 @@ func same(a, b []blockdev.Disk) bool {
 	})
 }
 
-// choose takes the booted disk's slot, or, where the boot loader does not say
-// which that is or the time is over, the first.
+// choose takes the slot of the booted disk. Where the boot loader does not say
+// which disk that is, or the time is over, it takes the first.
 func choose(found []Slot, esp gpt.GUID, over bool) (Slot, bool) {
 	for _, slot := range found {
 		if slot.Booted {
@@ -135,8 +135,8 @@ func readTable(disk blockdev.Disk) (*gpt.Table, error) {
 	return gpt.Read(f, disk.Size)
 }
 
-// Node returns the device of the partition of a disk that find gives the number
-// of, for partitions other than a slot's.
+// Node returns the device of a partition of a disk, for partitions other than a
+// slot's. find gives its number.
 func Node(name string, find func(*gpt.Table) int) (string, error) {
 	disks, err := blockdev.Disks()
 	if err != nil {
@@ -159,8 +159,8 @@ func Node(name string, find func(*gpt.Table) int) (string, error) {
 }
 
 // match finds the slot in one table. Both partitions must have their nodes, and
-// the types that go with their use: a root hash is no licence to read just
-// any partition.
+// the types that go with their use: a root hash does not make any partition fit
+// to be read.
 func match(table *gpt.Table, disk blockdev.Disk, root verity.RootHash, esp gpt.GUID) (Slot, bool) {
 	usrID, hashID := release.SlotIDs(root)
 	usr, hash := table.ByID(usrID), table.ByID(hashID)
