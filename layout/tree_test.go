@@ -86,3 +86,36 @@ func topFolders(t *testing.T) (names []string) {
 	}
 	return names
 }
+
+// linked is a link of a document to a file; cited a path of the tree that it names.
+var (
+	linked = regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`)
+	cited  = regexp.MustCompile("`((?:[a-z-]+/)[\\w./-]*)`")
+)
+
+// TestDocuments: what the documents link to is there, and so is each path that they
+// cite below a directory at the top.
+func TestDocuments(t *testing.T) {
+	documents, err := filepath.Glob("../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tops := topFolders(t)
+	for _, document := range append(documents, "../README.md", "../CONTRIBUTING.md") {
+		text, err := os.ReadFile(document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, found := range linked.FindAllStringSubmatch(string(text), -1) {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(document), found[1])); err != nil {
+				t.Errorf("%s links to %s, which is not there", document, found[1])
+			}
+		}
+		for _, found := range cited.FindAllStringSubmatch(string(text), -1) {
+			name, _, _ := strings.Cut(found[1], "/")
+			if _, err := os.Stat(filepath.Join("..", found[1])); slices.Contains(tops, name) && err != nil {
+				t.Errorf("%s cites %s, which is not there", document, found[1])
+			}
+		}
+	}
+}

@@ -18,7 +18,7 @@
 // level below and is filled up with zeros. The root hash is the digest of the
 // top block. Data of one block has no tree: its digest is the root hash.
 //
-// Hashing runs on all cores, and two blocks at a time on each (package twin).
+// Hashing runs on all cores, and two blocks at a time on each (package sha256x2).
 //
 // The root hash covers the data, the tree and, by its shape, the salt and the
 // number of blocks. It does not cover the UUID in the superblock.

@@ -47,7 +47,7 @@ func New(prefix []byte) *Hasher {
 // messages have the same length, a multiple of 64 bytes that is not zero.
 func (h *Hasher) Sum(dst, a, b []byte) []byte {
 	if len(a) != len(b) || len(a)%chunk != 0 || len(a) == 0 {
-		panic("twin: messages of unequal or odd length")
+		panic("sha256x2: messages of unequal or odd length")
 	}
 	if !accelerated {
 		return h.sumOne(h.sumOne(dst, a), b)
