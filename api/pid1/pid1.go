@@ -138,6 +138,7 @@ const (
 	StageSystem    = "system"
 	StageService   = "service" // start to ready
 	StageGate      = "gate"
+	StageDown      = "down" // the way down: in the account that a boot leaves, and nowhere else
 )
 
 // Step is one bar of the timeline.

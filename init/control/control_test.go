@@ -2,9 +2,12 @@ package control
 
 import (
 	"bufio"
+	"encoding/json"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -186,5 +189,45 @@ func TestUnknownField(t *testing.T) {
 	var reply pid1.Reply
 	if err := pid1.ReadLine(bufio.NewReader(conn), &reply); err != nil || reply.Error != "" || reply.Record == nil {
 		t.Errorf("answer to a request with an unknown field: %+v, %v", reply, err)
+	}
+}
+
+// line is a line of the conversation in the document.
+var line = regexp.MustCompile(`(?m)^    ([→←]) (.*)$`)
+
+// TestDocumentedConversation has the conversation of the document with a machine
+// that runs version 2.0. Of an answer that the document cuts short, with "…", the
+// first name counts.
+func TestDocumentedConversation(t *testing.T) {
+	text, err := os.ReadFile("../../docs/control-socket.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, _ := serveMachine(t, recorded(t))
+	answers, asked := bufio.NewReader(conn), 0
+	for _, found := range line.FindAllStringSubmatch(string(text), -1) {
+		said := found[2]
+		if found[1] == "→" {
+			asked++
+			if _, err := io.WriteString(conn, said+"\n"); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		var reply pid1.Reply
+		if err := pid1.ReadLine(answers, &reply); err != nil {
+			t.Fatal(err)
+		}
+		got, err := json.Marshal(reply)
+		if err != nil {
+			t.Fatal(err)
+		}
+		begin, _, _ := strings.Cut(strings.ReplaceAll(said, `": `, `":`), "…")
+		if !strings.HasPrefix(string(got), begin) {
+			t.Errorf("answer %d is %s; the document has %s", asked, got, said)
+		}
+	}
+	if asked < 5 {
+		t.Errorf("the document has %d requests; want one of each kind", asked)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/ketch-os/ketch/api/pid1"
 	"github.com/ketch-os/ketch/init/crash"
 	"github.com/ketch-os/ketch/init/machine"
 	"github.com/ketch-os/ketch/init/service"
@@ -44,7 +45,7 @@ func Run(m *machine.Machine, services *service.Supervisor, request Request) {
 	m.Say("%s%s", layout.SayDown, request)
 	list := steps(table(m, services, request, thisHost()))
 	ended := last(m, request.Action, whole(list))
-	step.EachFeeding(m, "down", list)
+	step.EachFeeding(m, pid1.StageDown, list)
 	if request.Fatal != nil {
 		time.Sleep(time.Until(began.Add(readingTime)))
 	}

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ketch-os/ketch/api/pid1"
 	"github.com/ketch-os/ketch/init/machine"
 	"github.com/ketch-os/ketch/init/machine/machinetest"
 	"github.com/ketch-os/ketch/init/service"
@@ -199,7 +200,7 @@ func TestWatchdogOnTheWayDown(t *testing.T) {
 		}
 		began, last, longest := time.Now(), time.Now(), time.Duration(0)
 		go func() {
-			step.EachFeeding(m, "down", list)
+			step.EachFeeding(m, pid1.StageDown, list)
 			close(ended)
 		}()
 		for times, over := int64(-1), false; !over; {

@@ -15,6 +15,7 @@ import (
 // the program writes: it has no field that the type lacks, the type gives the same
 // JSON again, and no field of the type is missing from it. absent are the fields that
 // it need not have, as paths ("steps.error"); the document must name those elsewhere.
+// "boot.*" are the fields of boot, of which another document has the example.
 //
 // The example is the block of lines indented by four spaces that follows the line
 //
@@ -87,13 +88,18 @@ func complete(document string, example any, kind reflect.Type, absent []string) 
 	present(example, "", has)
 	var missing []string
 	for _, path := range fieldPaths(kind, "", nil) {
-		if !has[path] && !slices.ContainsFunc(absent, func(a string) bool { return path == a || strings.HasPrefix(path, a+".") }) {
+		excused := func(a string) bool {
+			return path == a || strings.HasPrefix(path, strings.TrimSuffix(a, ".*")+".")
+		}
+		if !has[path] && !slices.ContainsFunc(absent, excused) {
 			missing = append(missing, path)
 		}
 	}
 	for _, path := range absent {
+		path, below := strings.CutSuffix(path, ".*")
 		field := path[strings.LastIndex(path, ".")+1:]
 		switch {
+		case below && has[path]:
 		case has[path]:
 			return fmt.Errorf("it has %s, which it was not to have", path)
 		case !slices.Contains(fieldPaths(kind, "", nil), path):

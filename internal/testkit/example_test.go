@@ -32,6 +32,9 @@ func TestExample(t *testing.T) {
 	if err != nil || got.Name != "a" || len(got.Steps) != 2 || got.Steps[1].Took != 8 {
 		t.Errorf("example = %+v, %v", got, err)
 	}
+	if _, err := example[written](strings.ReplaceAll(good, `{"took": 7}, {"took": 8}`, ""), "x", []string{"words", "steps.*"}); err != nil {
+		t.Errorf("with the fields of steps elsewhere: %v", err)
+	}
 	for name, test := range map[string]struct {
 		document string
 		absent   []string

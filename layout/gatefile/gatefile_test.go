@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/ketch-os/ketch/internal/testkit"
 )
 
 func TestParse(t *testing.T) {
@@ -127,4 +129,16 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("round trip of %q = %+v, %v", text, twice, err)
 		}
 	})
+}
+
+// The example of the document is a gate file.
+func TestDocumented(t *testing.T) {
+	file := testkit.Example[File](t, "../../docs/boot.md", "gate file")
+	text, err := json.Marshal(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Parse(text); err != nil {
+		t.Errorf("Parse of the document's example: %v", err)
+	}
 }
