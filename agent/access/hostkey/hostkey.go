@@ -1,0 +1,110 @@
+// Package hostkey keeps the key by which people know a machine: one of Ed25519, made
+// at the first boot and kept for good. Every client of the last ten years takes it, so
+// there is no second one that people would have to compare.
+//
+// A key that cannot be read is put aside and a new one made: a machine that can be
+// reached and says so is worth more than one that cannot.
+package hostkey
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/ketch-os/ketch/internal/atomicfile"
+)
+
+// File is the private key's name, in OpenSSH's own form. The public key lies
+// beside it, in File + ".pub".
+const File = "host_ed25519"
+
+// Load returns the key in a directory, which it makes where it is missing. note is
+// what a person should know of it, or "".
+//
+// The random numbers come from getrandom(2), which waits until the kernel's pool is
+// ready.
+func Load(dir string) (key ssh.Signer, note string, err error) {
+	path := filepath.Join(dir, File)
+	text, err := os.ReadFile(path)
+	switch {
+	case err == nil:
+		if key, err = parse(text); err == nil {
+			return key, "", writePublic(path, key)
+		}
+		note = fmt.Sprintf("the host key could not be read (%v): it is put aside as %s.unreadable, and the machine has a new one", err, File)
+		if err := os.Rename(path, path+".unreadable"); err != nil {
+			return nil, "", fmt.Errorf("put unreadable host key aside: %w", err)
+		}
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, "", fmt.Errorf("read host key: %w", err)
+	}
+	key, err = create(dir, path)
+	return key, note, err
+}
+
+func parse(text []byte) (ssh.Signer, error) {
+	key, err := ssh.ParsePrivateKey(text)
+	if err != nil {
+		return nil, err
+	}
+	if kind := key.PublicKey().Type(); kind != ssh.KeyAlgoED25519 {
+		return nil, fmt.Errorf("it is of type %s", kind)
+	}
+	return key, nil
+}
+
+// create makes a key and keeps it before anybody has seen it.
+func create(dir, path string) (ssh.Signer, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make directory of the host key: %w", err)
+	}
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("make host key: %w", err)
+	}
+	block, err := ssh.MarshalPrivateKey(private, "")
+	if err != nil {
+		return nil, fmt.Errorf("encode host key: %w", err)
+	}
+	if err := atomicfile.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
+		return nil, fmt.Errorf("keep host key: %w", err)
+	}
+	key, err := ssh.NewSignerFromKey(private)
+	if err != nil {
+		return nil, fmt.Errorf("use host key: %w", err)
+	}
+	return key, writePublic(path, key)
+}
+
+// writePublic puts the public key beside the private one, where it is not there yet.
+func writePublic(path string, key ssh.Signer) error {
+	text := ssh.MarshalAuthorizedKey(key.PublicKey())
+	if old, err := os.ReadFile(path + ".pub"); err == nil && string(old) == string(text) {
+		return nil
+	}
+	if err := atomicfile.WriteFile(path+".pub", text, 0o644); err != nil {
+		return fmt.Errorf("keep public host key: %w", err)
+	}
+	return nil
+}
+
+// Fingerprint is the key's fingerprint as ssh-keygen(1) prints it: "SHA256:…".
+func Fingerprint(dir string) (string, error) {
+	text, err := os.ReadFile(filepath.Join(dir, File+".pub"))
+	if err != nil {
+		return "", err
+	}
+	key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(strings.TrimSpace(string(text))))
+	if err != nil {
+		return "", fmt.Errorf("read public host key: %w", err)
+	}
+	return ssh.FingerprintSHA256(key), nil
+}

@@ -1,0 +1,87 @@
+package hostkey
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/ketch-os/ketch/agent/access/authkey"
+	"github.com/ketch-os/ketch/internal/testkit"
+)
+
+func load(t *testing.T, dir string) (ssh.Signer, string) {
+	t.Helper()
+	key, note, err := Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key, note
+}
+
+func TestKept(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "ssh")
+	first, note := load(t, dir)
+	again, _ := load(t, dir)
+	if note != "" || !authkey.Equal(first.PublicKey(), again.PublicKey()) {
+		t.Errorf("the second load has another key, or the first a note (%q)", note)
+	}
+	for name, want := range map[string]os.FileMode{File: 0o600, File + ".pub": 0o644} {
+		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Mode() != want {
+			t.Errorf("%s: %v, %v; want mode %o", name, info, err, want)
+		}
+	}
+	print, err := Fingerprint(dir)
+	if err != nil || print != ssh.FingerprintSHA256(first.PublicKey()) {
+		t.Errorf("Fingerprint = %q, %v", print, err)
+	}
+}
+
+// TestUnreadable: a key that a power cut or a disk has spoilt costs its name, not the
+// machine.
+func TestUnreadable(t *testing.T) {
+	for name, spoil := range map[string]func(text []byte) []byte{
+		"empty":     func([]byte) []byte { return nil },
+		"zeros":     func(text []byte) []byte { return make([]byte, len(text)) },
+		"truncated": func(text []byte) []byte { return text[:len(text)/2] },
+	} {
+		dir := t.TempDir()
+		first, _ := load(t, dir)
+		path := filepath.Join(dir, File)
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, spoil(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		second, note := load(t, dir)
+		if note == "" || authkey.Equal(first.PublicKey(), second.PublicKey()) {
+			t.Errorf("%s: note %q", name, note)
+		}
+		if third, note := load(t, dir); note != "" || !authkey.Equal(second.PublicKey(), third.PublicKey()) {
+			t.Errorf("%s: the new key is not kept (%q)", name, note)
+		}
+		if _, err := os.Stat(path + ".unreadable"); err != nil {
+			t.Errorf("%s: the old one is not put aside: %v", name, err)
+		}
+	}
+}
+
+// TestKeygen: OpenSSH reads the private key, and sees the same public one.
+func TestKeygen(t *testing.T) {
+	tool := testkit.Tool(t, "ssh-keygen")
+	dir := t.TempDir()
+	load(t, dir)
+	out, err := exec.Command(tool, "-y", "-f", filepath.Join(dir, File)).CombinedOutput()
+	if err != nil {
+		t.Fatalf("ssh-keygen -y: %v: %s", err, out)
+	}
+	public, err := os.ReadFile(filepath.Join(dir, File+".pub"))
+	if err != nil || strings.TrimSpace(string(out)) != strings.TrimSpace(string(public)) {
+		t.Errorf("ssh-keygen says %q; the file says %q, %v", out, public, err)
+	}
+}
