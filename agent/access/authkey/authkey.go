@@ -15,6 +15,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -53,6 +54,9 @@ type Options struct {
 	Authority  bool     // the key signs certificates, and does not sign in
 	Principals []string // names of which a certificate must carry one; none: the user's
 }
+
+// None tells whether nothing was said of a key.
+func (o Options) None() bool { return reflect.ValueOf(o).IsZero() }
 
 // Parse reads one line. The time zone of times without one is zone. A blank line and
 // a comment are ErrNoKey.
