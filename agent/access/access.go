@@ -77,7 +77,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	stop := context.AfterFunc(ctx, func() { listener.Close() })
 	defer stop()
 	door := admit.New(s.Limits)
-	refused := &quiet{log: s.Log, now: s.Now}
+	refused, strangers := &quiet{log: s.Log, now: s.Now}, &quiet{log: s.Log, now: s.Now}
 	var connections sync.WaitGroup
 	defer connections.Wait()
 	for {
@@ -101,13 +101,13 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		}
 		connections.Go(func() {
 			defer visit.End()
-			s.attend(ctx, conn, visit, refused)
+			s.attend(ctx, conn, visit, strangers)
 		})
 	}
 }
 
 // attend is the life of one connection.
-func (s *Server) attend(ctx context.Context, tcp net.Conn, visit *admit.Visit, refused *quiet) {
+func (s *Server) attend(ctx context.Context, tcp net.Conn, visit *admit.Visit, strangers *quiet) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer tcp.Close()
@@ -124,7 +124,7 @@ func (s *Server) attend(ctx context.Context, tcp net.Conn, visit *admit.Visit, r
 		if line := fmt.Sprintf("not signed in: %s: %v", guest, plain(err)); guest.tried() {
 			s.Log(line)
 		} else {
-			refused.say(line)
+			strangers.say(line)
 		}
 		return
 	}

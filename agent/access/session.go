@@ -2,7 +2,6 @@ package access
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -50,11 +49,9 @@ func (c *connection) session(offered ssh.NewChannel) {
 	}
 	defer channel.Close()
 	s := &session{connection: c, Channel: channel}
-	ctx, cancel := context.WithCancel(c.ctx)
-	defer cancel()
 	ended := make(chan struct{})
 	for r := range requests {
-		run, ok := s.answer(ctx, r)
+		run, ok := s.answer(r)
 		if r.WantReply {
 			r.Reply(ok, nil)
 		}
@@ -66,14 +63,13 @@ func (c *connection) session(offered ssh.NewChannel) {
 			}()
 		}
 	}
-	cancel()
 	if s.begun {
 		s.hangUp(ended)
 	}
 }
 
 // answer does what a request asks for. run is what the session is to run.
-func (s *session) answer(ctx context.Context, r *ssh.Request) (run func(), ok bool) {
+func (s *session) answer(r *ssh.Request) (run func(), ok bool) {
 	switch r.Type {
 	case "env":
 		return nil, s.env(r.Payload)
@@ -84,17 +80,17 @@ func (s *session) answer(ctx context.Context, r *ssh.Request) (run func(), ok bo
 	case "signal":
 		return nil, s.signal(r.Payload)
 	case "shell":
-		return s.begin(ctx, "", r.Payload)
+		return s.begin("", r.Payload)
 	case "exec":
-		return s.begin(ctx, "exec", r.Payload)
+		return s.begin("exec", r.Payload)
 	case "subsystem":
-		return s.begin(ctx, "subsystem", r.Payload)
+		return s.begin("subsystem", r.Payload)
 	}
 	return nil, false // agent and X11 forwarding, break, and what comes later
 }
 
 // begin starts what a session is for: it has one purpose.
-func (s *session) begin(ctx context.Context, kind string, payload []byte) (run func(), ok bool) {
+func (s *session) begin(kind string, payload []byte) (run func(), ok bool) {
 	var asked struct{ Text string }
 	if s.begun || kind != "" && ssh.Unmarshal(payload, &asked) != nil {
 		return nil, false
@@ -115,7 +111,7 @@ func (s *session) begin(ctx context.Context, kind string, payload []byte) (run f
 		return func() { s.fail(err, 1) }, true
 	}
 	if command == internalSFTP {
-		return func() { s.sftp(ctx) }, true
+		return s.sftp, true
 	}
 	return func() { s.run(command, original) }, true
 }
@@ -138,15 +134,15 @@ func (s *session) directory() string {
 }
 
 // sftp moves files.
-func (s *session) sftp(ctx context.Context) {
+func (s *session) sftp() {
 	serve := transfer.Confined
 	if s.Shell != "" {
 		serve = transfer.Whole
 	}
 	s.Log("files: " + s.connection.String())
-	err := serve(ctx, s.Channel, s.directory())
+	err := serve(s.Channel, s.directory())
 	status := uint32(0)
-	if err != nil && ctx.Err() == nil {
+	if err != nil && s.ctx.Err() == nil {
 		s.Log(fmt.Sprintf("files: %s: %s", s.connection, printable.Text(err.Error())))
 		status = 1
 	}

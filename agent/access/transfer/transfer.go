@@ -7,7 +7,6 @@
 package transfer
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -23,50 +22,43 @@ import (
 // maxOpen is how many files one session may have open.
 const maxOpen = 128
 
-// Confined serves one session that sees a directory and nothing else.
-func Confined(ctx context.Context, channel io.ReadWriteCloser, directory string) error {
+// Confined serves one session that sees a directory and nothing else. It returns
+// when the client has done, which is no error.
+func Confined(channel io.ReadWriter, directory string) error {
 	root, err := os.OpenRoot(directory)
 	if err != nil {
 		return fmt.Errorf("open directory for files: %w", err)
 	}
 	defer root.Close()
 	t := &tree{root: root}
-	server := sftp.NewRequestServer(channel, sftp.Handlers{FileGet: t, FilePut: t, FileCmd: t, FileList: t})
-	return serve(ctx, server)
+	server := sftp.NewRequestServer(stays{channel}, sftp.Handlers{FileGet: t, FilePut: t, FileCmd: t, FileList: t})
+	defer server.Close()
+	return ended(server.Serve())
 }
 
 // Whole serves one session that sees the whole machine, and begins in a directory.
-func Whole(ctx context.Context, channel io.ReadWriteCloser, directory string) error {
-	server, err := sftp.NewServer(channel, sftp.WithServerWorkingDirectory(directory))
+func Whole(channel io.ReadWriter, directory string) error {
+	server, err := sftp.NewServer(stays{channel}, sftp.WithServerWorkingDirectory(directory))
 	if err != nil {
 		return fmt.Errorf("serve files: %w", err)
 	}
-	return serve(ctx, server)
+	defer server.Close()
+	return ended(server.Serve())
 }
 
-// server is a session of either kind.
-type server interface {
-	Serve() error
-	Close() error
-}
-
-// serve serves until the client has done, which is no error, or ctx ends.
-func serve(ctx context.Context, s server) error {
-	stop := context.AfterFunc(ctx, func() { s.Close() })
-	defer stop()
-	err := s.Serve()
+// ended is what is wrong with how a session has ended.
+func ended(err error) error {
 	if errors.Is(err, io.EOF) {
-		err = nil
-	}
-	return errors.Join(err, ignoreClosed(s.Close()))
-}
-
-func ignoreClosed(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, fs.ErrClosed) {
 		return nil
 	}
 	return err
 }
+
+// stays is a channel that is not closed: how it has ended is still to be told.
+type stays struct{ io.ReadWriter }
+
+// Close does nothing.
+func (stays) Close() error { return nil }
 
 // tree is a directory as clients see it.
 type tree struct {
