@@ -19,6 +19,9 @@ const (
 	SayFatal = "FATAL: "
 	// SayDown is the first line of every way down: "going down: power-off (asked by …)".
 	SayDown = "going down: "
+	// SayHostKey is said by the SSH server, followed by the fingerprint of its key,
+	// and in a second line by the key itself.
+	SayHostKey = "host key "
 	// SayHalted is the last line of a machine with a watchdog that was told to halt.
 	SayHalted = "halted; the power can be cut"
 )

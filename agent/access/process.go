@@ -37,6 +37,7 @@ func (s *session) start(args []string, original string) (*process, error) {
 		if err := p.onTerminal(s); err != nil {
 			return nil, err
 		}
+		p.ordinary()
 		return p, nil
 	}
 	cmd.Stdout, cmd.Stderr = s.Channel, s.Channel.Stderr()
@@ -48,6 +49,7 @@ func (s *session) start(args []string, original string) (*process, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
+	p.ordinary()
 	go func() { // ends with the channel, or with the process
 		io.Copy(stdin, s.Channel)
 		stdin.Close()
@@ -97,6 +99,12 @@ func (s *session) environment(original string) []string {
 		env = append(env, "SSH_ORIGINAL_COMMAND="+original)
 	}
 	return env
+}
+
+// ordinary makes what a session runs as likely to be killed for want of memory as any
+// other process: it has inherited the server's score (proc(5), oom_score_adj).
+func (p *process) ordinary() {
+	os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", p.cmd.Process.Pid), []byte("0"), 0) // it may have ended
 }
 
 // wait returns how the program has ended, after all that it wrote has been passed on.

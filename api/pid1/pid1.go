@@ -88,7 +88,7 @@ type Status struct {
 
 // The states of a Service.
 const (
-	StateWaiting  = "waiting"  // for what it comes after
+	StateWaiting  = "waiting"  // for what it comes after, or for the file that it runs for
 	StateStarting = "starting" // runs, not ready yet
 	StateReady    = "ready"    // runs and answers its probe (or has none)
 	StateBackoff  = "backoff"  // has ended, is started again soon

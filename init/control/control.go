@@ -16,6 +16,7 @@ import (
 	"github.com/ketch-os/ketch/init/crash"
 	"github.com/ketch-os/ketch/init/machine"
 	"github.com/ketch-os/ketch/init/shutdown"
+	"github.com/ketch-os/ketch/internal/printable"
 	"github.com/ketch-os/ketch/linux/kmsg"
 	"github.com/ketch-os/ketch/linux/power"
 	"github.com/ketch-os/ketch/linux/socket"
@@ -176,7 +177,7 @@ func who(by string, pid int) string {
 	if by == "" {
 		return name
 	}
-	return by + ", " + name
+	return printable.Text(by) + ", " + name // no line of the console's is of its making
 }
 
 // Report gathers a machine's facts; the caller adds services and gate.

@@ -142,6 +142,17 @@ func TestUpdate(t *testing.T) {
 	}
 }
 
+// TestForgedLine: what a client calls itself makes no line of the console's.
+func TestForgedLine(t *testing.T) {
+	conn, requests := serve(t)
+	if _, err := pid1.Exchange(conn, pid1.Request{Do: pid1.DoPower, Power: pid1.PowerOff, By: "x\nketch: FATAL: \x1b[2J"}); err != nil {
+		t.Fatal(err)
+	}
+	if got := (<-requests).By; strings.ContainsAny(got, "\n\x1b") || !strings.HasPrefix(got, `x\nketch: FATAL: \x1b[2J, process `) {
+		t.Errorf("By = %q; want it escaped", got)
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	for line, want := range map[string]string{
 		`{"do":"dance"}`:                 `unknown request "dance"`,

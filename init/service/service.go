@@ -18,13 +18,15 @@ type Service struct {
 	After string   // the service that must be ready first
 	// RequiresFiles must all exist, or the image has no such service.
 	RequiresFiles []string
-	Ready         func() error // probe; nil: ready as soon as it runs
-	Alive         func() error // probe of one that is ready; nil: only its end counts
-	Pace          Pace         // of Alive
-	Console       bool         // its standard output goes to the console too
-	TTY           string       // a terminal it runs on: its device; nothing is logged
-	OOMScore      int          // oom_score_adj(5): -1000 never … 1000 first
-	Limits        Limits       // of its control group
+	// While is a file that comes and goes: the service runs while it is there.
+	While    string
+	Ready    func() error // probe; nil: ready as soon as it runs
+	Alive    func() error // probe of one that is ready; nil: only its end counts
+	Pace     Pace         // of Alive
+	Console  bool         // its standard output goes to the console too
+	TTY      string       // a terminal it runs on: its device; nothing is logged
+	OOMScore int          // oom_score_adj(5): -1000 never … 1000 first
+	Limits   Limits       // of its control group
 	// KeepChildren lets what it has started live on when it is started again.
 	KeepChildren bool
 	StopLimit    time.Duration // from SIGTERM to SIGKILL; 0: DefaultStopLimit
@@ -58,6 +60,8 @@ const (
 	// aliveEvery and aliveFailures are the usual Pace.
 	aliveEvery    = 5 * time.Second
 	aliveFailures = 3
+	// lookEvery is how often is looked whether a service is still wanted.
+	lookEvery = time.Second
 	// killLimit is how long a process may take to die of SIGKILL.
 	killLimit = 5 * time.Second
 	// stable is how long a process must have been ready to be forgiven its

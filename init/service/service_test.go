@@ -98,6 +98,32 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// TestWhile: a service runs while its file is there, and its end is no failure then.
+func TestWhile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys")
+	keyed := script("keyed", "echo started; exec sleep 60")
+	keyed.While = path
+	s, dir := supervise(t, keyed)
+	state := func() string { return s.Status(0)[0].State }
+	for round := 1; round <= 2; round++ {
+		eventually(t, "it waits for its file", func() bool { return state() == pid1.StateWaiting && s.Status(0)[0].PID == 0 })
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "it runs", func() bool { return state() == pid1.StateReady })
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "it has ended", func() bool { return state() == pid1.StateWaiting })
+		if text, _ := os.ReadFile(dir + "/keyed.log"); strings.Count(string(text), "started") != round {
+			t.Errorf("log = %q; want %d starts", text, round)
+		}
+	}
+	if got := s.Status(0)[0]; got.Restarts != 0 || got.LastExit != "" {
+		t.Errorf("status = %+v; want no failure", got)
+	}
+}
+
 func TestMissingProgramIsRetried(t *testing.T) {
 	s, _ := supervise(t, Service{Name: "gone", Args: []string{"/no/such/program"}})
 	testkit.Eventually(t, "a restart", func() bool { return s.Status(0)[0].Restarts >= 1 })

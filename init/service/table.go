@@ -53,6 +53,15 @@ func Table(terminal, self string) []Service {
 			StopLimit: KetchdStop,
 		},
 		{
+			Name:          "sshd",
+			Args:          []string{"/usr/bin/ketch-sshd"},
+			RequiresFiles: []string{"/usr/bin/ketch-sshd"},
+			While:         layout.AccessFile, // no keys, no server
+			Console:       true,
+			OOMScore:      -800,
+			Limits:        accessLimits(),
+		},
+		{
 			Name:          "debugd",
 			Args:          []string{layout.DebugDaemon},
 			RequiresFiles: []string{layout.DebugDaemon},
@@ -69,6 +78,15 @@ func Table(terminal, self string) []Service {
 		})
 	}
 	return table
+}
+
+// accessLimits bound the SSH server together with what people run through it. On a
+// debug image that may be anything.
+func accessLimits() Limits {
+	if missing(Shell) {
+		return Limits{MemoryMax: 128 * mib, PIDsMax: 1024}
+	}
+	return Limits{PIDsMax: 4096}
 }
 
 // health is what ketchd answers when it can do its work.

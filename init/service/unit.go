@@ -58,9 +58,17 @@ func (u *unit) run() {
 		return
 	}
 	for failures := 0; ; {
+		if !u.awaitFile() {
+			return
+		}
 		readyFor, err := u.live()
 		if u.stopping() {
 			return
+		}
+		if !u.wanted() { // its end is no failure
+			failures = 0
+			u.change(func(s *pid1.Service) { s.PID = 0 })
+			continue
 		}
 		if failures++; readyFor >= u.stable() {
 			failures = 1
@@ -85,6 +93,23 @@ func (u *unit) wait(needed <-chan struct{}) bool {
 	case <-u.stop:
 		return false
 	}
+}
+
+// wanted tells whether the file is there that the service runs for.
+func (u *unit) wanted() bool { return u.While == "" || !missing(u.While) }
+
+// awaitFile waits for that file. It returns false when the service is to stop.
+func (u *unit) awaitFile() bool {
+	for began := time.Now(); !u.wanted(); {
+		if u.report(0).State != pid1.StateWaiting {
+			u.set(pid1.StateWaiting)
+			u.because("")
+		}
+		if !u.pause(pace.Pause(time.Since(began))) {
+			return false
+		}
+	}
+	return true
 }
 
 // pause waits, unless the service is to stop.
@@ -121,8 +146,15 @@ func (u *unit) live() (readyFor time.Duration, err error) {
 // returns the reason.
 func (u *unit) outlive(child *reaper.Child) error {
 	settled, hangs := time.After(u.stable()), u.listen(child)
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
 	for {
 		select {
+		case <-look.C:
+			if !u.wanted() {
+				u.terminate(child)
+				return nil
+			}
 		case <-settled:
 			u.m.Recover(u.keepsFailing())
 		case why := <-hangs:
