@@ -46,7 +46,7 @@ func serve(t *testing.T, s *node.Status, logs map[string]string) func(args ...st
 	t.Cleanup(func() { cancel(); <-done })
 	return func(args ...string) (string, error) {
 		var out, errs strings.Builder
-		status := cli.Run(t.Context(), program(machine{client.New(socket), usr}), args, cli.Streams{Out: &out, Err: &errs})
+		status := cli.Run(t.Context(), program(machine{client.New(socket), filepath.Join(dir, "init.sock"), usr}), args, cli.Streams{Out: &out, Err: &errs})
 		if status != 0 {
 			return out.String(), fmt.Errorf("exit status %d: %s", status, &errs)
 		}

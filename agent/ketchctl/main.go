@@ -1,5 +1,5 @@
-// Ketchctl shows what a Ketch machine does. It asks ketchd, whose API package
-// api/node describes.
+// Ketchctl shows what a Ketch machine does, and ends its run. It asks ketchd, whose
+// API package api/node describes, and PID 1 (package api/pid1).
 package main
 
 import (
@@ -22,7 +22,7 @@ const statusLimit = 10 * time.Second
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	here := machine{client.New(layout.KetchdSocket), os.DirFS("/usr")}
+	here := machine{client.New(layout.KetchdSocket), layout.InitSocket, os.DirFS("/usr")}
 	status := cli.Run(ctx, program(here), os.Args[1:], cli.Standard())
 	stop()
 	os.Exit(status)
@@ -31,14 +31,15 @@ func main() {
 // machine is where a command line finds its machine.
 type machine struct {
 	client *client.Client
-	usr    fs.FS // of the running system
+	init   string // path of layout.InitSocket
+	usr    fs.FS  // of the running system
 }
 
 // program is all that ketchctl can do on a machine.
 func program(m machine) *cobra.Command {
 	return cli.Program(&cobra.Command{
 		Use:  "ketchctl",
-		Long: "ketchctl shows what this machine does.",
+		Long: "ketchctl shows what this machine does, and turns it off.",
 		Example: `
 ketchctl COMMAND --help tells more. Workloads are Compose files:
 /etc/ketch/compose/*.yaml`,
@@ -46,6 +47,7 @@ ketchctl COMMAND --help tells more. Workloads are Compose files:
 		m.version,
 		cli.Group{Title: "The machine", Commands: []*cobra.Command{
 			m.statusCommand(), m.bootCommand(), m.logsCommand(), memoryCommand(),
+			m.rebootCommand(), m.poweroffCommand(), m.promptCommand(),
 		}},
 	)
 }
