@@ -28,6 +28,7 @@ import (
 
 	"github.com/ketch-os/ketch/agent/access/admit"
 	"github.com/ketch-os/ketch/api/access"
+	"github.com/ketch-os/ketch/internal/backoff"
 	"github.com/ketch-os/ketch/internal/printable"
 )
 
@@ -89,7 +90,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 			return fmt.Errorf("wait for connections: %w", err)
 		case err != nil: // out of descriptors, or the client has gone
 			refused.say("wait for connections: " + err.Error())
-			sleep(ctx, 100*time.Millisecond)
+			backoff.Sleep(ctx, 100*time.Millisecond)
 			continue
 		}
 		from := addressOf(conn)
@@ -242,11 +243,4 @@ func (t *told) once(log func(string), line string) {
 	}
 	t.lines[line] = true
 	log(line)
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
-	}
 }

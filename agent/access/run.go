@@ -19,8 +19,8 @@ import (
 
 	"github.com/ketch-os/ketch/agent/access/admit"
 	"github.com/ketch-os/ketch/agent/access/hostkey"
-	"github.com/ketch-os/ketch/agent/backoff"
 	"github.com/ketch-os/ketch/api/access"
+	"github.com/ketch-os/ketch/internal/backoff"
 	"github.com/ketch-os/ketch/layout"
 	"github.com/ketch-os/ketch/linux/capability"
 )
