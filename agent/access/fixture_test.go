@@ -194,18 +194,6 @@ func (f *fixture) ssh(t testing.TB, key, stdin string, before []string, command 
 	return run(t, stdin, "ssh", append(args, command...)...)
 }
 
-// eventually waits for what a test wants.
-func eventually(t testing.TB, what string, holds func() bool) {
-	t.Helper()
-	for range 12000 { // two minutes: a busy host is slow
-		if holds() {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Fatalf("never: %s", what)
-}
-
 func (r result) String() string {
 	return fmt.Sprintf("status %d, out %.300q, err %.300q", r.status, r.out, r.err)
 }

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/ketch-os/ketch/internal/testkit"
 )
 
 // answering is a TCP server that sends back what it gets, in capital letters.
@@ -135,7 +137,7 @@ func TestRemoteForwarding(t *testing.T) {
 		t.Error("a port of the machine's is listened on")
 	}
 	l.Close()
-	eventually(t, "the port is closed", func() bool {
+	testkit.Eventually(t, "the port is closed", func() bool {
 		conn, err := net.Dial("tcp", "127.0.0.1:"+port)
 		if err == nil {
 			conn.Close()
@@ -172,7 +174,7 @@ func TestListenersEnd(t *testing.T) {
 	}
 	address := l.Addr().String()
 	client.Close()
-	eventually(t, "the port is closed", func() bool {
+	testkit.Eventually(t, "the port is closed", func() bool {
 		conn, err := net.Dial("tcp", address)
 		if err == nil {
 			conn.Close()

@@ -18,6 +18,7 @@ import (
 	"github.com/ketch-os/ketch/agent/access/admit"
 	"github.com/ketch-os/ketch/agent/access/hostkey"
 	"github.com/ketch-os/ketch/api/access"
+	"github.com/ketch-os/ketch/internal/testkit"
 )
 
 // pipes is a listener whose connections a test hands in.
@@ -170,7 +171,7 @@ func TestFlood(t *testing.T) {
 			conn.Close()
 		}
 	}
-	eventually(t, "the log tells", func() bool { return strings.Contains(f.logged(), "not let in from 127.9.9.9: ") })
+	testkit.Eventually(t, "the log tells", func() bool { return strings.Contains(f.logged(), "not let in from 127.9.9.9: ") })
 	if lines := strings.Count(f.logged(), "\n"); lines > 20 {
 		t.Errorf("the flood made %d lines in the log", lines)
 	}

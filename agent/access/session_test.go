@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/ketch-os/ketch/internal/testkit"
 )
 
 // one is a fixture with one key that core has.
@@ -197,8 +199,8 @@ func TestHangUp(t *testing.T) {
 	client := f.dial(t)
 	_, pid := hang(t, client)
 	client.Close()
-	eventually(t, "process "+strconv.Itoa(pid)+" ends", func() bool { return !alive(pid) })
-	eventually(t, "the connection is signed out", func() bool { return strings.Contains(f.logged(), "signed out: user core") })
+	testkit.Eventually(t, "process "+strconv.Itoa(pid)+" ends", func() bool { return !alive(pid) })
+	testkit.Eventually(t, "the connection is signed out", func() bool { return strings.Contains(f.logged(), "signed out: user core") })
 }
 
 // TestServerEnds: connections end with the server.
@@ -234,7 +236,7 @@ func TestChannels(t *testing.T) {
 		t.Errorf("one more: %v; want too many", err)
 	}
 	sessions[0].Close()
-	eventually(t, "a place is free again", func() bool {
+	testkit.Eventually(t, "a place is free again", func() bool {
 		session, err := client.NewSession()
 		if err == nil {
 			session.Close()

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/ketch-os/ketch/api/access"
+	"github.com/ketch-os/ketch/internal/testkit"
 )
 
 // TestKeys: what a line of authorized_keys says of its key.
@@ -49,7 +50,7 @@ func TestKeys(t *testing.T) {
 		if !strings.Contains(got.out+got.err, test.out) || got.status != test.status {
 			t.Errorf("with %q %q: %v; want %q and status %d", test.lines, test.before, got, test.out, test.status)
 		}
-		eventually(t, "a line with "+test.log, func() bool { return strings.Contains(f.logged()[from:], test.log) })
+		testkit.Eventually(t, "a line with "+test.log, func() bool { return strings.Contains(f.logged()[from:], test.log) })
 	}
 }
 

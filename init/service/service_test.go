@@ -106,15 +106,15 @@ func TestWhile(t *testing.T) {
 	s, dir := supervise(t, keyed)
 	state := func() string { return s.Status(0)[0].State }
 	for round := 1; round <= 2; round++ {
-		eventually(t, "it waits for its file", func() bool { return state() == pid1.StateWaiting && s.Status(0)[0].PID == 0 })
+		testkit.Eventually(t, "it waits for its file", func() bool { return state() == pid1.StateWaiting && s.Status(0)[0].PID == 0 })
 		if err := os.WriteFile(path, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "it runs", func() bool { return state() == pid1.StateReady })
+		testkit.Eventually(t, "it runs", func() bool { return state() == pid1.StateReady })
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "it has ended", func() bool { return state() == pid1.StateWaiting })
+		testkit.Eventually(t, "it has ended", func() bool { return state() == pid1.StateWaiting })
 		if text, _ := os.ReadFile(dir + "/keyed.log"); strings.Count(string(text), "started") != round {
 			t.Errorf("log = %q; want %d starts", text, round)
 		}
