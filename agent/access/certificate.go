@@ -50,7 +50,7 @@ func (g *guest) authority(file access.File, own []*authkey.Key, signer ssh.Publi
 	if !g.known(file) {
 		return authkey.Options{}, nil, errors.New("there is no such user")
 	}
-	for _, k := range g.parse("the trusted authorities", file.TrustedUserCAKeys) {
+	for _, k := range g.readKeys("the trusted authorities", file.TrustedUserCAKeys) {
 		switch {
 		case !k.Options.None():
 			g.told.once(g.Log, "a trusted authority has options, and is not trusted: they belong to cert-authority lines of users")

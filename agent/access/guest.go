@@ -126,7 +126,7 @@ func (g *guest) usable(o authkey.Options) error {
 // it takes tells nothing of whether there is such a user.
 func (g *guest) keysOf(file access.File) (own []*authkey.Key) {
 	for _, u := range file.Users {
-		keys := g.parse("user "+name(u.Name), u.Keys)
+		keys := g.readKeys("user "+name(u.Name), u.Keys)
 		if u.Name == g.user {
 			own = append(own, keys...)
 		}
@@ -134,8 +134,8 @@ func (g *guest) keysOf(file access.File) (own []*authkey.Key) {
 	return own
 }
 
-// parse reads lines. One that is not understood costs its own key alone.
-func (g *guest) parse(whose string, lines []string) (keys []*authkey.Key) {
+// readKeys reads lines. One that is not understood costs its own key alone.
+func (g *guest) readKeys(whose string, lines []string) (keys []*authkey.Key) {
 	for i, line := range lines {
 		key, err := authkey.Parse(line, time.Local)
 		switch {
