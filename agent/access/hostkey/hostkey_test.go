@@ -85,3 +85,21 @@ func TestKeygen(t *testing.T) {
 		t.Errorf("ssh-keygen says %q; the file says %q, %v", out, public, err)
 	}
 }
+
+// FuzzParse: whatever a disk has made of the key, it is one of Ed25519 or none.
+func FuzzParse(f *testing.F) {
+	dir := f.TempDir()
+	if _, _, err := Load(dir); err != nil {
+		f.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, File))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(text)
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if key, err := parse(text); err == nil && key.PublicKey().Type() != ssh.KeyAlgoED25519 {
+			t.Errorf("parse takes a key of type %s", key.PublicKey().Type())
+		}
+	})
+}
