@@ -274,24 +274,3 @@ func sum(t *testing.T, path string) string {
 	}
 	return fmt.Sprintf("%x", hash.Sum(nil))
 }
-
-// TestKetchRun goes through the door that people use.
-func TestKetchRun(t *testing.T) {
-	t.Parallel()
-	testkit.Tool(t, "qemu-system-x86_64")
-	ketch := filepath.Join(t.TempDir(), "ketch")
-	if out, err := exec.Command("go", "build", "-o", ketch, "../builder/ketch").CombinedOutput(); err != nil {
-		t.Fatalf("build ketch: %v\n%s", err, out)
-	}
-	serial := filepath.Join(t.TempDir(), "console")
-	cmd := exec.Command(ketch, "run", imagePath(t), "--serial", serial, "--test", "echo out; echo err >&2; exit 7")
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if status := cmd.ProcessState.ExitCode(); status != 7 || string(out) != "out\n" || stderr.String() != "err\n" {
-		t.Errorf("ketch run --test: status %d, stdout %q, stderr %q, %v; want 7, out, err", status, out, &stderr, err)
-	}
-	if console, err := os.ReadFile(serial); err != nil || !strings.Contains(string(console), layout.SayGood) {
-		t.Errorf("--serial: %v; want the console in the file, got %d bytes", err, len(console))
-	}
-}

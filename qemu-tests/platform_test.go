@@ -12,14 +12,10 @@ import (
 // check, on the layers that are there, and returns the directory it wrote.
 func makePlatform(t *testing.T, platform string) string {
 	t.Helper()
-	ketch, out := filepath.Join(t.TempDir(), "ketch"), t.TempDir()
-	for _, args := range [][]string{
-		{"go", "build", "-trimpath", "-buildvcs=false", "-o", ketch, "../builder/ketch"},
-		{"make", "-C", "..", "--old-file=layers", "--old-file=keys", platform, "KETCH=" + ketch, "OUT=" + out},
-	} {
-		if text, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
-			t.Fatalf("%q: %v\n%s", args, err, text)
-		}
+	ketch, out := buildKetch(t), t.TempDir()
+	args := []string{"-C", "..", "--old-file=layers", "--old-file=keys", platform, "KETCH=" + ketch, "OUT=" + out}
+	if text, err := exec.Command("make", args...).CombinedOutput(); err != nil {
+		t.Fatalf("make %q: %v\n%s", args, err, text)
 	}
 	dir := filepath.Join(out, platform)
 	if page, err := os.ReadFile(filepath.Join(dir, "next-steps.md")); err != nil || !strings.HasPrefix(string(page), "# Ketch ") {
