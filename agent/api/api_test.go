@@ -220,3 +220,63 @@ func TestListen(t *testing.T) {
 		listener.Close()
 	}
 }
+
+// TestSlowClients: whatever a thousand clients leave undone, one more is answered.
+// Nothing of it is waited for: the limits in time are far longer than each part of
+// this test.
+func TestSlowClients(t *testing.T) {
+	client := serve(t, &Server{Ready: func(context.Context) error { return nil }, Logs: logs(t, strings.Repeat("a line\n", 100_000))})
+	for name, ask := range map[string]string{
+		"silent":             "",
+		"half a header":      "GET /v1/health HTTP/1.1\r\nHost: x\r\n",
+		"half a body":        "GET /v1/health HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\nx",
+		"follows for ever":   "GET /v1/logs?name=demo&lines=0&follow=true HTTP/1.1\r\nHost: x\r\n\r\n",
+		"takes no answer":    "GET /v1/logs?name=demo HTTP/1.1\r\nHost: x\r\n\r\n",
+		"keeps a connection": "GET /v1/health HTTP/1.1\r\nHost: x\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			for range 1000 {
+				conn, err := net.Dial("unix", client.Socket)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer conn.Close()
+				io.WriteString(conn, ask)
+			}
+			if err := client.Health(t.Context()); err != nil {
+				t.Errorf("after a thousand clients: %v", err)
+			}
+			testkit.Eventually(t, "no more descriptors than the clients' thousand, and some", func() bool { return descriptors(t) < 1000+5*most })
+		})
+	}
+}
+
+// descriptors counts those of this process.
+func descriptors(t *testing.T) int {
+	t.Helper()
+	all, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(all)
+}
+
+// TestEndlessHeader: a header without end is refused at its limit.
+func TestEndlessHeader(t *testing.T) {
+	client := serve(t, &Server{})
+	conn, err := net.Dial("unix", client.Socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	go func() {
+		io.WriteString(conn, "GET /v1/health HTTP/1.1\r\nX: ")
+		for err := error(nil); err == nil; { // until the connection is closed
+			_, err = io.WriteString(conn, strings.Repeat("x", 4096))
+		}
+	}()
+	answer, _ := io.ReadAll(conn)
+	if !bytes.Contains(answer, []byte("431 ")) {
+		t.Errorf("answer to an endless header: %q; want status 431", answer)
+	}
+}

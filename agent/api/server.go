@@ -63,9 +63,13 @@ func Listen(path string) (net.Listener, error) {
 // Serve answers the requests that come to listener until ctx ends; open ones
 // have a second to finish.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
+	crowd := newCrowd(listener)
 	server := &http.Server{
 		Handler:           s.handler(),
 		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    maxHeader,
+		ConnState:         crowd.changed,
 		BaseContext:       func(net.Listener) context.Context { return ctx }, // ends the following of logs
 	}
 	ended := make(chan error, 1)
@@ -74,7 +78,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		defer cancel()
 		ended <- server.Shutdown(limited)
 	})
-	err := server.Serve(listener)
+	err := server.Serve(crowd)
 	if stop() || !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve the API: %w", err)
 	}

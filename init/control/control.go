@@ -23,9 +23,9 @@ import (
 )
 
 const (
-	// clients is how many connections are served at a time.
+	// clients is how many connections are served at a time: see crowd.
 	clients = 8
-	// patience is how long a client may take over a line.
+	// patience is how long a client may take over a line, while nobody else waits.
 	patience = 10 * time.Second
 	// defaultLines is how many lines of output a service's status has by default.
 	defaultLines = 5
@@ -49,7 +49,7 @@ func (s *Server) Serve(path string) error {
 }
 
 func (s *Server) accept(l *socket.Listener) {
-	slots := make(chan bool, clients)
+	crowd := newCrowd(clients)
 	for {
 		conn, err := l.Accept()
 		if err != nil { // out of descriptors: try again when some may be free
@@ -57,24 +57,24 @@ func (s *Server) accept(l *socket.Listener) {
 			time.Sleep(time.Second)
 			continue
 		}
-		slots <- true
+		crowd.enter()
 		crash.Go(s.Machine.Log, func() {
-			defer func() { <-slots }()
+			defer crowd.leave()
 			defer conn.Close()
-			s.converse(conn)
+			s.converse(crowd, conn)
 		})
 	}
 }
 
 // converse answers one client, line by line, until it closes the connection.
-func (s *Server) converse(conn *os.File) {
+func (s *Server) converse(crowd *crowd, conn *os.File) {
 	pid, _ := socket.Peer(conn)
 	lines := bufio.NewReader(conn)
 	for {
-		conn.SetDeadline(time.Now().Add(patience))
 		var ask pid1.Request
+		crowd.wait(conn, patience)
 		err := pid1.ReadLine(lines, &ask)
-		if errors.Is(err, io.EOF) || errors.Is(err, os.ErrDeadlineExceeded) {
+		if stays := crowd.busy(conn); !stays || errors.Is(err, io.EOF) || errors.Is(err, os.ErrDeadlineExceeded) {
 			return
 		}
 		reply := &pid1.Reply{}
@@ -83,8 +83,9 @@ func (s *Server) converse(conn *os.File) {
 		} else {
 			reply = s.answer(ask, pid)
 		}
-		conn.SetDeadline(time.Now().Add(patience)) // an order may have waited for the disk
-		if send(conn, reply) != nil || err != nil {
+		crowd.wait(conn, patience)
+		failed := send(conn, reply)
+		if stays := crowd.busy(conn); !stays || failed != nil || err != nil {
 			return
 		}
 	}

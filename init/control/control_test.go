@@ -2,7 +2,9 @@ package control
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -12,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/ketch-os/ketch/api/pid1"
 	"github.com/ketch-os/ketch/disk/bootrecord"
@@ -45,12 +49,22 @@ func serveMachine(t *testing.T, m *machine.Machine) (net.Conn, <-chan shutdown.R
 	if err := server.Serve(path); err != nil {
 		t.Fatal(err)
 	}
-	conn, err := net.Dial("unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	return connect(t, path), requests
+}
+
+// connect makes a connection. A socket whose queue is full refuses it for the moment.
+func connect(t *testing.T, path string) (conn net.Conn) {
+	t.Helper()
+	testkit.Eventually(t, "a connection", func() (made bool) {
+		var err error
+		conn, err = net.Dial("unix", path)
+		if err != nil && !errors.Is(err, unix.EAGAIN) {
+			t.Fatal(err)
+		}
+		return err == nil
+	})
 	t.Cleanup(func() { conn.Close() })
-	return conn, requests
+	return conn
 }
 
 func TestStatus(t *testing.T) {
@@ -240,5 +254,37 @@ func TestDocumentedConversation(t *testing.T) {
 	}
 	if asked < 5 {
 		t.Errorf("the document has %d requests; want one of each kind", asked)
+	}
+}
+
+// TestSlowClients: clients that say nothing, half a line, or take no answer keep
+// nobody out. To wait for one after the other would take longer than a test may.
+func TestSlowClients(t *testing.T) {
+	first, _ := serve(t)
+	path := first.RemoteAddr().String()
+	for name, begin := range map[string]func(net.Conn){
+		"silent":         func(net.Conn) {},
+		"half a line":    func(c net.Conn) { c.Write([]byte(`{"do":`)) },
+		"takes no reply": func(c net.Conn) { c.Write([]byte(`{"do":"status","lines":80000}` + "\n")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			for range 600 {
+				begin(connect(t, path))
+			}
+			reply, err := pid1.Exchange(connect(t, path), pid1.Request{Do: pid1.DoStatus})
+			if err != nil || reply.Status.Version != "1.0" {
+				t.Errorf("after 600 slow clients: %+v, %v", reply, err)
+			}
+		})
+	}
+}
+
+// TestLongLine: a line without end is given up at its limit, not kept.
+func TestLongLine(t *testing.T) {
+	conn, _ := serve(t)
+	go conn.Write(bytes.Repeat([]byte("x"), 4*pid1.MaxLine)) // until the connection is closed
+	answer, err := bufio.NewReader(conn).ReadString('\n')
+	if !strings.Contains(answer, "over the limit") {
+		t.Errorf("answer to a line without end: %q, %v", answer, err)
 	}
 }
