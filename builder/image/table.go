@@ -6,6 +6,7 @@ import (
 
 	"github.com/ketch-os/ketch/disk/gpt"
 	"github.com/ketch-os/ketch/disk/verity"
+	"github.com/ketch-os/ketch/internal/guid"
 	"github.com/ketch-os/ketch/layout"
 	"github.com/ketch-os/ketch/update/release"
 )
@@ -13,12 +14,9 @@ import (
 // derive makes an identifier from the root hash of usr and a name, in the form
 // of a UUID of version 8 (RFC 9562, 5.8): the same content has the same
 // identifiers in every build, and ketch verify can compute them again.
-func derive(root [32]byte, name string) (id [16]byte) {
+func derive(root [32]byte, name string) [16]byte {
 	sum := sha256.Sum256(append(root[:], name...))
-	copy(id[:], sum[:])
-	id[6] = id[6]&0x0f | 0x80
-	id[8] = id[8]&0x3f | 0x80
-	return id
+	return guid.Stamp([16]byte(sum[:16]), 8)
 }
 
 // diskSize is the size of an image in bytes: what the partitions need, rounded up.

@@ -11,6 +11,7 @@ import (
 	"github.com/ketch-os/ketch/builder/hint"
 	"github.com/ketch-os/ketch/builder/output"
 	"github.com/ketch-os/ketch/efi/sigdb"
+	"github.com/ketch-os/ketch/internal/guid"
 )
 
 // Enrolment gives the files with which systemd-boot enrols the keys on a machine
@@ -61,7 +62,7 @@ func authSigner(v sigdb.Variable) sigdb.Variable {
 
 // sign makes the files.
 func (s *Set) sign(at time.Time) (map[string][]byte, error) {
-	if s.Owner == (sigdb.GUID{}) {
+	if s.Owner == (guid.GUID{}) {
 		return nil, s.missing(guidFile, authHint)
 	}
 	files := map[string][]byte{}

@@ -28,6 +28,7 @@ import (
 
 	"github.com/ketch-os/ketch/builder/hint"
 	"github.com/ketch-os/ketch/efi/sigdb"
+	"github.com/ketch-os/ketch/internal/guid"
 )
 
 // Names of files in the directory.
@@ -54,8 +55,8 @@ type Pair struct {
 // Set is a directory of keys.
 type Set struct {
 	PK, KEK, DB Pair
-	Owner       sigdb.GUID // zero where the directory has none
-	Development bool       // not secret
+	Owner       guid.GUID // zero where the directory has none
+	Development bool      // not secret
 	dir         string
 	auth        map[string][]byte // the .auth files, by name
 }
@@ -152,12 +153,12 @@ func (s *Set) readDB(path string) (err error) {
 	return s.checkDistinct()
 }
 
-func readOwner(path string) (sigdb.GUID, error) {
+func readOwner(path string) (guid.GUID, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return sigdb.GUID{}, err
+		return guid.GUID{}, err
 	}
-	owner, err := sigdb.ParseGUID(strings.TrimSpace(string(text)))
+	owner, err := guid.Parse(strings.TrimSpace(string(text)))
 	if err != nil {
 		return owner, fmt.Errorf("%s: %w", path, err)
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/ketch-os/ketch/builder/hint"
 	"github.com/ketch-os/ketch/efi/sigdb"
+	"github.com/ketch-os/ketch/internal/guid"
 	"github.com/ketch-os/ketch/internal/testkit"
 )
 
@@ -69,7 +70,7 @@ func TestLoad(t *testing.T) {
 	if !s.Development {
 		t.Error("Development = false; want true")
 	}
-	if s.Owner == (sigdb.GUID{}) {
+	if s.Owner == (guid.GUID{}) {
 		t.Error("Owner is zero")
 	}
 	if got, want := s.DB.Certificate.Subject.CommonName, "Ketch development db"; got != want {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/ketch-os/ketch/builder/hint"
 	"github.com/ketch-os/ketch/efi/sigdb"
+	"github.com/ketch-os/ketch/internal/guid"
 )
 
 const (
@@ -123,15 +124,9 @@ func newPair(v sigdb.Variable, o Options) (key, certificate []byte, err error) {
 	return key, certificate, err
 }
 
-// newGUID makes a random GUID (RFC 4122, version 4).
-func newGUID() (g sigdb.GUID) {
+// newGUID makes a random GUID.
+func newGUID() guid.GUID {
 	var b [16]byte
 	rand.Read(b[:]) // it never fails
-	b[6] = b[6]&0x0f | 0x40
-	b[8] = b[8]&0x3f | 0x80
-	g, err := sigdb.ParseGUID(fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:]))
-	if err != nil {
-		panic("keys: " + err.Error()) // the text has the form that is asked for
-	}
-	return g
+	return guid.UUID(guid.Stamp(b, 4))
 }

@@ -3,7 +3,6 @@ package gpt
 import (
 	"bytes"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -93,33 +92,6 @@ func TestRecordSizes(t *testing.T) {
 		if got := binary.Size(test.record); got != test.want {
 			t.Errorf("Size(%T) = %d; want %d", test.record, got, test.want)
 		}
-	}
-}
-
-func TestGUID(t *testing.T) {
-	const text = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
-	g := MustParseGUID(strings.ToUpper(text))
-	// The bytes that UEFI firmware has for the EFI system partition.
-	want := GUID{0x28, 0x73, 0x2a, 0xc1, 0x1f, 0xf8, 0xd2, 0x11, 0xba, 0x4b, 0x00, 0xa0, 0xc9, 0x3e, 0xc9, 0x3b}
-	if g != want || g.String() != text {
-		t.Errorf("ParseGUID(%s) = %x, %s", text, g[:], g)
-	}
-	hash := [16]byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}
-	if got := UUID(hash).String(); got != "00010203-0405-0607-0809-0a0b0c0d0e0f" {
-		t.Errorf("UUID(%x) = %s", hash, got)
-	}
-	for _, bad := range []string{"", text[1:], text + "0", strings.ReplaceAll(text, "-", "0"), strings.Replace(text, "c", "g", 1)} {
-		if g, err := ParseGUID(bad); err == nil {
-			t.Errorf("ParseGUID(%q) = %s; want an error", bad, g)
-		}
-	}
-	out, err := json.Marshal(map[string]GUID{"id": g})
-	if err != nil || string(out) != `{"id":"`+text+`"}` {
-		t.Errorf("JSON: %s, %v", out, err)
-	}
-	var back map[string]GUID
-	if err := json.Unmarshal(out, &back); err != nil || back["id"] != g {
-		t.Errorf("JSON back: %v, %v", back, err)
 	}
 }
 

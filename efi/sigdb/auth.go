@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ketch-os/ketch/efi/pkcs7"
+	"github.com/ketch-os/ketch/internal/guid"
 )
 
 // Variable is the name of a Secure Boot variable.
@@ -23,14 +24,14 @@ const (
 )
 
 // vendor is the GUID in which the variable lives.
-func (v Variable) vendor() (GUID, error) {
+func (v Variable) vendor() (guid.GUID, error) {
 	switch v {
 	case PK, KEK:
 		return globalVariable(), nil
 	case DB:
 		return imageSecurityDatabase(), nil
 	}
-	return GUID{}, fmt.Errorf("variable %q is not PK, KEK or db", string(v))
+	return guid.GUID{}, fmt.Errorf("variable %q is not PK, KEK or db", string(v))
 }
 
 // efiTime is EFI_TIME (UEFI 2.10, 8.3); in an update all but the date and the
@@ -52,11 +53,11 @@ type efiTime struct {
 // authentication heads an update: EFI_VARIABLE_AUTHENTICATION_2, whose AuthInfo is
 // WIN_CERTIFICATE_UEFI_GUID. A PKCS #7 SignedData follows, then the new content.
 type authentication struct {
-	Time     efiTime // 0
-	Length   uint32  // 16: from here to the end of SignedData
-	Revision uint16  // 20
-	Type     uint16  // 22
-	CertType GUID    // 24
+	Time     efiTime   // 0
+	Length   uint32    // 16: from here to the end of SignedData
+	Revision uint16    // 20
+	Type     uint16    // 22
+	CertType guid.GUID // 24
 }
 
 const (

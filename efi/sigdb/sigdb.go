@@ -11,14 +11,16 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+
+	"github.com/ketch-os/ketch/internal/guid"
 )
 
 // signatureList is EFI_SIGNATURE_LIST; signatures follow, all of one size.
 type signatureList struct {
-	Type          GUID   // 0
-	ListSize      uint32 // 16: of all of it
-	HeaderSize    uint32 // 20: 0 for certificates
-	SignatureSize uint32 // 24: of one owner and its data
+	Type          guid.GUID // 0
+	ListSize      uint32    // 16: of all of it
+	HeaderSize    uint32    // 20: 0 for certificates
+	SignatureSize uint32    // 24: of one owner and its data
 }
 
 const (
@@ -28,13 +30,13 @@ const (
 
 // Signature is one certificate in a signature list.
 type Signature struct {
-	Owner       GUID // who put it there
+	Owner       guid.GUID // who put it there
 	Certificate *x509.Certificate
 }
 
 // List encodes certificates of one owner, each as a signature list of its own
 // since their sizes differ.
-func List(owner GUID, certificates ...*x509.Certificate) []byte {
+func List(owner guid.GUID, certificates ...*x509.Certificate) []byte {
 	var b []byte
 	for _, c := range certificates {
 		size := uint32(sizeGUID + len(c.Raw))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/ketch-os/ketch/disk/gpt"
+	"github.com/ketch-os/ketch/internal/guid"
 	"github.com/ketch-os/ketch/layout"
 )
 
@@ -57,14 +58,12 @@ func alignDown(end uint64, sectorSize int64) uint64 {
 	return end / unit * unit
 }
 
-// renew makes a random GUID: version 4, variant 1 (RFC 9562, 5.4).
+// renew makes a random GUID.
 func renew(id *gpt.GUID, random random) error {
 	b, err := random()
 	if err != nil {
 		return err
 	}
-	b[6] = b[6]&0x0f | 0x40
-	b[8] = b[8]&0x3f | 0x80
-	*id = gpt.UUID(b)
+	*id = gpt.UUID(guid.Stamp(b, 4))
 	return nil
 }

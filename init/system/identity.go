@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ketch-os/ketch/internal/atomicfile"
+	"github.com/ketch-os/ketch/internal/guid"
 	"github.com/ketch-os/ketch/internal/plainfile"
 	"github.com/ketch-os/ketch/layout"
 )
@@ -36,7 +37,7 @@ func MachineID(dir string) (string, error) {
 	if _, err := unix.Getrandom(b[:], 0); err != nil {
 		return "", os.NewSyscallError("getrandom", err)
 	}
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80 // also a UUID of version 4
+	b = guid.Stamp(b, 4) // the ID is a UUID, too
 	id := hex.EncodeToString(b[:])
 	if err := Replace(path, []byte(id+"\n"), 0o444); err != nil {
 		return "", fmt.Errorf("keep machine ID: %w", err)
