@@ -1,6 +1,7 @@
 package qemutests
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -57,19 +58,12 @@ func TestErofsReaders(t *testing.T) {
 func sampleDrive(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	lister := filepath.Join(dir, "lister")
-	build := exec.Command("go", "build", "-o", lister, "./lister")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build lister: %v\n%s", err, out)
-	}
-	info, err := os.Stat(lister)
-	if err != nil {
-		t.Fatal(err)
-	}
+	lister := guestProgram(t, "./lister")
 	tree := sample.Tree()
 	tree.Children["lister"] = &erofs.Inode{
-		Mode: 0o100755, Size: info.Size(), Mtime: sample.Built(), Open: func() (io.ReadCloser, error) { return os.Open(lister) },
+		Mode: 0o100755, Size: int64(len(lister)), Mtime: sample.Built(), Open: func() (io.ReadCloser, error) {
+			return io.NopCloser(bytes.NewReader(lister)), nil
+		},
 	}
 	f, err := os.Create(filepath.Join(dir, "drive"))
 	if err != nil {

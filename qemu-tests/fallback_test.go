@@ -13,6 +13,7 @@ import (
 	"github.com/ketch-os/ketch/builder/qemu"
 	"github.com/ketch-os/ketch/disk/fat"
 	"github.com/ketch-os/ketch/disk/gpt"
+	"github.com/ketch-os/ketch/disk/verity"
 	"github.com/ketch-os/ketch/efi/entry"
 	"github.com/ketch-os/ketch/layout"
 )
@@ -268,4 +269,34 @@ func TestNoOtherVersion(t *testing.T) {
 	for _, pause := range []string{"10s", "20s"} {
 		m.waitLine("waiting for " + pause)
 	}
+}
+
+// TestUpdateAsksPID1: what an update asks of PID 1 is on the disk, and decides what
+// becomes of a version that fails: nothing leads back to one that was revoked.
+func TestUpdateAsksPID1(t *testing.T) {
+	t.Parallel()
+	v := newTwoVersions(t, files{"usr/bin/asker": guestProgram(t, "./asker")})
+	v.write()
+	m := v.boots(qemu.Options{})
+	if s := m.system(); s.Slot != "B" || s.RootHash != v.new.RootHash.String() || !s.Good {
+		t.Errorf("slot %q runs root hash %s, good %v; want B, %s, good", s.Slot, s.RootHash, s.Good, v.new.RootHash)
+	}
+	third := verity.RootHash{0: 3}
+	got := m.shell(fmt.Sprintf(`asker '{"do":"revoke","rootHash":"%s"}' '{"do":"revoke","rootHash":"%s"}' '{"do":"expect","version":"9.0","rootHash":"%s","tries":1}'`,
+		v.new.RootHash, v.old.RootHash, third))
+	answers := strings.Split(strings.TrimSpace(got), "\n")
+	if len(answers) != 3 || !strings.Contains(answers[0], "is running") || !strings.Contains(answers[1], `"revoked":true`) || !strings.Contains(answers[2], `"tries":1`) {
+		t.Errorf("PID 1 answers\n%s", got)
+	}
+	m.powerOff()
+	r, err := openDisk(t, v.disk).BootRecord()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if old, next := r.Find(v.old.RootHash), r.Find(third); old == nil || !old.Revoked || next == nil || next.Tries != 1 || r.Versions[0].RootHash != v.new.RootHash {
+		t.Errorf("the boot record on the disk: %+v", r)
+	}
+	v.damageUsr()
+	m = v.starts(qemu.Options{})
+	m.waitLine("there is no other to go to: waiting for 10s")
 }

@@ -32,6 +32,22 @@ type files map[string][]byte
 // script is a program for the shell of a debug image.
 func script(text string) []byte { return []byte("#!/usr/bin/sh\n" + text + "\n") }
 
+// guestProgram builds a static program of this module for the machine.
+func guestProgram(t testing.TB, path string) []byte {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "program")
+	cmd := exec.Command("go", "build", "-trimpath", "-o", program, path)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build %s: %v\n%s", path, err, out)
+	}
+	data, err := os.ReadFile(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
 // definitionPath is the definition that images with a fault extend.
 func definitionPath() string {
 	if path := os.Getenv("KETCH_DEFINITION"); path != "" {

@@ -54,17 +54,7 @@ func checkout(t *testing.T) string {
 // webArchive is an image of one static program that answers on port 8000.
 func webArchive(t *testing.T) []byte {
 	t.Helper()
-	program := filepath.Join(t.TempDir(), "hello")
-	cmd := exec.Command("go", "build", "-trimpath", "-o", program, "./testdata/hello")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build the container's program: %v\n%s", err, out)
-	}
-	data, err := os.ReadFile(program)
-	if err != nil {
-		t.Fatal(err)
-	}
-	archive, err := oci.Archive("shop/web:1", "1", tarOf(t, files{"hello": data}), oci.Image{Config: v1.Config{Entrypoint: []string{"/hello"}}})
+	archive, err := oci.Archive("shop/web:1", "1", tarOf(t, files{"hello": guestProgram(t, "./testdata/hello")}), oci.Image{Config: v1.Config{Entrypoint: []string{"/hello"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
