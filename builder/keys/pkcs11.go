@@ -31,9 +31,16 @@ const pinFile = "pin-source=file:/proc/self/fd/3"
 func PKCS11(uri string) (Token, error) {
 	path, query, _ := strings.Cut(uri, "?")
 	attributes := strings.Split(query, "&")
-	at := slices.IndexFunc(attributes, func(a string) bool { return strings.HasPrefix(a, "pin-value=") })
+	isPIN := func(a string) bool { return strings.HasPrefix(a, "pin-value=") }
+	if slices.ContainsFunc(strings.Split(strings.TrimPrefix(path, "pkcs11:"), ";"), isPIN) {
+		return Token{}, errors.New("the pin-value of the pkcs11: URI stands before the ? (RFC 7512, 2.3)")
+	}
+	at := slices.IndexFunc(attributes, isPIN)
 	if at < 0 {
 		return Token{uri: uri}, nil
+	}
+	if slices.ContainsFunc(attributes[at+1:], isPIN) {
+		return Token{}, errors.New("the pkcs11: URI has two pin-values")
 	}
 	pin, err := url.PathUnescape(strings.TrimPrefix(attributes[at], "pin-value="))
 	if err != nil {

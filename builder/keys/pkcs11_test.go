@@ -92,8 +92,16 @@ func TestPINIsHidden(t *testing.T) {
 			t.Errorf("PKCS11(%s) = %s, %v; want %s", uri, key.uri, err, want)
 		}
 	}
-	if key, err := PKCS11("pkcs11:token=a?pin-value=%zz"); err == nil || strings.Contains(err.Error(), "zz") {
-		t.Errorf("PKCS11 of a PIN that is not encoded = %v, %v; want an error without it", key, err)
+	for _, uri := range []string{
+		"pkcs11:token=a?pin-value=%zz1234",                // not encoded
+		"pkcs11:token=a?pin-value=1234&pin-value=1234",    // the second would be handed on
+		"pkcs11:token=a;pin-value=1234",                   // not where it belongs
+		"pkcs11:pin-value=1234;token=a?pin-value=1234",    // both
+		"pkcs11:pin-value=1234;token=a?pin-source=file:x", // instead of where it is looked for
+	} {
+		if key, err := PKCS11(uri); err == nil || strings.Contains(err.Error(), "1234") {
+			t.Errorf("PKCS11(%s) = %v, %v; want an error without the PIN", uri, key, err)
+		}
 	}
 }
 

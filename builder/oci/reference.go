@@ -59,6 +59,10 @@ func (r Reference) Local() bool { return r.Transport != Registry }
 // A digest counts more than a tag. Relative paths are relative to base. A name
 // without a registry is one of Docker Hub's.
 func ParseReference(text, base string) (Reference, error) {
+	if bare, has := withoutUser(text); has {
+		return Reference{}, hint.Add(fmt.Errorf("image reference %q: no user and no password belong into it", bare),
+			"docker login keeps them for a registry; DOCKER_CONFIG names the directory where")
+	}
 	r, err := parseReference(text)
 	if err != nil {
 		return Reference{}, fmt.Errorf("image reference %q: %w", text, err)
@@ -67,6 +71,27 @@ func ParseReference(text, base string) (Reference, error) {
 		r.Path = filepath.Join(base, r.Path)
 	}
 	return r, nil
+}
+
+// withoutUser takes what stands before an @, but for that of a digest, out of the name
+// of a registry's image: it may be a password.
+func withoutUser(text string) (bare string, has bool) {
+	scheme, rest := "", text
+	switch i := strings.Index(text, "://"); {
+	case i >= 0:
+		scheme, rest = text[:i+3], text[i+3:]
+	case strings.HasPrefix(text, "oci:") || strings.Contains(strings.SplitN(text, ":", 2)[0], "archive"):
+		return text, false
+	}
+	named, digest, _ := strings.Cut(rest, "@sha256:")
+	at := strings.LastIndexByte(named, '@')
+	if at < 0 {
+		return text, false
+	}
+	if digest != "" {
+		digest = "@sha256:" + digest
+	}
+	return scheme + "…" + named[at:] + digest, true
 }
 
 func parseReference(text string) (Reference, error) {

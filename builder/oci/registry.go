@@ -58,6 +58,7 @@ type registry struct {
 	keychain   authn.Keychain
 	transport  http.RoundTripper
 	patience   patience
+	secrets    *secrets
 
 	mu     sync.Mutex
 	client *http.Client // signed in, nil before
@@ -84,7 +85,8 @@ func (c *Client) registry(ref Reference) (*registry, error) {
 	if keychain == nil {
 		keychain = authn.DefaultKeychain
 	}
-	return &registry{repository: repository, keychain: keychain, transport: guard, patience: c.patience}, nil
+	secrets := &secrets{}
+	return &registry{repository: repository, keychain: keychain, transport: noting{guard, secrets}, patience: c.patience, secrets: secrets}, nil
 }
 
 // signIn returns a client with the registry's token or password.
@@ -98,6 +100,7 @@ func (r *registry) signIn(ctx context.Context) (*http.Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.secrets.noteSignIn(auth)
 	signed, err := transport.NewWithContext(ctx, r.repository.Registry, auth, r.transport, []string{r.repository.Scope(transport.PullScope)})
 	if err != nil {
 		return nil, err
@@ -155,8 +158,7 @@ func (r *registry) get(ctx context.Context, kind, name string, header http.Heade
 func withoutQuery(err error) error {
 	if failed, ok := errors.AsType[*url.Error](err); ok {
 		if at, parseErr := url.Parse(failed.URL); parseErr == nil {
-			at.RawQuery = ""
-			failed.URL = at.Redacted()
+			failed.URL = shown(at)
 		}
 	}
 	return err
@@ -213,12 +215,18 @@ func (r *registry) local(v1.Descriptor) (section, bool, error) { return section{
 
 // foreign explains that a layer is kept elsewhere than its image.
 func foreign(err error, d v1.Descriptor) error {
+	place := "an address that is none"
+	if at, err := url.Parse(d.URLs[0]); err == nil {
+		place = shown(at)
+	}
 	return hint.Add(fmt.Errorf("foreign layer: %w", err),
-		"the layer is kept at %s, which ketch does not fetch: copy the image with its foreign layers first", d.URLs[0])
+		"the layer is kept at %s, which ketch does not fetch: copy the image with its foreign layers first", place)
 }
 
-// explain adds what can be done about an answer of a registry.
+// explain adds what can be done about an answer of a registry, and hides what nobody
+// is to read.
 func (r *registry) explain(err error) error {
+	err = r.secrets.hide(err)
 	host := r.repository.RegistryStr()
 	var answer *transport.Error
 	switch {
@@ -227,6 +235,9 @@ func (r *registry) explain(err error) error {
 	case errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound:
 		return hint.Add(err, "the registry %s has no such image: look at its name, tag and digest", host)
 	case errors.Is(err, syscall.ECONNREFUSED):
+		if failed, ok := errors.AsType[*net.OpError](err); ok && failed.Addr != nil { // it may have sent us on
+			host = failed.Addr.String()
+		}
 		return hint.Add(err, "nothing listens on %s: is the registry running?", host)
 	case errors.Is(err, errIdle):
 		return hint.Add(err, "the registry %s was there and fell silent: is the network up, is a proxy in between?", host)
@@ -251,7 +262,7 @@ type tlsOnly struct {
 // RoundTrip implements http.RoundTripper.
 func (t tlsOnly) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.URL.Scheme != "https" && !t.mayBePlain(r.URL.Host) {
-		return nil, hint.Add(fmt.Errorf("%s %s: refused without TLS", r.Method, r.URL.Redacted()),
+		return nil, hint.Add(fmt.Errorf("%s %s: refused without TLS", r.Method, shown(r.URL)),
 			"list %s as insecure in the definition if you trust the network", r.URL.Host)
 	}
 	return t.next.RoundTrip(r)
