@@ -34,9 +34,33 @@ type Status struct {
 	Problems  []string     `json:"problems,omitempty"` // each reason to be degraded
 	System    *pid1.Status `json:"system,omitempty"`   // what PID 1 says; missing when it does not answer
 	Memory    pid1.Memory  `json:"memory"`             // now
+	Clock     *Clock       `json:"clock,omitempty"`    // missing: nobody is asked for the time
 	Links     []Link       `json:"links"`
 	Workloads []Workload   `json:"workloads"`
 	Images    []Image      `json:"images"`
+}
+
+// Clock is how the machine knows the time.
+type Clock struct {
+	Synchronised bool          `json:"synchronised"`        // by servers, on this boot, and not for too long ago
+	Last         *time.Time    `json:"last,omitempty"`      // when servers last agreed
+	OffsetUsec   int64         `json:"offsetUsec"`          // of this machine's clock then: it was behind by so much
+	WrongUsec    int64         `json:"wrongUsec,omitempty"` // how wrong that may be
+	Frequency    float64       `json:"frequency"`           // correction of the clock's rate, in parts per million
+	PollUsec     int64         `json:"pollUsec,omitempty"`  // pause between two questions
+	Problem      string        `json:"problem,omitempty"`   // why the time is not known
+	Servers      []ClockServer `json:"servers"`
+}
+
+// ClockServer is one server that is asked for the time.
+type ClockServer struct {
+	Name       string `json:"name"`
+	From       string `json:"from"`                 // who names it: "configuration", "platform" or "DHCP"
+	Agrees     bool   `json:"agrees"`               // with most, when last asked
+	OffsetUsec int64  `json:"offsetUsec,omitempty"` // by its last answer
+	DelayUsec  int64  `json:"delayUsec,omitempty"`  // there and back
+	Stratum    int    `json:"stratum,omitempty"`
+	Error      string `json:"error,omitempty"` // why it gave no time when last asked
 }
 
 // Link is a network interface.
