@@ -1,6 +1,7 @@
 // Package daemon is ketchd: it holds the parts of the agent together.
 //
 //	network     from the first moment, waited for by nobody
+//	clock       set by servers, where the network or others name some
 //	API         from the first moment; healthy once containerd answers
 //	images      imported when containerd answers, again while that fails
 //	workloads   after the first attempt at the images; stopped on SIGTERM
@@ -27,6 +28,7 @@ import (
 
 	"github.com/ketch-os/ketch/agent/api"
 	"github.com/ketch-os/ketch/agent/bound"
+	"github.com/ketch-os/ketch/agent/clock"
 	"github.com/ketch-os/ketch/agent/imagestore"
 	"github.com/ketch-os/ketch/agent/logfile"
 	"github.com/ketch-os/ketch/agent/network"
@@ -60,7 +62,9 @@ type Node struct {
 	workloads *workload.Supervisor
 	meter     *bound.Meter
 	disk      *bound.Disk
+	clock     *clock.Clock
 	console   io.Writer
+	news      chan struct{} // for the console: addresses have changed
 
 	mu       sync.Mutex
 	problems []problem // what could not be read or imported
@@ -100,6 +104,8 @@ func Run(ctx context.Context, console io.Writer) error {
 	background.Go(func() { n.workloads.Logs.Keep(late, n.say, n.meter.LogCut) })
 	background.Go(func() { n.keepBounds(late) })
 	background.Go(func() { n.keepKernelLog(late) })
+	background.Go(func() { n.clock.Run(late) })
+	background.Go(func() { n.greet(ctx) })
 	background.Go(func() { n.work(ctx, layout.ComposeDir, n.importOnce); close(worked) })
 	select {
 	case err := <-served: // without its API ketchd ends, to be started anew; nothing is stopped
@@ -121,8 +127,9 @@ func newNode(console io.Writer) (*Node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make containerd client: %w", err)
 	}
-	n := &Node{client: c, images: &imagestore.Store{Client: c}, console: &lines{w: console}}
-	n.network = &network.Network{Resolv: layout.RunDir + "/resolv.conf", Say: n.say}
+	n := &Node{client: c, images: &imagestore.Store{Client: c}, console: &lines{w: console}, news: make(chan struct{}, 1)}
+	n.network = &network.Network{Resolv: layout.RunDir + "/resolv.conf", Say: n.say, Changed: n.networkChanged}
+	n.clock = clock.System(imageReleased(), n.say)
 	logs := logfile.Dir(layout.LogDir)
 	version, err := imageVersion()
 	if err != nil {
@@ -256,6 +263,26 @@ func imageVersion() (string, error) {
 		return "", err
 	}
 	return info.Version, nil
+}
+
+// imageReleased is when the running OS image was released; without that the clock
+// has no floor but 1970. That it cannot be read is told by who asks for the version.
+func imageReleased() time.Time {
+	info, _, err := release.ReadInfo(os.DirFS("/usr"))
+	if err != nil {
+		return time.Unix(0, 0)
+	}
+	return info.Released
+}
+
+// networkChanged tells the clock and the console of addresses and time servers.
+func (n *Node) networkChanged(timeServers []string) {
+	n.clock.Use(clock.DHCP, timeServers)
+	n.clock.Wake()
+	select {
+	case n.news <- struct{}{}:
+	default:
+	}
 }
 
 // lines is a console that several write to, a line at a time.

@@ -48,6 +48,7 @@ func (n *Node) status(ctx context.Context) *node.Status {
 			s.Problems = append(s.Problems, err.Error())
 		}
 	}
+	s.Clock = n.clock.Status()
 	s.Problems = append(s.Problems, judge(s)...)
 	s.Problems = append(s.Problems, n.boundProblems()...)
 	s.State = node.Healthy
@@ -67,6 +68,9 @@ func judge(s *node.Status) []string {
 				problems = append(problems, fmt.Sprintf("service %s: %s", service.Name, join(service.State, service.LastExit)))
 			}
 		}
+	}
+	if s.Clock != nil && !s.Clock.Synchronised && s.Clock.Problem != "" {
+		problems = append(problems, "clock: "+s.Clock.Problem)
 	}
 	for _, w := range s.Workloads {
 		switch w.State {

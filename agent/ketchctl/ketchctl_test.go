@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/ketch-os/ketch/agent/api"
 	"github.com/ketch-os/ketch/agent/lastrun"
@@ -65,12 +66,17 @@ func example() *node.Status {
 			Gate:     []pid1.Check{{Name: "containerd serves", Passed: true, After: 1.9}, {Name: "ketchd is ready", Reason: "it is not"}},
 			Boot:     pid1.Boot{ReadyUsec: 1_900_000, GoodUsec: 3_200_000},
 		},
-		Memory:    pid1.Memory{TotalKiB: 487 << 10, AvailableKiB: 416 << 10, UsedKiB: 71 << 10},
+		Memory: pid1.Memory{TotalKiB: 487 << 10, AvailableKiB: 416 << 10, UsedKiB: 71 << 10},
+		Clock: &node.Clock{Synchronised: true, Last: &lastAsked, OffsetUsec: -1500, Frequency: 12.34, Servers: []node.ClockServer{
+			{Name: "192.0.2.123", From: "DHCP", Agrees: true, OffsetUsec: -1500, DelayUsec: 900, Stratum: 2},
+			{Name: "time.example", From: "DHCP", Error: "no answer within 2s"}}},
 		Links:     []node.Link{{Name: "eth0", Addresses: []string{"10.0.2.15/24", "fe80::1/64"}, DHCP: "bound until 2026-01-01T00:00:00Z", DNS: []string{"10.0.2.3"}}},
 		Workloads: []node.Workload{{Name: "demo-hello", State: node.Running, PID: 99, Image: "docker.io/library/demo:latest"}, {Name: "demo-web", State: node.Failed, Exit: &exit, Image: "docker.io/library/web:1"}},
 		Images:    []node.Image{{Name: "docker.io/library/demo:latest", Digest: "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", Size: 5 << 20}},
 	}
 }
+
+var lastAsked = time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
 
 const shown = `state        degraded
 version      1.2.3, signed with development keys
@@ -79,6 +85,11 @@ boot         up 1m33s, runtime-ready after 1.9 s, good after 3.2 s
 entry        ketch_1.2.3+2-1.efi on vda, slot A
 memory       71 MiB in use of 487 MiB
 problem      workload demo-web: failed (exited with status 1)
+clock        synchronised at 2026-11-30 12:00:00 UTC: was off by -1.500 ms, rate corrected by 12.3 ppm
+
+TIME SERVER   FROM  AGREES  OFFSET     DELAY     STRATUM  ERROR
+192.0.2.123   DHCP  yes     -1.500 ms  0.900 ms  2        -
+time.example  DHCP  no      0.000 ms   0.000 ms  -        no answer within 2s
 
 LINK  ADDRESSES                DHCP                              DNS
 eth0  10.0.2.15/24 fe80::1/64  bound until 2026-01-01T00:00:00Z  10.0.2.3

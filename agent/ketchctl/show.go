@@ -28,6 +28,7 @@ func show(out io.Writer, s *node.Status) error {
 	if s.System != nil {
 		showRecord(w, s.System.Record)
 	}
+	showClock(w, s.Clock)
 	showLinks(w, s.Links)
 	if s.System != nil {
 		showServices(w, s.System.Services)
@@ -102,6 +103,35 @@ func duration(seconds float64) string {
 	}
 	return d.Round(time.Second).String()
 }
+
+// showClock tells how the machine knows the time, where it asks for it.
+func showClock(w *printable.Table, c *node.Clock) {
+	if c == nil {
+		return
+	}
+	state := "not synchronised"
+	if c.Synchronised {
+		state = "synchronised"
+	}
+	if c.Last != nil {
+		state += fmt.Sprintf(" at %s: was off by %s, rate corrected by %.1f ppm", when(*c.Last), milliseconds(c.OffsetUsec), c.Frequency)
+	}
+	if c.Problem != "" {
+		state += "; " + c.Problem
+	}
+	w.Row("clock", state)
+	w.Row()
+	w.Row("TIME SERVER", "FROM", "AGREES", "OFFSET", "DELAY", "STRATUM", "ERROR")
+	for _, s := range c.Servers {
+		agrees := "no"
+		if s.Agrees {
+			agrees = "yes"
+		}
+		w.Row(s.Name, s.From, agrees, milliseconds(s.OffsetUsec), milliseconds(s.DelayUsec), number(s.Stratum), dash(s.Error))
+	}
+}
+
+func milliseconds(usec int64) string { return fmt.Sprintf("%.3f ms", float64(usec)/1e3) }
 
 func showLinks(w *printable.Table, links []node.Link) {
 	w.Row()

@@ -31,9 +31,10 @@ type Lease struct {
 	Server  netip.Addr // option 54; whom to ask for more time
 	Routes  []Route
 	DNS     []netip.Addr
-	Search  []string // domains
-	MTU     int      // 0: not said
-	Refused []string // what the server said besides and was not taken, and why
+	NTP     []netip.Addr // servers that tell the time: option 42
+	Search  []string     // domains
+	MTU     int          // 0: not said
+	Refused []string     // what the server said besides and was not taken, and why
 
 	// From the moment the lease was asked for. Endless when Expire is 0.
 	Renew, Rebind, Expire time.Duration
@@ -78,6 +79,7 @@ func newLease(ack *dhcpv4.DHCPv4) (*Lease, error) {
 	}
 	lease := &Lease{Address: netip.PrefixFrom(address, ones)}
 	lease.DNS = lease.hosts("DNS server", ack.DNS())
+	lease.NTP = lease.hosts("NTP server", ack.NTPServers())
 	lease.setSearch(ack)
 	if servers := lease.hosts("server", []net.IP{ack.ServerIdentifier()}); len(servers) == 1 {
 		lease.Server = servers[0]

@@ -54,12 +54,14 @@ func TestNewLease(t *testing.T) {
 		{"router, DNS, domain, MTU", ack(t,
 			dhcpv4.OptRouter(net.IPv4(192, 0, 2, 1), net.IPv4(192, 0, 2, 2)),
 			dhcpv4.OptDNS(net.IPv4(192, 0, 2, 53), net.IPv4(127, 0, 0, 1)),
+			dhcpv4.OptNTPServers(net.IPv4(192, 0, 2, 123), net.IPv4(224, 0, 1, 1)),
 			dhcpv4.OptDomainName("example.org."),
 			dhcpv4.OptGeneric(dhcpv4.OptionInterfaceMTU, []byte{0x05, 0xb4}),
 		), home(func(l *Lease) {
 			l.Routes = []Route{{all, router}}
 			l.DNS = []netip.Addr{netip.MustParseAddr("192.0.2.53")}
-			l.Refused = []string{"DNS server 127.0.0.1: that is no machine's address"}
+			l.NTP = []netip.Addr{netip.MustParseAddr("192.0.2.123")}
+			l.Refused = []string{"DNS server 127.0.0.1: that is no machine's address", "NTP server 224.0.1.1: that is no machine's address"}
 			l.Search = []string{"example.org"}
 			l.MTU = 1460
 		})},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -24,6 +25,9 @@ import (
 type Network struct {
 	Resolv string            // path of the resolver's configuration
 	Say    func(what string) // a short line for the console
+	// Changed is told when leases have come, changed or gone, and which servers they
+	// name that tell the time. It must not call back. nil: nobody is.
+	Changed func(timeServers []string)
 
 	configures func(netlink.Link) bool // nil: ethernet; tests have no real links
 
@@ -191,7 +195,7 @@ func (n *Network) drop(index int) {
 		}
 		delete(n.links, index)
 		n.Say(gone.name + ": gone")
-		n.writeResolv()
+		n.publish()
 	}
 }
 
@@ -224,6 +228,23 @@ func (n *Network) changed(ctx context.Context, index int, lease *Lease, err erro
 		n.Say(fmt.Sprintf("%s: DHCP: not taken: %s", l.name, strings.Join(lease.Refused, "; ")))
 	}
 	n.writeResolv()
+}
+
+// publish tells others what the leases say. n.mu is held.
+func (n *Network) publish() {
+	n.writeResolv()
+	if n.Changed == nil {
+		return
+	}
+	var servers []string
+	for _, index := range slices.Sorted(maps.Keys(n.links)) {
+		if lease := n.links[index].lease; lease != nil {
+			for _, server := range lease.NTP {
+				servers = append(servers, server.String())
+			}
+		}
+	}
+	n.Changed(servers)
 }
 
 // writeResolv writes the resolver's configuration. It keeps the file and its

@@ -1,0 +1,97 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ketch-os/ketch/agent/access/hostkey"
+	"github.com/ketch-os/ketch/api/access"
+	"github.com/ketch-os/ketch/api/node"
+	"github.com/ketch-os/ketch/internal/backoff"
+	"github.com/ketch-os/ketch/layout"
+)
+
+const (
+	// settle is how long the machine is left to change further before it is told.
+	settle = 3 * time.Second
+	// greetEvery is how often is looked whether there is something new.
+	greetEvery = time.Minute
+)
+
+// greet tells on the console who the machine is and how it is reached, and again when
+// that has changed: nobody types there, but people look at it.
+func (n *Node) greet(ctx context.Context) {
+	var before []string
+	for backoff.Sleep(ctx, settle) {
+		host, _ := os.Hostname()
+		fingerprint, _ := hostkey.Fingerprint(layout.SSHDir) // none yet, or no server
+		file, _ := access.Read(layout.AccessFile)
+		now := greeting(host, n.status(ctx), file, fingerprint)
+		if !slices.Equal(now, before) && ctx.Err() == nil {
+			for _, line := range now {
+				n.say(line)
+			}
+			before = now
+		}
+		select {
+		case <-ctx.Done():
+		case <-n.news:
+		case <-time.After(greetEvery):
+		}
+	}
+}
+
+// greeting is what is told.
+func greeting(host string, s *node.Status, file access.File, fingerprint string) (lines []string) {
+	name := "this is " + host
+	if s.System != nil {
+		name += ", Ketch " + s.System.Version
+	}
+	lines = append(lines, name+": "+s.State)
+	reached := ""
+	for _, l := range s.Links {
+		if len(l.Addresses) == 0 {
+			continue
+		}
+		lines = append(lines, fmt.Sprintf("%s has %s", l.Name, strings.Join(l.Addresses, " ")))
+		if address := routable(l.Addresses); reached == "" {
+			reached = address
+		}
+	}
+	if !file.Anybody() || reached == "" {
+		return lines
+	}
+	login := fmt.Sprintf("ssh %s@%s", user(file), reached)
+	if file.Port != 0 && file.Port != access.DefaultPort {
+		login += fmt.Sprintf(" -p %d", file.Port)
+	}
+	if fingerprint != "" {
+		login += ", host key " + fingerprint
+	}
+	return append(lines, login)
+}
+
+// routable is the first address that reaches beyond the link, without its mask, or "".
+func routable(addresses []string) string {
+	for _, a := range addresses {
+		if p, err := netip.ParsePrefix(a); err == nil && !p.Addr().IsLinkLocalUnicast() {
+			return p.Addr().String()
+		}
+	}
+	return ""
+}
+
+// user is one who may sign in.
+func user(file access.File) string {
+	for _, u := range file.Users {
+		if len(u.Keys) > 0 {
+			return u.Name
+		}
+	}
+	return access.DefaultUser
+}
