@@ -68,7 +68,7 @@ func (d Dir) Prepare(name string) error {
 	if err != nil {
 		return fmt.Errorf("prepare log %s: %w", name, err)
 	}
-	return file.Close()
+	return errors.Join(file.Chmod(mode), file.Close()) // one that an earlier version made was for all to read
 }
 
 // Trim drops the older half of a log that holds over limit bytes, and tells

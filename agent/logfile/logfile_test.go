@@ -458,3 +458,18 @@ func TestConsoleLimit(t *testing.T) {
 		}
 	})
 }
+
+// TestPrepareMode: a log is for root and its group, whoever made the file.
+func TestPrepareMode(t *testing.T) {
+	dir := Dir(t.TempDir())
+	write(t, dir, "old", "x\n")
+	for _, name := range []string{"old", "new"} {
+		if err := dir.Prepare(name); err != nil {
+			t.Fatal(err)
+		}
+		path, _ := dir.Path(name)
+		if info, err := os.Stat(path); err != nil || info.Mode() != mode {
+			t.Errorf("log %s: mode %v, %v; want %v", name, info.Mode(), err, os.FileMode(mode))
+		}
+	}
+}
