@@ -300,3 +300,22 @@ func TestUpdateAsksPID1(t *testing.T) {
 	m = v.starts(qemu.Options{})
 	m.waitLine("there is no other to go to: waiting for 10s")
 }
+
+// An older version that is signed is put back by hand, and the newer one taken away.
+// It boots: nothing on the machine that could forbid it is out of reach of who can
+// do that. The status tells.
+func TestOlderVersionPutBack(t *testing.T) {
+	t.Parallel()
+	v := newTwoVersions(t, nil)
+	v.wasGood(v.new)
+	v.record.Floor = v.new.Version
+	delete(v.esp, v.entryPath())
+	v.write()
+	s := v.endsOn(v.old, qemu.Options{})
+	if want := "the only one; it is older than version " + v.new.Version; !strings.Contains(s.Record.Why, want) {
+		t.Errorf("booted because: %q; want %q", s.Record.Why, want)
+	}
+	if s.Record.Floor != v.new.Version {
+		t.Errorf("the floor is %q; want it kept", s.Record.Floor)
+	}
+}

@@ -143,6 +143,27 @@ func TestWhy(t *testing.T) {
 	}
 }
 
+// TestWhyOlder: that a newer version was good here is told, unless it has failed since.
+func TestWhyOlder(t *testing.T) {
+	for _, test := range []struct {
+		starts []any
+		want   bool
+	}{
+		{[]any{one, "good", two, "good"}, true},
+		{[]any{one, "good", two, "fails"}, false},
+		{[]any{two, "good", two, "fails", two, "fails", two, "fails"}, false},
+		{[]any{one, "good"}, false},
+		{nil, false},
+	} {
+		if got := older(history(t, test.starts...), one); (got != "") != test.want {
+			t.Errorf("older after %v = %q; want it told: %v", test.starts, got, test.want)
+		}
+	}
+	if got := older(history(t, one, "good", two, "good"), two); got != "" {
+		t.Errorf("older of the newer version = %q; want nothing", got)
+	}
+}
+
 func TestTarget(t *testing.T) {
 	v := bootrecord.Version{Entry: "ketch_1.0-RC1"}
 	n := entry.Name{ID: "ketch_1.0-rc1", Counted: true, Left: 1, Done: 2} // as the loader lists it

@@ -25,7 +25,18 @@ func why(r *bootrecord.Record, s start, selected string, entries []entry.Name) s
 	if err != nil {
 		return "the boot loader does not tell"
 	}
-	return position(ours, entries)
+	return position(ours, entries) + older(r, s)
+}
+
+// older tells that a newer version was good on this machine and has not failed
+// since: somebody has put the older one back.
+func older(r *bootrecord.Record, s start) string {
+	for _, v := range r.Versions {
+		if v.RootHash != s.root && v.EverGood() && !failed(v) && entry.Compare(v.Entry, s.entry) > 0 {
+			return fmt.Sprintf("; it is older than version %s, which was good on this machine", v.Name)
+		}
+	}
+	return ""
 }
 
 // position tells why from the entry's place in the loader's list.
