@@ -147,6 +147,11 @@ func grownState(t *testing.T, disk string, before *gpt.Table) {
 	if table.DiskID == before.DiskID || state.ID == before.Partitions[layout.NumState-1].ID {
 		t.Error("disk GUID or state UUID are still the image's: every machine wants its own")
 	}
+	esp := &table.Partitions[layout.NumESP-1]
+	if esp.ID == before.Partitions[layout.NumESP-1].ID {
+		t.Error("the ESP's UUID is still the image's")
+	}
+	esp.ID = before.Partitions[layout.NumESP-1].ID
 	for i, p := range table.Partitions[:layout.NumBoot] {
 		if p != before.Partitions[i] {
 			t.Errorf("partition %d has changed: %+v, was %+v", i+1, p, before.Partitions[i])

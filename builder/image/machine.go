@@ -19,8 +19,8 @@ import (
 // signed or hashed. A machine of ours changes this, and nothing else:
 //
 //   - the partition table: its place and size follow the disk's; the disk GUID
-//     and the state partition's UUID become random, once; that partition reaches
-//     to the end and gets its attribute (init/state);
+//     and the UUIDs of ESP and state partition become random, once; the latter
+//     reaches to the end and gets its attribute (init/state);
 //   - the ESP: the counter in a boot entry's name. With the renaming go the times
 //     of directory entries and their directories' archive attribute, what is left of
 //     a removed entry, and FSInfo's counts;
@@ -38,7 +38,7 @@ func (v *verification) machine() {
 		return
 	}
 	v.check("every other byte", func() (string, error) { return v.machineBytes(table) })
-	v.leaveOut("GUIDs of the disk and of partition 8", "the machine's own, made at its first boot")
+	v.leaveOut(fmt.Sprintf("GUIDs of the disk and of partitions %d and %d", layout.NumESP, layout.NumState), "the machine's own, made at its first boot")
 	v.leaveOut("what the boot record says", "the machine's own account of its boots; its form was checked")
 	state := v.disk.Table.Partitions[layout.NumState-1]
 	v.leaveOut(fmt.Sprintf("partition %d (%s)", layout.NumState, state.Name), "%d MiB of the machine's own data", state.Size(v.disk.Table.SectorSize)/layout.MiB)
@@ -51,11 +51,11 @@ func (v *verification) machine() {
 // identifiers of its partitions derive from it.
 func (v *verification) installed() (Entry, error) {
 	for _, e := range v.entries {
-		if v.newTable("", e.RootHash).Partitions[layout.NumESP-1].ID == v.disk.Table.Partitions[layout.NumESP-1].ID {
+		if v.newTable("", e.RootHash).Partitions[layout.NumBIOS-1].ID == v.disk.Table.Partitions[layout.NumBIOS-1].ID {
 			return e, nil
 		}
 	}
-	return Entry{}, fmt.Errorf("partition %d: its UUID is not the one that a version on the disk gives it", layout.NumESP)
+	return Entry{}, fmt.Errorf("partition %d: its UUID is not the one that a version on the disk gives it", layout.NumBIOS)
 }
 
 // machineTable is the table that the builder makes, with what a machine changes
@@ -80,6 +80,7 @@ func (v *verification) machineTable() (*gpt.Table, error) {
 		return nil, fmt.Errorf("partition %d (%s): %w", layout.NumState, got.Partitions[layout.NumState-1].Name, err)
 	}
 	want.DiskID, want.Partitions[layout.NumState-1] = got.DiskID, got.Partitions[layout.NumState-1]
+	want.Partitions[layout.NumESP-1].ID = got.Partitions[layout.NumESP-1].ID
 	for i, p := range want.Partitions {
 		if got.Partitions[i] != p {
 			return nil, fmt.Errorf("partition %d (%s): type, place, UUID, label or attributes are not the builder's", i+1, got.Partitions[i].Name)
@@ -108,11 +109,12 @@ func (v *verification) placeVersions(table *gpt.Table) error {
 // or makes both random, and only then marks the file system as whole.
 func checkOwn(got, want *gpt.Table) error {
 	g, w := got.Partitions[layout.NumState-1], want.Partitions[layout.NumState-1]
-	own := randomUUID(got.DiskID) && randomUUID(g.ID)
+	esp, image := got.Partitions[layout.NumESP-1].ID, want.Partitions[layout.NumESP-1].ID
+	own := randomUUID(got.DiskID) && randomUUID(g.ID) && randomUUID(esp)
 	unit := uint64(layout.Alignment / got.SectorSize)
 	switch {
-	case !own && (got.DiskID != want.DiskID || g.ID != w.ID):
-		return errors.New("its UUID and the disk's GUID are neither the image's nor random ones")
+	case !own && (got.DiskID != want.DiskID || g.ID != w.ID || esp != image):
+		return errors.New("its UUID, the ESP's and the disk's GUID are neither the image's nor random ones")
 	case g.Attributes&^layout.AMD64.Partitions()[layout.NumState-1].Attributes != 0:
 		return fmt.Errorf("attributes %#x", g.Attributes)
 	case g.Attributes != 0 && !own:

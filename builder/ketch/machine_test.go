@@ -95,7 +95,11 @@ func (m testDisk) table(change func(*gpt.Table)) {
 	})
 }
 
-const random1, random2 = "0b2a9f54-6c1e-4d3a-9e0b-7f2c5a1d8e63", "5d0c7e12-aa34-4b56-8c78-9d0e1f2a3b4c"
+const (
+	random1 = "0b2a9f54-6c1e-4d3a-9e0b-7f2c5a1d8e63"
+	random2 = "5d0c7e12-aa34-4b56-8c78-9d0e1f2a3b4c"
+	random3 = "c1f0a3b2-9d8e-4c7b-a6f5-e4d3c2b1a090"
+)
 
 // boot does what a first boot does to the disk, which has grown to a size before.
 func (m testDisk) boot(size int64) {
@@ -117,6 +121,7 @@ func (m testDisk) boot(size int64) {
 		p := &table.Partitions[layout.NumState-1]
 		p.Last = uint64((size-layout.Alignment)/table.SectorSize) - 1
 		p.Attributes, p.ID, table.DiskID = layout.AttrStateFormatted, gpt.MustParseGUID(random1), gpt.MustParseGUID(random2)
+		table.Partitions[layout.NumESP-1].ID = gpt.MustParseGUID(random3)
 	})
 	m.write(layout.NumState, 1024, "not really ext4")
 	m.mtools("mren", "::/EFI/Linux/ketch_1.0+3-0.efi", "ketch_1.0+2-1.efi")
@@ -174,7 +179,7 @@ func TestVerifyMachineDisk(t *testing.T) {
 		t.Fatalf("a disk that was only booted:\n%s", report)
 	}
 	for _, want := range []string{
-		"partition 8 (ketch_state): left out", "what the boot record says: left out", "GUIDs of the disk and of partition 8: left out", "ESP directories: left out",
+		"partition 8 (ketch_state): left out", "what the boot record says: left out", "GUIDs of the disk and of partitions 1 and 8: left out", "ESP directories: left out",
 		"ok   every other byte: ", "ok   ESP files: ", "ok   partitions: ",
 	} {
 		if !strings.Contains(report, want) {
@@ -217,6 +222,9 @@ func TestVerifyMachineDisk(t *testing.T) {
 		"UUID":                {func(m testDisk) { m.table(func(t *gpt.Table) { t.Partitions[5].ID = id(random2[:35] + "0") }) }, "partition 6"},
 		"state UUID": {func(m testDisk) {
 			m.table(func(t *gpt.Table) { t.Partitions[7].ID = id("0b2a9f54-6c1e-1d3a-9e0b-7f2c5a1d8e63") })
+		}, "neither the image's nor random"},
+		"ESP UUID": {func(m testDisk) {
+			m.table(func(t *gpt.Table) { t.Partitions[0].ID = id("c1f0a3b2-9d8e-8c7b-a6f5-e4d3c2b1a090") })
 		}, "neither the image's nor random"},
 		"state too short": {func(m testDisk) { m.table(func(t *gpt.Table) { t.Partitions[7].Last -= 2048 }) }, "partition 8 (ketch_state): ends at block"},
 		"another partition": {func(m testDisk) {

@@ -1,6 +1,6 @@
 // Package initramfs is the first stage of the boot, from the kernel's initramfs to
 // the init of a verified /usr. There is nothing in the initramfs but this
-// program; whatever a boot stub may have dropped beside it is not looked at.
+// program; whatever a boot stub may have dropped beside it is told, and not read.
 package initramfs
 
 import (
@@ -47,9 +47,10 @@ const (
 type Stage struct {
 	Machine *machine.Machine
 
-	root verity.RootHash
-	slot slot.Slot
-	node string // of the verity device
+	root   verity.RootHash
+	origin slot.Origin
+	slot   slot.Slot
+	node   string // of the verity device
 }
 
 // MountKernel mounts the kernel's own file systems and opens its log.
@@ -130,6 +131,9 @@ func (s *Stage) ReadLoader() error {
 		m.Log.Printf(kmsg.Warning, "%v", err)
 	}
 	m.SecureBoot = secure
+	if found := extra(os.DirFS("/")); found != "" {
+		m.Degrade("%s", found)
+	}
 	began, err := efivar.LoaderUsec(efivar.LoaderTimeInitUSec)
 	ended, errEnd := efivar.LoaderUsec(efivar.LoaderTimeExecUSec)
 	if err == nil && errEnd == nil && began >= 0 && ended >= began {
@@ -142,41 +146,58 @@ func (s *Stage) ReadLoader() error {
 // loader came from, before anything else can go wrong. Where the loader does not
 // say which that is, FindSlot does it.
 func (s *Stage) CountStart() error {
-	esp := s.esp()
-	if esp.IsZero() {
+	m := s.Machine
+	s.origin = slot.Origin{CountPath: m.CountPath}
+	var err error
+	if s.origin.ESP, err = gpt.ParseGUID(m.ESP); err != nil {
+		return nil // it does not tell
+	}
+	var twins *slot.TwinsError
+	switch s.origin.Disk, err = s.origin.Find(slotLimit); {
+	case errors.As(err, &twins):
+		s.doubt(err)
+		return nil
+	case err != nil:
+		m.Log.Printf(kmsg.Warning, "boot record: %v", err)
 		return nil
 	}
-	disk, err := slot.Disk(esp, slotLimit)
-	if err != nil {
-		s.Machine.Log.Printf(kmsg.Warning, "boot record: %v", err)
-		return nil
-	}
-	return bootcount.Count(s.Machine, disk)
+	return bootcount.Count(m, s.origin.Disk)
 }
 
-// esp is the unique GUID of the partition that the boot loader came from, zero
-// when it is not known.
-func (s *Stage) esp() gpt.GUID {
-	esp, err := gpt.ParseGUID(s.Machine.ESP)
-	if err != nil {
-		return gpt.GUID{}
-	}
-	return esp
+// doubt notes why the disk that the system runs from may be another's.
+func (s *Stage) doubt(why error) {
+	s.Machine.Doubt = why.Error()
+	s.Machine.Log.Printf(kmsg.Warning, "%v; nothing is written to a disk, and this start is not counted", why)
 }
 
 // FindSlot waits for the partitions that the root hash names.
 func (s *Stage) FindSlot() (err error) {
-	esp := s.esp()
-	if s.slot, err = slot.Wait(s.root, esp, slotLimit); err != nil {
+	m := s.Machine
+	if s.slot, err = slot.Wait(s.root, s.origin, slotLimit); err != nil {
 		return err
 	}
-	if !esp.IsZero() && !s.slot.Booted {
-		s.Machine.Log.Printf(kmsg.Warning, "the disk with ESP %s has not appeared: running from %s", esp, s.slot.Disk)
+	m.Disk, m.Slot = s.slot.Disk, s.slot.Name
+	m.Log.Printf(kmsg.Info, "slot: usr %s, hash tree %s", s.slot.Usr, s.slot.Hash)
+	if m.Doubt == "" {
+		if err := mistaken(s.slot, s.origin); err != nil {
+			s.doubt(err)
+		}
 	}
-	s.Machine.Disk, s.Machine.Slot = s.slot.Disk, s.slot.Name
-	s.Machine.Log.Printf(kmsg.Info, "slot: usr %s, hash tree %s", s.slot.Usr, s.slot.Hash)
-	if s.Machine.Record() == nil {
-		return bootcount.Count(s.Machine, s.slot.Disk)
+	if m.Doubt == "" && m.Record() == nil {
+		return bootcount.Count(m, s.slot.Disk)
+	}
+	return nil
+}
+
+// mistaken tells why a slot may lie on another disk than the one that was booted.
+func mistaken(found slot.Slot, origin slot.Origin) error {
+	switch {
+	case found.Booted:
+		return nil
+	case !origin.ESP.IsZero():
+		return fmt.Errorf("the disk that was booted, with ESP %s, has not appeared: running from %s", origin.ESP, found.Disk)
+	case found.Copies > 0:
+		return fmt.Errorf("the boot loader does not tell which disk was booted, and %d others hold the same version as %s", found.Copies, found.Disk)
 	}
 	return nil
 }

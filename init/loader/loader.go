@@ -4,6 +4,7 @@
 package loader
 
 import (
+	"errors"
 	"time"
 
 	"github.com/ketch-os/ketch/efi/entry"
@@ -25,6 +26,9 @@ func Ask(m *machine.Machine, next entry.Name) error {
 
 // Rename gives the entries on the ESP the names that want returns for theirs.
 func Rename(m *machine.Machine, want func(entry.Name) entry.Name) error {
+	if m.Doubt != "" {
+		return errors.New(m.Doubt)
+	}
 	esp := slot.ESP{Disk: m.Disk, ID: m.ESP}
 	return step.Within(m, Limit, func() error { return esp.Rename(want) })
 }

@@ -32,7 +32,8 @@ type Facts struct {
 	Slot        string              // "A" or "B"
 	Entry       string              // LoaderEntrySelected
 	CountPath   string              // LoaderBootCountPath; empty: tries are not counted
-	ESP         string              // LoaderDevicePartUUID
+	ESP         string              // LoaderDevicePartUUID; where PID 1 gives the ESP another, that
+	Doubt       string              // why Disk may be another than the one that was booted: nothing is written to it; empty: it is that
 	BootRecord  string              // device node of the boot record; empty: there is none to write to
 	Why         string              // why this entry was booted
 	Before      *bootrecord.Version // what was known of this version when it was started; nil: nothing
@@ -62,14 +63,15 @@ func New() *Machine {
 
 // handoff is the value of handoffVariable.
 type handoff struct {
-	Facts  Facts
-	Boot   pid1.Boot
-	Record *bootrecord.Record
+	Facts    Facts
+	Boot     pid1.Boot
+	Record   *bootrecord.Record
+	Degraded []string
 }
 
 // Handoff returns the environment that carries the machine into stage two.
 func (m *Machine) Handoff() ([]string, error) {
-	text, err := json.Marshal(handoff{m.Facts, m.Timeline.Boot(), m.Record()})
+	text, err := json.Marshal(handoff{m.Facts, m.Timeline.Boot(), m.Record(), m.Degraded()})
 	if err != nil {
 		return nil, fmt.Errorf("hand over to stage two: %w", err)
 	}
@@ -83,7 +85,7 @@ func Resume(environ func(string) string) (*Machine, error) {
 	if err := json.Unmarshal([]byte(environ(handoffVariable)), &h); err != nil {
 		return New(), fmt.Errorf("take over from the initramfs stage: %w", err)
 	}
-	m := &Machine{Facts: h.Facts, Log: kmsg.New(layout.ConsolePrefix), Timeline: timeline.New(h.Boot), record: h.Record}
+	m := &Machine{Facts: h.Facts, Log: kmsg.New(layout.ConsolePrefix), Timeline: timeline.New(h.Boot), record: h.Record, degraded: h.Degraded}
 	m.Log.Open()
 	if h.Facts.WatchdogFD != 0 {
 		m.Watchdog = watchdog.Inherit(h.Facts.WatchdogFD, WatchdogTimeout)

@@ -18,6 +18,7 @@ func TestHandoff(t *testing.T) {
 	record := &bootrecord.Record{Generation: 7, Asked: verity.RootHash{1}}
 	record.Count(verity.RootHash{2}, "1.0", "ketch_1.0")
 	first.SetRecord(record)
+	first.Degrade("boot record: no disk")
 	env, err := first.Handoff()
 	if err != nil {
 		t.Fatal(err)
@@ -37,6 +38,9 @@ func TestHandoff(t *testing.T) {
 	}
 	if diff := cmp.Diff(first.Record(), second.Record()); diff != "" {
 		t.Errorf("boot record (-first +second):\n%s", diff)
+	}
+	if diff := cmp.Diff(first.Degraded(), second.Degraded()); diff != "" {
+		t.Errorf("degraded (-first +second):\n%s", diff)
 	}
 	if _, err := Resume(func(string) string { return "" }); err == nil {
 		t.Error("Resume of nothing = nil; want an error")

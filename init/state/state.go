@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 	"unsafe"
 
@@ -25,6 +26,7 @@ import (
 	"github.com/ketch-os/ketch/linux/blockdev"
 	"github.com/ketch-os/ketch/linux/kmsg"
 	"github.com/ketch-os/ketch/linux/mount"
+	"github.com/ketch-os/ketch/update/slot"
 )
 
 // Limit is how long Mount may take at most: a check of a large file system is
@@ -48,6 +50,9 @@ type partition struct {
 
 // Mount makes the state partition of the machine's disk ready and mounts it.
 func Mount(m *machine.Machine, r *reaper.Reaper, target string) error {
+	if err := booted(m); err != nil {
+		return err
+	}
 	p, err := open(m, r)
 	if err != nil {
 		return err
@@ -68,6 +73,20 @@ func Mount(m *machine.Machine, r *reaper.Reaper, target string) error {
 	}
 	if err := p.growFileSystem(target); err != nil {
 		m.Log.Printf(kmsg.Warning, "%v", err) // smaller than it could be, but whole
+	}
+	return nil
+}
+
+// booted returns nil when the machine's disk is the one that it was booted from. A
+// state partition that may be another machine's is neither mounted nor written to.
+func booted(m *machine.Machine) error {
+	if m.Doubt == "" {
+		if err := (slot.Origin{CountPath: m.CountPath}).Alone(m.Disk); err != nil {
+			m.Doubt = err.Error()
+		}
+	}
+	if m.Doubt != "" {
+		return errors.New(m.Doubt)
 	}
 	return nil
 }
@@ -132,6 +151,14 @@ func (p *partition) find() error {
 // entry is the partition's entry in the table.
 func (p *partition) entry() *gpt.Partition { return &p.table.Partitions[p.number-1] }
 
+// espID is the unique GUID of the disk's ESP; empty: it has none.
+func (p *partition) espID() string {
+	if number := espNumber(p.table); number != 0 {
+		return p.table.Partitions[number-1].ID.String()
+	}
+	return ""
+}
+
 // fit lets table and partition reach the end of the disk, on the medium and in
 // the kernel.
 func (p *partition) fit() error {
@@ -139,7 +166,7 @@ func (p *partition) fit() error {
 	if err != nil {
 		return err
 	}
-	before, damage := p.entry().Size(p.table.SectorSize), p.table.Damage
+	before, damage, esp := p.entry().Size(p.table.SectorSize), p.table.Damage, p.espID()
 	changed, err := adapt(p.table, p.number, uint64(size/p.table.SectorSize), getrandom)
 	if err != nil || !changed {
 		return err
@@ -149,6 +176,9 @@ func (p *partition) fit() error {
 	}
 	if err := p.writeTable(); err != nil {
 		return err
+	}
+	if strings.EqualFold(p.m.ESP, esp) { // the boot loader told what it was then
+		p.m.ESP = p.espID()
 	}
 	after := p.entry().Size(p.table.SectorSize)
 	if after == before {

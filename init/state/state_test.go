@@ -50,12 +50,13 @@ func TestAdaptFirstBoot(t *testing.T) {
 	if err != nil || !changed {
 		t.Fatalf("adapt = %v, %v; want a change", changed, err)
 	}
-	state := table.Partitions[1]
-	if table.DiskID == before.DiskID || state.ID == before.Partitions[1].ID || state.ID == table.DiskID {
-		t.Errorf("GUIDs %s, %s are not the machine's own", table.DiskID, state.ID)
+	esp, state := table.Partitions[0], table.Partitions[1]
+	ids := map[gpt.GUID]bool{table.DiskID: true, state.ID: true, esp.ID: true, before.DiskID: true, before.Partitions[0].ID: true, before.Partitions[1].ID: true}
+	if len(ids) != 6 {
+		t.Errorf("GUIDs %s, %s, %s are not the machine's own", table.DiskID, esp.ID, state.ID)
 	}
-	if table.Partitions[0] != before.Partitions[0] {
-		t.Error("another partition has changed")
+	if esp.ID = before.Partitions[0].ID; esp != before.Partitions[0] {
+		t.Error("more of the ESP has changed than its GUID")
 	}
 	end := (state.Last + 1) * 512
 	if end%layout.Alignment != 0 || state.Last > table.LastUsable() || table.LastUsable()-state.Last > 2*layout.MiB/512 {
@@ -71,11 +72,11 @@ func TestAdaptLater(t *testing.T) {
 	if changed, err := adapt(table, 2, sectors, counting()); changed || err != nil {
 		t.Errorf("adapt of a table that fits = %v, %v; want no change", changed, err)
 	}
-	id, disk := table.Partitions[1].ID, table.DiskID
+	id, disk, esp := table.Partitions[1].ID, table.DiskID, table.Partitions[0]
 	if changed, err := adapt(table, 2, 2*sectors, counting()); !changed || err != nil {
 		t.Errorf("adapt to a larger disk = %v, %v; want a change", changed, err)
 	}
-	if table.Partitions[1].ID != id || table.DiskID != disk {
+	if table.Partitions[1].ID != id || table.DiskID != disk || table.Partitions[0] != esp {
 		t.Error("a machine's GUIDs have changed after its first boot")
 	}
 	if _, err := adapt(table, 2, sectors/2, counting()); err == nil {

@@ -4,6 +4,7 @@
 //
 //	slot.go     the partitions, usr and its hash tree, that a root hash names
 //	            (UAPI.2: their UUIDs are its two halves), among all disks
+//	origin.go   which disk the boot loader came from
 //	esp.go      the names of the boot entries on the ESP
 //	loader.go   what the boot loader tells, and what it can be asked
 //
@@ -40,13 +41,13 @@ type Slot struct {
 	Usr, Hash         string // device nodes
 	UsrSize, HashSize int64  // bytes
 	Booted            bool   // the boot loader came from this disk
+	Copies            int    // how many other disks hold the same
 }
 
-// Wait looks for the slot until it is there or limit is over. esp is the unique
-// GUID of the partition that the boot loader came from, zero when unknown: its
-// disk is preferred, and waited for, because a copy of it carries the same
-// GUIDs. Only when the limit is over another disk will do.
-func Wait(root verity.RootHash, esp gpt.GUID, limit time.Duration) (Slot, error) {
+// Wait looks for the slot until it is there or limit is over. The disk that the
+// boot loader came from is preferred, and waited for: others may hold the same
+// version. Only when the limit is over another disk will do.
+func Wait(root verity.RootHash, from Origin, limit time.Duration) (Slot, error) {
 	began := time.Now()
 	deadline := began.Add(limit)
 	var seen []blockdev.Disk
@@ -59,35 +60,16 @@ func Wait(root verity.RootHash, esp gpt.GUID, limit time.Duration) (Slot, error)
 		}
 		// Tables are read again only when a disk or a partition has appeared.
 		if !same(disks, seen) {
-			found, faults = scan(disks, root, esp)
+			found, faults = scan(disks, root, from)
 			seen = disks
 		}
-		if slot, ok := choose(found, esp, time.Now().After(deadline)); ok {
+		if slot, ok := choose(found, from, time.Now().After(deadline)); ok {
 			return slot, nil
 		}
 		if time.Now().After(deadline) {
 			return Slot{}, missing(disks, root, faults, limit)
 		}
 		time.Sleep(pace.Pause(time.Since(began)))
-	}
-}
-
-// Disk looks for the disk that has a partition of a unique GUID until it is
-// there or limit is over.
-func Disk(partition gpt.GUID, limit time.Duration) (name string, err error) {
-	for began := time.Now(); ; time.Sleep(pace.Pause(time.Since(began))) {
-		disks, err := blockdev.Disks()
-		if err != nil {
-			return "", err
-		}
-		for _, disk := range disks {
-			if table, err := readTable(disk); err == nil && table.ByID(partition) != 0 {
-				return disk.Name, nil
-			}
-		}
-		if time.Since(began) > limit {
-			return "", fmt.Errorf("no disk has partition %s within %v", partition, limit)
-		}
 	}
 }
 
@@ -100,13 +82,16 @@ func same(a, b []blockdev.Disk) bool {
 
 // choose takes the slot of the booted disk. Where the boot loader does not say
 // which disk that is, or the time is over, it takes the first.
-func choose(found []Slot, esp gpt.GUID, over bool) (Slot, bool) {
+func choose(found []Slot, from Origin, over bool) (Slot, bool) {
+	for i := range found {
+		found[i].Copies = len(found) - 1
+	}
 	for _, slot := range found {
 		if slot.Booted {
 			return slot, true
 		}
 	}
-	if len(found) > 0 && (esp.IsZero() || over) {
+	if len(found) > 0 && (from.ESP.IsZero() || over) {
 		return found[0], true
 	}
 	return Slot{}, false
@@ -114,12 +99,12 @@ func choose(found []Slot, esp gpt.GUID, over bool) (Slot, bool) {
 
 // scan looks at every disk. The faults of those that cannot be read are for the
 // error of a search that finds nothing.
-func scan(disks []blockdev.Disk, root verity.RootHash, esp gpt.GUID) (found []Slot, faults []error) {
+func scan(disks []blockdev.Disk, root verity.RootHash, from Origin) (found []Slot, faults []error) {
 	for _, disk := range disks {
 		table, err := readTable(disk)
 		if err != nil {
 			faults = append(faults, fmt.Errorf("%s: %w", disk.Name, err))
-		} else if slot, ok := match(table, disk, root, esp); ok {
+		} else if slot, ok := match(table, disk, root, from); ok {
 			found = append(found, slot)
 		}
 	}
@@ -161,7 +146,7 @@ func Node(name string, find func(*gpt.Table) int) (string, error) {
 // match finds the slot in one table. Both partitions must have their nodes, and
 // the types that go with their use: a root hash does not make any partition fit
 // to be read.
-func match(table *gpt.Table, disk blockdev.Disk, root verity.RootHash, esp gpt.GUID) (Slot, bool) {
+func match(table *gpt.Table, disk blockdev.Disk, root verity.RootHash, from Origin) (Slot, bool) {
 	usrID, hashID := release.SlotIDs(root)
 	usr, hash := table.ByID(usrID), table.ByID(hashID)
 	if usr == 0 || hash == 0 || disk.Partitions[usr] == "" || disk.Partitions[hash] == "" {
@@ -179,7 +164,7 @@ func match(table *gpt.Table, disk blockdev.Disk, root verity.RootHash, esp gpt.G
 		Hash:     blockdev.Path(disk.Partitions[hash]),
 		UsrSize:  u.Size(table.SectorSize),
 		HashSize: h.Size(table.SectorSize),
-		Booted:   !esp.IsZero() && table.ByID(esp) != 0,
+		Booted:   from.is(disk.Name, table),
 	}, true
 }
 

@@ -36,19 +36,19 @@ func TestMatch(t *testing.T) {
 		}}
 	}
 	disk := blockdev.Disk{Name: "nvme0n1", Partitions: map[int]string{1: "nvme0n1p1", 3: "nvme0n1p3", 4: "nvme0n1p4"}}
-	want := Slot{"nvme0n1", "A", "/dev/nvme0n1p3", "/dev/nvme0n1p4", 1 << 20, 1 << 20, true}
-	got, ok := match(table(arch.Usr, arch.UsrVerity), disk, root, esp)
+	want := Slot{"nvme0n1", "A", "/dev/nvme0n1p3", "/dev/nvme0n1p4", 1 << 20, 1 << 20, true, 0}
+	got, ok := match(table(arch.Usr, arch.UsrVerity), disk, root, Origin{ESP: esp})
 	if diff := cmp.Diff(want, got); diff != "" || !ok {
 		t.Errorf("match: %v (-want +got):\n%s", ok, diff)
 	}
-	if got, ok := match(table(arch.Usr, arch.UsrVerity), disk, root, gpt.GUID{}); !ok || got.Booted {
+	if got, ok := match(table(arch.Usr, arch.UsrVerity), disk, root, Origin{}); !ok || got.Booted {
 		t.Errorf("match without an ESP = %+v, %v; want it, not booted", got, ok)
 	}
-	if got, ok := match(table(layout.TypeState, arch.UsrVerity), disk, root, esp); ok {
+	if got, ok := match(table(layout.TypeState, arch.UsrVerity), disk, root, Origin{ESP: esp}); ok {
 		t.Errorf("match of another type = %+v; want none", got)
 	}
 	delete(disk.Partitions, 4)
-	if got, ok := match(table(arch.Usr, arch.UsrVerity), disk, root, esp); ok {
+	if got, ok := match(table(arch.Usr, arch.UsrVerity), disk, root, Origin{ESP: esp}); ok {
 		t.Errorf("match without a node = %+v; want none yet", got)
 	}
 }
@@ -69,7 +69,7 @@ func TestChoose(t *testing.T) {
 		{"booted disk never comes", []Slot{copied}, esp, true, "sda"},
 		{"booted disk unknown", []Slot{copied}, gpt.GUID{}, false, "sda"},
 	} {
-		got, ok := choose(test.found, test.esp, test.over)
+		got, ok := choose(test.found, Origin{ESP: test.esp}, test.over)
 		if got.Disk != test.want || ok != (test.want != "") {
 			t.Errorf("choose(%s) = %q, %v; want %q", test.name, got.Disk, ok, test.want)
 		}
@@ -78,7 +78,7 @@ func TestChoose(t *testing.T) {
 
 // TestWaitGivesUp runs against the disks of the machine: none has this slot.
 func TestWaitGivesUp(t *testing.T) {
-	_, err := Wait(testRoot(t), gpt.GUID{}, 0)
+	_, err := Wait(testRoot(t), Origin{}, 0)
 	if err == nil || !strings.Contains(err.Error(), "00010203-0405-0607-0809-0a0b0c0d0e0f") {
 		t.Errorf("Wait = %v; want an error that names the partition", err)
 	}
