@@ -31,6 +31,7 @@ type Extraction struct {
 	ctx    context.Context
 	budget *limit.Budget
 	root   *os.Root
+	in     directory        // what was made last lies in it
 	first  map[Inode]string // the first name of a file with several
 	dirs   []*File          // made, their attributes still to be set
 	// leftOut tells that owners, attributes or set-ID bits are not as in the image.
@@ -47,7 +48,7 @@ func (x *Extraction) Run(ctx context.Context, t *Tree, paths ...string) (leftOut
 	if x.root, err = os.OpenRoot(x.Dir); err != nil {
 		return false, err
 	}
-	defer x.root.Close()
+	defer func() { err = errors.Join(err, x.in.close(), x.root.Close()) }()
 	x.first, x.ctx = map[Inode]string{}, ctx
 	x.budget = limit.New(cmp.Or(x.MaxSize, limit.Default), "write into "+x.Dir)
 	for _, name := range paths {
@@ -77,12 +78,15 @@ func (x *Extraction) Run(ctx context.Context, t *Tree, paths ...string) (leftOut
 // place is a file's path under the directory.
 func place(f *File) string { return path.Join(".", f.Path) }
 
+// base is a file's name in the directory that it lies in.
+func base(f *File) string { return path.Base(place(f)) }
+
 // file makes one file.
 func (x *Extraction) file(f *File) error {
 	if f.IsDir() {
 		return x.dir(f)
 	}
-	if err := x.parents(f); err != nil {
+	if err := x.enter(f); err != nil {
 		return err
 	}
 	if f.Stat.Nlink > 1 {
@@ -100,13 +104,13 @@ func (x *Extraction) file(f *File) error {
 
 // dir makes a directory. One that is there keeps what is in it.
 func (x *Extraction) dir(f *File) error {
-	if err := x.parents(f); err != nil {
+	if err := x.enter(f); err != nil {
 		return err
 	}
-	err := x.root.Mkdir(place(f), 0o700)
+	err := x.in.root.Mkdir(base(f), 0o700)
 	if errors.Is(err, fs.ErrExist) {
 		var info fs.FileInfo
-		if info, err = x.root.Lstat(place(f)); err == nil && !info.IsDir() {
+		if info, err = x.in.root.Lstat(base(f)); err == nil && !info.IsDir() {
 			err = fs.ErrExist
 		}
 	}
@@ -116,13 +120,49 @@ func (x *Extraction) dir(f *File) error {
 	return err
 }
 
-// parents makes the directories above a file that was named by itself.
-func (x *Extraction) parents(f *File) error {
-	dir := path.Dir(place(f))
-	if _, err := x.root.Stat(dir); err == nil {
+// directory is one that is held open: looking each name up from the root would
+// take several times as long.
+type directory struct {
+	name string
+	root *os.Root
+	file *os.File // for system calls that os.Root does not have
+}
+
+func (d *directory) close() error {
+	if d.root == nil {
 		return nil
 	}
-	return x.root.MkdirAll(dir, 0o755)
+	err := errors.Join(d.file.Close(), d.root.Close())
+	*d = directory{}
+	return err
+}
+
+// enter opens the directory that a file lies in. It is made, with those above, for a
+// file that was named by itself.
+func (x *Extraction) enter(f *File) (err error) {
+	name := path.Dir(place(f))
+	if x.in.root != nil && x.in.name == name {
+		return nil
+	}
+	if err := x.in.close(); err != nil {
+		return err
+	}
+	root, err := x.root.OpenRoot(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := x.root.MkdirAll(name, 0o755); err != nil {
+			return err
+		}
+		root, err = x.root.OpenRoot(name)
+	}
+	if err != nil {
+		return err
+	}
+	file, err := root.Open(".")
+	if err != nil {
+		return errors.Join(err, root.Close())
+	}
+	x.in = directory{name, root, file}
+	return nil
 }
 
 // create makes what is no directory, without attributes. It is not made where
@@ -132,15 +172,13 @@ func (x *Extraction) create(f *File) (made bool, err error) {
 	case typeRegular:
 		return true, x.regular(f)
 	case typeSymlink:
-		return true, x.root.Symlink(f.Target, place(f))
+		return true, x.in.root.Symlink(f.Target, base(f))
 	}
 	if f.IsDevice() && !x.AsRoot {
 		x.Lost(f.Path, "device, which only root can make")
 		return false, nil
 	}
-	err = x.in(f, func(dir int, name string) error {
-		return unix.Mknodat(dir, name, f.Stat.Mode&typeMask|0o600, int(f.Stat.Rdev))
-	})
+	err = unix.Mknodat(int(x.in.file.Fd()), base(f), f.Stat.Mode&typeMask|0o600, int(f.Stat.Rdev))
 	if errors.Is(err, unix.EPERM) {
 		x.Lost(f.Path, "device, which this machine does not allow to make")
 		return false, nil
@@ -154,12 +192,12 @@ func (x *Extraction) regular(f *File) (err error) {
 		return err
 	}
 	defer from.Close()
-	to, err := x.root.OpenFile(place(f), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	to, err := x.in.root.OpenFile(base(f), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
 	if _, err := io.Copy(x.budget.Writer(to), reader{x.ctx, from}); err != nil {
-		return errors.Join(err, to.Close(), x.root.Remove(place(f)))
+		return errors.Join(err, to.Close(), x.in.root.Remove(base(f)))
 	}
 	return to.Close()
 }
@@ -177,37 +215,28 @@ func (r reader) Read(p []byte) (int, error) {
 	return r.from.Read(p)
 }
 
-// in calls do with the directory that a file lies in and its name there: for
-// system calls that os.Root does not have.
-func (x *Extraction) in(f *File, do func(dir int, name string) error) error {
-	dir, err := x.root.Open(path.Dir(place(f)))
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return do(int(dir.Fd()), path.Base(place(f)))
-}
-
 // attributes gives a file its owner, extended attributes, mode and time, in this
 // order: a new owner takes away capabilities and set-ID bits.
 func (x *Extraction) attributes(f *File) error {
-	return x.in(f, func(dir int, name string) error {
-		if err := x.owner(f, dir, name); err != nil {
-			return err
-		}
-		if err := x.xattrs(f, dir, name); err != nil {
-			return err
-		}
-		if err := x.mode(f, dir, name); err != nil {
-			return err
-		}
-		at := []unix.Timespec{{Sec: f.Stat.Mtime.Unix(), Nsec: int64(f.Stat.Mtime.Nanosecond())}}
-		at = append(at, at[0])
-		if err := unix.UtimesNanoAt(dir, name, at, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-			return &fs.PathError{Op: "set time", Path: f.Path, Err: err}
-		}
-		return nil
-	})
+	if err := x.enter(f); err != nil {
+		return err
+	}
+	dir, name := int(x.in.file.Fd()), base(f)
+	if err := x.owner(f, dir, name); err != nil {
+		return err
+	}
+	if err := x.xattrs(f, dir, name); err != nil {
+		return err
+	}
+	if err := x.mode(f, dir, name); err != nil {
+		return err
+	}
+	at := []unix.Timespec{{Sec: f.Stat.Mtime.Unix(), Nsec: int64(f.Stat.Mtime.Nanosecond())}}
+	at = append(at, at[0])
+	if err := unix.UtimesNanoAt(dir, name, at, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return &fs.PathError{Op: "set time", Path: f.Path, Err: err}
+	}
+	return nil
 }
 
 func (x *Extraction) owner(f *File, dir int, name string) error {

@@ -203,6 +203,10 @@ func TestExtractInterrupted(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer x.root.Close()
+	if err := x.enter(f); err != nil {
+		t.Fatal(err)
+	}
+	defer x.in.close()
 	if err := x.regular(f); !errors.Is(err, context.Canceled) {
 		t.Errorf("regular() = %v; want %v", err, context.Canceled)
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/ketch-os/ketch/builder/platform"
 	"github.com/ketch-os/ketch/builder/progress"
 	"github.com/ketch-os/ketch/internal/cli"
+	"github.com/ketch-os/ketch/internal/printable"
 )
 
 // buildOptions are the flags of ketch build; ketch run has them too.
@@ -92,13 +93,13 @@ func (o *buildOptions) build(ctx context.Context, e *env, path string) (string, 
 		return result.Path, cli.JSON(e.stdout, result)
 	}
 	for _, r := range result.Requests {
-		fmt.Fprintf(e.stderr, "build: to be signed: %s (%s): %s\n", r.Name, r.What, filepath.Join(image.RequestDir(result.Path), r.Message))
+		printable.Fprintf(e.stderr, "build: to be signed: %s (%s): %s\n", r.Name, r.What, filepath.Join(image.RequestDir(result.Path), r.Message))
 	}
 	if result.UpToDate {
-		fmt.Fprintf(e.stdout, "%s: %s is up to date\n", result.Path, result.Version)
+		printable.Fprintf(e.stdout, "%s: %s is up to date\n", result.Path, result.Version)
 		return result.Path, nil
 	}
-	fmt.Fprintf(e.stdout, "%s: %s, usr %.1f MiB, root hash %s…, built in %.2f s\n",
+	printable.Fprintf(e.stdout, "%s: %s, usr %.1f MiB, root hash %s…, built in %.2f s\n",
 		result.Path, result.Version, float64(result.UsrSize)/(1<<20), result.RootHash[:16], time.Since(start).Seconds())
 	return result.Path, nil
 }
@@ -134,7 +135,7 @@ func (o *buildOptions) options(e *env, path string) (image.Options, error) {
 	}
 	options.Source.Progress = progress.New(e.stderr)
 	options.Progress = func(s image.Step) {
-		fmt.Fprintf(e.stderr, "build: %-22s %6.2f s  %s\n", s.Name, s.Took.Seconds(), s.Detail)
+		printable.Fprintf(e.stderr, "build: %-22s %6.2f s  %s\n", s.Name, s.Took.Seconds(), s.Detail)
 	}
 	return options, nil
 }
@@ -164,7 +165,7 @@ func (o *buildOptions) secret(e *env, definition *image.Definition, set *keys.Se
 		return hint.Add(fmt.Errorf("a release is not signed with development keys: %s is marked as such", o.keys), developmentHint)
 	}
 	if p, err := platform.Find(definition.Platform); err == nil && p.Production() {
-		fmt.Fprintf(e.stderr, "WARNING: this image for %s is signed with DEVELOPMENT KEYS, which are no secret:\n"+
+		printable.Fprintf(e.stderr, "WARNING: this image for %s is signed with DEVELOPMENT KEYS, which are no secret:\n"+
 			"WARNING: whoever has them can make what its machines boot. Do not ship it.\nhint: %s\n", p.Name, developmentHint)
 	}
 	return nil

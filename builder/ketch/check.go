@@ -129,7 +129,7 @@ func (o *checkOptions) readCerts() (certs []*x509.Certificate, err error) {
 }
 
 // verdict is the line of a check; its first word has a colour on a terminal.
-func verdict(w io.Writer, c image.Check) string {
+func verdict(w io.Writer, c image.Check) printable.Ours {
 	colour := cli.Green
 	switch {
 	case c.Err != nil:
@@ -138,15 +138,15 @@ func verdict(w io.Writer, c image.Check) string {
 		colour = cli.Yellow
 	}
 	word, rest, _ := strings.Cut(c.Line(), " ")
-	return cli.Paint(w, colour, word) + " " + printable.Text(rest)
+	return printable.Ours(cli.Paint(w, colour, word) + " " + printable.Text(rest))
 }
 
 func (r checkReport) print(e *env) {
 	for _, c := range r.Checks {
-		fmt.Fprintln(e.stdout, verdict(e.stdout, c))
+		printable.Fprintln(e.stdout, verdict(e.stdout, c))
 	}
 	for _, note := range r.Notes {
-		fmt.Fprintf(e.stdout, "note %s\n", printable.Text(note))
+		printable.Fprintf(e.stdout, "note %s\n", note)
 	}
 }
 

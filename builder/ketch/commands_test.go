@@ -1,6 +1,10 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
@@ -25,7 +29,7 @@ func TestFlagEverywhere(t *testing.T) {
 	const ours = "it reads what is ours"
 	without := map[string]map[string]string{
 		"max-size": {
-			"ketch seal": reads, "ketch compose check": reads, "ketch layers build": ours, "ketch keys new": ours, "ketch keys auth": ours,
+			"ketch seal": reads, "ketch compose check": reads, "ketch config check": reads, "ketch config schema": ours, "ketch layers build": ours, "ketch keys new": ours, "ketch keys auth": ours,
 			"ketch help": ours, "ketch version": ours, "ketch completion": ours,
 		},
 	}
@@ -42,6 +46,25 @@ func TestFlagEverywhere(t *testing.T) {
 		})
 		for path := range reasons {
 			t.Errorf("%s is no command", path)
+		}
+	}
+}
+
+// TestPrintsThroughPrintable: what commands say goes through package printable, so
+// that nobody has to remember which words come from outside.
+func TestPrintsThroughPrintable(t *testing.T) {
+	sources, err := filepath.Glob("*.go")
+	if err != nil || len(sources) == 0 {
+		t.Fatalf("no sources: %v", err)
+	}
+	direct := regexp.MustCompile(`\bfmt\.(Fp|P)rint`)
+	for _, name := range sources {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasSuffix(name, "_test.go") && direct.Match(text) {
+			t.Errorf("%s: %s… prints what it is given; want printable.%s…", name, direct.Find(text), direct.Find(text)[len("fmt."):])
 		}
 	}
 }

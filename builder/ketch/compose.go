@@ -2,12 +2,12 @@ package main
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ketch-os/ketch/builder/image"
 	"github.com/ketch-os/ketch/internal/cli"
+	"github.com/ketch-os/ketch/internal/printable"
 )
 
 func composeCommand() *cobra.Command {
@@ -29,7 +29,7 @@ are not looked at: ketch build does that.
 				return err
 			}
 			for _, s := range w.Services {
-				fmt.Fprintf(e.stdout, "%s: runs %s\n", s.Name, s.Image)
+				printable.Fprintf(e.stdout, "%s: runs %s\n", s.Name, s.Image)
 			}
 			return nil
 		}),

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"os"
 
@@ -98,13 +97,13 @@ func checkConfig(ctx context.Context, stdin io.Reader, name string) (checkedConf
 // show prints what was found for a person: problems go where errors do.
 func (c checkedConfig) show(e *env) {
 	for _, p := range c.Problems {
-		fmt.Fprintln(e.stderr, printable.Text(p.In(c.File)))
+		printable.Fprintln(e.stderr, p.In(c.File))
 	}
 	for _, url := range c.NotLooked {
-		fmt.Fprintf(e.stdout, "%s: not looked at: %s\n", c.File, printable.Text(url))
+		printable.Fprintf(e.stdout, "%s: not looked at: %s\n", c.File, url)
 	}
 	if len(c.Problems) == 0 {
-		fmt.Fprintf(e.stdout, "%s: %s, accepted\n", c.File, c.Kind)
+		printable.Fprintf(e.stdout, "%s: %s, accepted\n", c.File, c.Kind)
 	}
 }
 

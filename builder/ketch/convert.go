@@ -13,12 +13,13 @@ import (
 	"github.com/ketch-os/ketch/builder/convert"
 	"github.com/ketch-os/ketch/builder/progress"
 	"github.com/ketch-os/ketch/internal/cli"
+	"github.com/ketch-os/ketch/internal/printable"
 )
 
 func convertCommand() *cobra.Command {
 	var formats strings.Builder
 	for _, f := range convert.Formats() {
-		fmt.Fprintf(&formats, "  %-11s %s\n", f.Name, f.About)
+		formats.WriteString(fmt.Sprintf("  %-11s %s\n", f.Name, f.About))
 	}
 	cmd := &cobra.Command{
 		Use: "convert IMAGE -o FILE", Short: "Write an image in the format that a cloud takes",
@@ -81,6 +82,6 @@ func convertImage(ctx context.Context, e *env, c convert.Conversion, format stri
 	if asJSON {
 		return cli.JSON(e.stdout, converted{c.Output, c.Format.Name, info.Size(), took.Microseconds()})
 	}
-	fmt.Fprintf(e.stdout, "%s: %s, %.1f MiB, in %.2f s\n", c.Output, c.Format.Name, float64(info.Size())/(1<<20), took.Seconds())
+	printable.Fprintf(e.stdout, "%s: %s, %.1f MiB, in %.2f s\n", c.Output, c.Format.Name, float64(info.Size())/(1<<20), took.Seconds())
 	return nil
 }

@@ -68,19 +68,19 @@ func (o diffOptions) run(e *env, a, b string) error {
 }
 
 func (o diffOptions) print(out io.Writer, r *compare.Report) error {
-	w := tabwriter.NewWriter(printable.NewWriter(out), 0, 0, 2, ' ', 0)
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, s := range []struct {
 		name string
 		side compare.Side
 	}{{"A", r.A}, {"B", r.B}} {
-		fmt.Fprintf(w, "%s\t%s\t%s %s\tusr %.1f MiB\troot hash %s…\n", s.name, printable.Text(s.side.Path), printable.Text(s.side.Name), printable.Text(s.side.Version), float64(s.side.UsrSize)/(1<<20), s.side.RootHash[:16])
+		printable.Fprintf(w, "%s\t%s\t%s %s\tusr %.1f MiB\troot hash %s…\n", s.name, s.side.Path, s.side.Name, s.side.Version, float64(s.side.UsrSize)/(1<<20), s.side.RootHash[:16])
 	}
 	if r.Equal() {
-		fmt.Fprint(w, "\nno differences\n")
+		printable.Fprintf(w, "\nno differences\n")
 		return w.Flush()
 	}
 	if delta := r.B.UsrSize - r.A.UsrSize; delta != 0 {
-		fmt.Fprintf(w, "\nusr: %s\n", signed(delta))
+		printable.Fprintf(w, "\nusr: %s\n", signed(delta))
 	}
 	printBoot(w, r.Boot)
 	printPackages(w, r)
@@ -99,13 +99,13 @@ func printBoot(w io.Writer, values []compare.Value) {
 	if len(values) == 0 {
 		return
 	}
-	fmt.Fprint(w, "\nboot\n")
+	printable.Fprintf(w, "\nboot\n")
 	for _, v := range values {
 		if v.Name == "command line" {
-			fmt.Fprintf(w, "  %s\t%s\n", v.Name, parameters(v))
+			printable.Fprintf(w, "  %s\t%s\n", v.Name, parameters(v))
 			continue
 		}
-		fmt.Fprintf(w, "  %s\t%s\n", v.Name, arrow(short(v.A), short(v.B)))
+		printable.Fprintf(w, "  %s\t%s\n", v.Name, arrow(short(v.A), short(v.B)))
 	}
 }
 
@@ -149,9 +149,9 @@ func printPackages(w io.Writer, r *compare.Report) {
 	if len(r.Packages) == 0 {
 		return
 	}
-	fmt.Fprintf(w, "\npackages: %s\n", counts(r.Packages, func(p compare.Package) compare.Change { return p.Change }))
+	printable.Fprintf(w, "\npackages: %s\n", counts(r.Packages, func(p compare.Package) compare.Change { return p.Change }))
 	if r.Basis != "sbom" {
-		fmt.Fprint(w, "  (by the layers' inventories: an image has no bill of materials)\n")
+		printable.Fprintf(w, "  (by the layers' inventories: an image has no bill of materials)\n")
 	}
 	for _, p := range r.Packages {
 		line(w, marks[p.Change]+" "+p.Kind, printable.Name(p.Name), versions(p), sizeChange(p.SizeB-p.SizeA))
@@ -173,7 +173,7 @@ func printFiles(w io.Writer, files []compare.File) {
 	if len(files) == 0 {
 		return
 	}
-	fmt.Fprintf(w, "\nfiles: %s\n", counts(files, fileChange))
+	printable.Fprintf(w, "\nfiles: %s\n", counts(files, fileChange))
 	for _, f := range files {
 		line(w, marks[f.Change]+" "+printable.Name(f.Path), details(f.What), sizeChange(f.SizeB-f.SizeA))
 	}
@@ -196,7 +196,7 @@ func details(what []compare.Value) string {
 
 // printDirectories groups files by the directory they are in.
 func printDirectories(w io.Writer, files []compare.File) {
-	fmt.Fprintf(w, "\nfiles: %s (--files lists them)\n", counts(files, fileChange))
+	printable.Fprintf(w, "\nfiles: %s (--files lists them)\n", counts(files, fileChange))
 	groups := map[string][]compare.File{}
 	var order []string
 	for _, f := range files {
@@ -233,7 +233,10 @@ func counts[T any](all []T, change func(T) compare.Change) string {
 
 // line writes the cells of a table; empty ones at its end would be blanks.
 func line(w io.Writer, cells ...string) {
-	fmt.Fprintf(w, "  %s\n", strings.TrimRight(strings.Join(cells, "\t"), "\t"))
+	for i, cell := range cells {
+		cells[i] = printable.Text(cell)
+	}
+	io.WriteString(w, "  "+strings.TrimRight(strings.Join(cells, "\t"), "\t")+"\n")
 }
 
 func sizeChange(delta int64) string {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -46,11 +45,11 @@ func extract(ctx context.Context, e *env, t *imagefs.Tree, x imagefs.Extraction,
 	}
 	x.AsRoot = os.Geteuid() == 0
 	x.Lost = func(name, what string) {
-		fmt.Fprintf(e.stderr, "extract: %s: left out: %s\n", printable.Name(name), printable.Text(what))
+		printable.Fprintf(e.stderr, "extract: %s: left out: %s\n", printable.Name(name), what)
 	}
 	leftOut, err := x.Run(ctx, t, paths...)
 	if leftOut {
-		fmt.Fprintln(e.stderr, "warning: not root: owners, extended attributes and set-ID bits are left out")
+		printable.Fprintln(e.stderr, "warning: not root: owners, extended attributes and set-ID bits are left out")
 	}
 	return err
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/ketch-os/ketch/builder/progress"
 	"github.com/ketch-os/ketch/builder/tree"
 	"github.com/ketch-os/ketch/internal/cli"
+	"github.com/ketch-os/ketch/internal/printable"
 )
 
 func flattenCommand() *cobra.Command {
@@ -66,7 +67,7 @@ func flatten(ctx context.Context, e *env, refs []string, out output.Stream, poli
 	}
 	defer func() { err = errors.Join(err, stack.Close()) }()
 	for _, note := range stack.Notes() {
-		fmt.Fprintln(e.stderr, "flatten:", note)
+		printable.Fprintln(e.stderr, "flatten:", note)
 	}
 	return out.Write(ctx, func(w io.Writer) error { return writeTar(stack.Tree, w) })
 }
@@ -117,14 +118,14 @@ func why(ctx context.Context, e *env, path, name string, asJSON bool, most int64
 		return cli.JSON(e.stdout, history)
 	}
 	for _, step := range history {
-		fmt.Fprintf(e.stdout, "%-10s %s", step.Action, step.Other)
+		printable.Fprintf(e.stdout, "%-10s %s", step.Action, step.Other)
 		if step.Origin != nil {
-			fmt.Fprintf(e.stdout, "  by %s", step.Origin)
+			printable.Fprintf(e.stdout, "  by %s", step.Origin)
 			if step.Origin.Image != "" && step.Origin.Place != "" {
-				fmt.Fprintf(e.stdout, ", %s", step.Origin.Place)
+				printable.Fprintf(e.stdout, ", %s", step.Origin.Place)
 			}
 		}
-		fmt.Fprintln(e.stdout)
+		printable.Fprintln(e.stdout)
 	}
 	return nil
 }

@@ -2,13 +2,13 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ketch-os/ketch/builder/keys"
 	"github.com/ketch-os/ketch/internal/cli"
+	"github.com/ketch-os/ketch/internal/printable"
 )
 
 func keysCommand() *cobra.Command {
@@ -32,7 +32,7 @@ every machine whose image they signed says so on its console.
 		if err := keys.New(args[0], keys.Options{Start: time.Now(), Secret: !*development}); err != nil {
 			return err
 		}
-		fmt.Fprintf(e.stdout, "keys: PK, KEK and db are in %s\n", args[0])
+		printable.Fprintf(e.stdout, "keys: PK, KEK and db are in %s\n", args[0])
 		return nil
 	})
 	return cmd
@@ -51,7 +51,7 @@ keys can be built where PK.key and KEK.key are not.
 			if err := keys.WriteAuth(args[0], time.Now()); err != nil {
 				return err
 			}
-			fmt.Fprintf(e.stdout, "keys: PK.auth, KEK.auth and db.auth are in %s\n", args[0])
+			printable.Fprintf(e.stdout, "keys: PK.auth, KEK.auth and db.auth are in %s\n", args[0])
 			return nil
 		}),
 	}

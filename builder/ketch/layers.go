@@ -8,6 +8,7 @@ import (
 	"github.com/ketch-os/ketch/builder/cache"
 	"github.com/ketch-os/ketch/builder/oslayers"
 	"github.com/ketch-os/ketch/internal/cli"
+	"github.com/ketch-os/ketch/internal/printable"
 )
 
 func layersCommand() *cobra.Command {
@@ -29,7 +30,7 @@ content hash in the cache; a layer whose input has not changed is left alone.
 		if err != nil {
 			return err
 		}
-		built, err := oslayers.Build(ctx, oslayers.Options{Source: *source, Out: *out, Cache: kept, Names: args, Log: e.stderr})
+		built, err := oslayers.Build(ctx, oslayers.Options{Source: *source, Out: *out, Cache: kept, Names: args, Log: printable.NewWriter(e.stderr)})
 		if err != nil || !*asJSON {
 			return err
 		}

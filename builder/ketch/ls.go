@@ -81,13 +81,13 @@ func (l listing) print(out io.Writer, t *imagefs.Tree, name string) error {
 			shown = path.Base(f.Path)
 		}
 		if l.long {
-			fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%s\t%s\t", modeText(f.mode), f.Links, f.UID, f.GID, f.amount(), f.Time.Format("2006-01-02 15:04:05"))
+			printable.Fprintf(w, "%s\t%d\t%d\t%d\t%s\t%s\t", modeText(f.mode), f.Links, f.UID, f.GID, f.amount(), f.Time.Format("2006-01-02 15:04:05"))
 		}
-		fmt.Fprint(w, printable.Name(shown))
+		printable.Fprintf(w, "%s", printable.Name(shown))
 		if l.long && f.Target != "" {
-			fmt.Fprintf(w, " -> %s", printable.Name(f.Target))
+			printable.Fprintf(w, " -> %s", printable.Name(f.Target))
 		}
-		fmt.Fprintln(w)
+		printable.Fprintln(w)
 	}
 	return w.Flush()
 }

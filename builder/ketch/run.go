@@ -20,6 +20,7 @@ import (
 	"github.com/ketch-os/ketch/builder/limit"
 	"github.com/ketch-os/ketch/builder/qemu"
 	"github.com/ketch-os/ketch/internal/cli"
+	"github.com/ketch-os/ketch/internal/printable"
 	"github.com/ketch-os/ketch/layout"
 	"github.com/ketch-os/ketch/layout/debugport"
 )
@@ -203,7 +204,7 @@ func (o *runOptions) runInteractive(ctx context.Context, e *env, path string) er
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(e.stderr, "ketch run: %s, %d MiB, %d processors (%s); Ctrl-A X ends it\r\n", path, o.memory.Bytes/layout.MiB, o.cpus, vm.Accel)
+	printable.Fprintf(e.stderr, "ketch run: %s, %d MiB, %d processors (%s); Ctrl-A X ends it\r\n", path, o.memory.Bytes/layout.MiB, o.cpus, vm.Accel)
 	return vm.Wait(ctx)
 }
 
@@ -211,7 +212,7 @@ func (o *runOptions) runInteractive(ctx context.Context, e *env, path string) er
 func (o *runOptions) reach(promised promise) string {
 	var text strings.Builder
 	for _, f := range o.ports {
-		fmt.Fprintf(&text, "ketch run: http://127.0.0.1:%d/ reaches the machine's port %d\r\n", f.Host, f.Guest)
+		printable.Fprintf(&text, "ketch run: http://127.0.0.1:%d/ reaches the machine's port %d\r\n", f.Host, f.Guest)
 	}
 	if promised.debug {
 		text.WriteString("ketch run: Enter gets a shell on the machine, Ctrl-A X ends it\r\n")
@@ -356,7 +357,7 @@ func (o *runOptions) runTest(ctx context.Context, e *env, path string) (err erro
 	}
 	status, err := o.execute(ctx, e, vm)
 	if err != nil {
-		fmt.Fprintf(e.stderr, "%s\n", tail(vm.Console.String(), 20))
+		printable.Fprintln(e.stderr, printable.Ours(printable.Lines(tail(vm.Console.String(), 20))))
 		return fmt.Errorf("--test: %w", o.explain(err))
 	}
 	if status != 0 {

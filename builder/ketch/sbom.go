@@ -86,11 +86,11 @@ func contentsOf(d *sbom.Document) []packaged {
 }
 
 func printSBOM(out io.Writer, d *sbom.Document) error {
-	w := tabwriter.NewWriter(printable.NewWriter(out), 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "%s: %s\n\n", printable.Text(d.Name), printable.Text(d.Summary()))
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	printable.Fprintf(w, "%s: %s\n\n", d.Name, d.Summary())
 	for _, p := range d.Packages {
 		if kind := p.Kind(); kind != "" {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", kind, printable.Name(p.Name), printable.Text(short(p.Version)), printable.Text(p.LicenceDeclared))
+			printable.Fprintf(w, "%s\t%s\t%s\t%s\n", kind, printable.Name(p.Name), short(p.Version), p.LicenceDeclared)
 		}
 	}
 	return w.Flush()

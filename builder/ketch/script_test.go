@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,6 +23,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/ketch-os/ketch/builder/keys"
+	"github.com/ketch-os/ketch/internal/printable"
 	"github.com/ketch-os/ketch/internal/testkit"
 )
 
@@ -54,6 +56,8 @@ func TestScripts(t *testing.T) {
 			"flip":             flip,
 			"truncate":         truncate,
 			"blob":             blob,
+			"hostile":          hostile,
+			"printable":        isPrintable,
 			"same":             same,
 			"oracle":           needs,
 		},
@@ -205,6 +209,44 @@ func bootFiles(t *testing.T) func(*testscript.TestScript, bool, []string) {
 func writeFile(ts *testscript.TestScript, path string, data []byte) {
 	ts.Check(os.MkdirAll(filepath.Dir(path), 0o755))
 	ts.Check(os.WriteFile(path, data, 0o755))
+}
+
+// unprintable are names that do to a terminal what they should not: controls of C0
+// and C1, of bidirectional text, and ends of lines.
+var unprintable = []string{"esc\x1b[2J", "csi\u009b31m", "bidi\u202etxt", "two\nlines", "wide\ttab"}
+
+// hostile fills a directory with such names, in every place whose names some command
+// prints: hostile DIR.
+func hostile(ts *testscript.TestScript, _ bool, args []string) {
+	dir := ts.MkAbs(args[0])
+	write := func(name, text string) { writeFile(ts, filepath.Join(dir, name), []byte(text)) }
+	var status strings.Builder
+	for i, bad := range unprintable {
+		write("usr/share/"+bad, bad)
+		ts.Check(os.Symlink(bad, filepath.Join(dir, "usr/share", bad+".link")))
+		write("boot/"+bad, bad)
+		write("etc/"+bad, bad)
+		if i < 3 { // a line feed and a tab end a field
+			fmt.Fprintf(&status, "Package: p%s\nStatus: install ok installed\nVersion: 1%s\nArchitecture: all\nSource: s%[1]s\n\n", bad, bad)
+		}
+	}
+	write("var/lib/dpkg/status", status.String())
+}
+
+// isPrintable looks at what the last command has said: nothing that a terminal takes
+// for a command, and no line that a name has begun.
+func isPrintable(ts *testscript.TestScript, _ bool, _ []string) {
+	for _, stream := range []string{"stdout", "stderr"} {
+		text := ts.ReadFile(stream)
+		if printable.Lines(text) != text {
+			ts.Fatalf("%s has what does not print: %q", stream, text)
+		}
+		for line := range strings.Lines(text) {
+			if strings.HasPrefix(line, "lines") {
+				ts.Fatalf("a name has begun a line of %s: %q", stream, text)
+			}
+		}
+	}
 }
 
 // flip changes the byte of a file at an offset; a negative one counts from the end: flip FILE OFFSET.

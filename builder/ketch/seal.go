@@ -2,12 +2,12 @@ package main
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ketch-os/ketch/builder/platform"
 	"github.com/ketch-os/ketch/internal/cli"
+	"github.com/ketch-os/ketch/internal/printable"
 )
 
 func sealCommand() *cobra.Command {
@@ -50,6 +50,6 @@ func (s *signing) seal(ctx context.Context, e *env, path string, asJSON bool) er
 	if asJSON {
 		return cli.JSON(e.stdout, signedFile{path, set.DB.Certificate.Subject.CommonName})
 	}
-	fmt.Fprintf(e.stdout, "%s: checksum and signature by %s beside it\n", path, set.DB.Certificate.Subject.CommonName)
+	printable.Fprintf(e.stdout, "%s: checksum and signature by %s beside it\n", path, set.DB.Certificate.Subject.CommonName)
 	return nil
 }

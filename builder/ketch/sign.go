@@ -15,6 +15,7 @@ import (
 	"github.com/ketch-os/ketch/builder/image"
 	"github.com/ketch-os/ketch/builder/keys"
 	"github.com/ketch-os/ketch/internal/cli"
+	"github.com/ketch-os/ketch/internal/printable"
 )
 
 // signing are the flags that say who signs.
@@ -43,7 +44,7 @@ func (s *signing) set(stderr io.Writer) (set *keys.Set, err error) {
 		return nil, hint.Add(err, "make a set of keys: ketch keys new %s", s.keys)
 	}
 	for _, note := range set.Expired(time.Now()) {
-		fmt.Fprintf(stderr, "warning: %s\n", note)
+		printable.Fprintf(stderr, "warning: %s\n", note)
 	}
 	return set, nil
 }
@@ -61,7 +62,7 @@ func (s *signing) signer(set *keys.Set, stderr io.Writer) (image.Signer, error) 
 			return nil, err
 		}
 		if token.ShowsPIN() {
-			fmt.Fprintln(stderr, "warning: the PIN in --key stands in the process list, for everybody on this machine: ?pin-source=file:FILE hides it")
+			printable.Fprintln(stderr, "warning: the PIN in --key stands in the process list, for everybody on this machine: ?pin-source=file:FILE hides it")
 		}
 		return token, nil
 	case s.key != "":
@@ -149,7 +150,7 @@ func (o *signOptions) sign(ctx context.Context, e *env, unsigned string) error {
 	if o.json {
 		return cli.JSON(e.stdout, signedFile{o.output, set.DB.Certificate.Subject.CommonName})
 	}
-	fmt.Fprintf(e.stdout, "%s: signed by %s\n", o.output, set.DB.Certificate.Subject.CommonName)
+	printable.Fprintf(e.stdout, "%s: signed by %s\n", o.output, set.DB.Certificate.Subject.CommonName)
 	return nil
 }
 

@@ -85,7 +85,7 @@ func verify(e *env, path string, most int64, certFiles []string, written, asJSON
 		if c.Err != nil {
 			wrong = append(wrong, fmt.Errorf("%s: %w", c.Name, c.Err))
 		} else if !asJSON {
-			fmt.Fprintln(e.stdout, verdict(e.stdout, c))
+			printable.Fprintln(e.stdout, verdict(e.stdout, c))
 		}
 	}
 	switch len(wrong) {
@@ -95,7 +95,7 @@ func verify(e *env, path string, most int64, certFiles []string, written, asJSON
 		return fmt.Errorf("%s: %w", path, wrong[0])
 	}
 	for _, err := range wrong[1:] {
-		fmt.Fprintf(e.stdout, "bad %s\n", printable.Text(err.Error()))
+		printable.Fprintf(e.stdout, "bad %s\n", err)
 	}
 	return fmt.Errorf("%s: %w (and %d more)", path, wrong[0], len(wrong)-1)
 }

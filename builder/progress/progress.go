@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/term"
+
+	"github.com/ketch-os/ketch/internal/printable"
 )
 
 const (
@@ -68,10 +70,10 @@ func (b *Bar) Show(what string, done, total int64) {
 	b.last = now
 	figure := figure(done, total, now.Sub(b.begun))
 	if !b.terminal {
-		fmt.Fprintf(b.w, "%s: %s\n", what, figure)
+		printable.Fprintf(b.w, "%s: %s\n", what, figure)
 		return
 	}
-	fmt.Fprintf(b.w, "\r%s [%s] %s\x1b[K", what, bar(done, total), figure)
+	printable.Fprintf(b.w, "\r%s [%s] %s\x1b[K", what, bar(done, total), figure)
 	b.drawn = true
 }
 

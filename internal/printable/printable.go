@@ -14,6 +14,7 @@
 package printable
 
 import (
+	"fmt"
 	"io"
 	"strconv"
 	"strings"
@@ -34,6 +35,36 @@ func Text(text string) string { return escape(text, "") }
 
 // Lines returns text with its line feeds and tabs.
 func Lines(text string) string { return escape(text, "\n\t") }
+
+// Fprintf writes to w as fmt.Fprintf does, each text among args, each error and what
+// has a String method as one line (see Text), but for an Ours. The format may have
+// lines. Verbs for text are %s and %v.
+func Fprintf(w io.Writer, format string, args ...any) {
+	fmt.Fprintf(w, format, shown(args)...)
+}
+
+// Fprintln writes args to w with blanks between them, as Fprintf, and ends the line.
+func Fprintln(w io.Writer, args ...any) { fmt.Fprintln(w, shown(args)...) }
+
+// shown are arguments for fmt.
+func shown(args []any) []any {
+	list := make([]any, len(args))
+	for i, arg := range args {
+		switch v := arg.(type) {
+		case Ours:
+			list[i] = string(v)
+		case string:
+			list[i] = Text(v)
+		case error:
+			list[i] = Text(v.Error())
+		case fmt.Stringer:
+			list[i] = Text(v.String())
+		default:
+			list[i] = arg
+		}
+	}
+	return list
+}
 
 // escape replaces what does not print, but for the characters in kept.
 func escape(text, kept string) string {

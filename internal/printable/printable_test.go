@@ -136,3 +136,22 @@ func TestJSON(t *testing.T) {
 		}
 	}
 }
+
+// hostile is a type whose text is from outside.
+type hostile string
+
+func (h hostile) String() string { return string(h) }
+
+func TestFprintf(t *testing.T) {
+	const bad, shown = "a\x1b[2J\n\u202e\u009b", `a\x1b[2J\n\u202e\u009b`
+	var out strings.Builder
+	Fprintf(&out, "%s\t%v\n%s %d %s", bad, errors.New(bad), hostile(bad), 7, Ours("\x1b[1mbold\x1b[0m"))
+	if want := shown + "\t" + shown + "\n" + shown + " 7 \x1b[1mbold\x1b[0m"; out.String() != want {
+		t.Errorf("Fprintf wrote %q; want %q", &out, want)
+	}
+	out.Reset()
+	Fprintln(&out, "a:", bad, 7)
+	if want := "a: " + shown + " 7\n"; out.String() != want {
+		t.Errorf("Fprintln wrote %q; want %q", &out, want)
+	}
+}

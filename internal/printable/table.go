@@ -15,7 +15,7 @@ import (
 // outside looks like a line of ours.
 type Table struct{ w *tabwriter.Writer }
 
-// Ours is a cell that is printed as it is: words of the program, with colours.
+// Ours is text that is printed as it is: words of the program, with colours.
 type Ours string
 
 // NewTable returns a table that is written to w, when it is flushed.

@@ -63,6 +63,7 @@ func run(ctx context.Context, o options) error {
 		{"memory", func(ctx context.Context) ([]Figure, error) { return memoryFigures(ctx, o.image) }},
 		{"build", func(ctx context.Context) ([]Figure, error) { return build(ctx, o.definition) }},
 		{"verity", verityThroughput},
+		{"crowd", func(ctx context.Context) ([]Figure, error) { return crowd(ctx, o.definition) }},
 		{"comparison", func(ctx context.Context) ([]Figure, error) { return compare(ctx, o.definition) }},
 	} {
 		if o.only != "" && o.only != measure.name {
