@@ -43,13 +43,25 @@ func generated() []string { return []string{layout.OSRelease, layout.ImageInfo, 
 func mergeOS(ctx context.Context, from Source, d *Definition, images []*oci.Image) (*Stack, error) {
 	s, err := from.merge(ctx, d.Images, images, d.Policy)
 	if err != nil {
-		return nil, suspectApplication(err, d, images)
+		if refusedByPolicy(err) { // not one that could not be fetched
+			err = suspectApplication(err, d, images)
+		}
+		return nil, err
 	}
 	if err := s.mapOS(d); err != nil {
 		s.Close()
 		return nil, suspectApplication(err, d, images)
 	}
 	return s, nil
+}
+
+// refusedByPolicy tells that an image's files do not go with those of the others.
+func refusedByPolicy(err error) bool {
+	_, collision := errors.AsType[*tree.Collision](err)
+	_, link := errors.AsType[*tree.LinkConflict](err)
+	_, overwrite := errors.AsType[*tree.Overwrite](err)
+	_, whiteout := errors.AsType[*tree.Whiteout](err)
+	return collision || link || overwrite || whiteout
 }
 
 // mapOS leaves usr/ and boot/, and nothing else, in the tree. What the image does

@@ -26,7 +26,8 @@ type Extraction struct {
 	AsRoot  bool
 	MaxSize int64 // of all files together, in bytes; 0: limit.Default
 	// Lost is told of a file that could not be made or is not wholly as in the image.
-	Lost func(path, what string)
+	Lost  func(path, what string)
+	Files int // how many Run has made, directories included
 
 	ctx    context.Context
 	budget *limit.Budget
@@ -59,6 +60,7 @@ func (x *Extraction) Run(ctx context.Context, t *Tree, paths ...string) (leftOut
 			if err := x.file(f); err != nil {
 				return fmt.Errorf("%s: %w", f.Path, err)
 			}
+			x.Files++
 			return nil
 		})
 		if err != nil {

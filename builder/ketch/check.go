@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -60,9 +61,10 @@ type checkOptions struct {
 
 // checkReport is what ketch check prints as JSON.
 type checkReport struct {
-	File     string        `json:"file"`
+	Path     string        `json:"path"`
 	Platform string        `json:"platform"`
 	Format   string        `json:"format"`
+	Passed   bool          `json:"passed"`
 	Checks   []image.Check `json:"checks"`
 	Notes    []string      `json:"notes,omitempty"`
 }
@@ -85,7 +87,8 @@ func (o *checkOptions) check(e *env, path string) error {
 	if a.Certs, err = o.readCerts(); err != nil {
 		return err
 	}
-	report := checkReport{path, p.Name, a.Format, p.Check(a), p.NotesOn(a)}
+	checks := p.Check(a)
+	report := checkReport{path, p.Name, a.Format, passed(checks), checks, p.NotesOn(a)}
 	if o.json {
 		if err := cli.JSON(e.stdout, report); err != nil {
 			return err
@@ -93,7 +96,7 @@ func (o *checkOptions) check(e *env, path string) error {
 	} else {
 		report.print(e)
 	}
-	if err := report.err(); err != nil || o.nextSteps == "" {
+	if err := faultOf(path+" for "+p.Name, checks); err != nil || o.nextSteps == "" {
 		return err
 	}
 	return writeNextSteps(o.nextSteps, p, a)
@@ -128,6 +131,11 @@ func (o *checkOptions) readCerts() (certs []*x509.Certificate, err error) {
 	return certs, nil
 }
 
+// passed tells that none of some checks has found a fault. What was left out is none.
+func passed(checks []image.Check) bool {
+	return !slices.ContainsFunc(checks, func(c image.Check) bool { return c.Err != nil })
+}
+
 // verdict is the line of a check; its first word has a colour on a terminal.
 func verdict(w io.Writer, c image.Check) printable.Ours {
 	colour := cli.Green
@@ -142,27 +150,33 @@ func verdict(w io.Writer, c image.Check) printable.Ours {
 }
 
 func (r checkReport) print(e *env) {
-	for _, c := range r.Checks {
-		printable.Fprintln(e.stdout, verdict(e.stdout, c))
-	}
+	printChecks(e, r.Checks)
 	for _, note := range r.Notes {
 		printable.Fprintf(e.stdout, "note %s\n", note)
 	}
 }
 
-// err is the first rule that is broken, and how many more are.
-func (r checkReport) err() error {
-	var broken []error
-	for _, c := range r.Checks {
-		if c.Err != nil {
-			broken = append(broken, fmt.Errorf("%s: %w", c.Name, c.Err))
+func printChecks(e *env, checks []image.Check) {
+	for _, c := range checks {
+		printable.Fprintln(e.stdout, verdict(e.stdout, c))
+	}
+}
+
+// faultOf is the first fault that some checks of a thing have found, and how many more
+// there are.
+func faultOf(what string, checks []image.Check) error {
+	var first error
+	more := -1
+	for _, c := range checks {
+		if c.Err == nil {
+			continue
+		}
+		if more++; more == 0 {
+			first = fmt.Errorf("%s: %s: %w", what, c.Name, c.Err)
 		}
 	}
-	switch len(broken) {
-	case 0:
-		return nil
-	case 1:
-		return fmt.Errorf("%s for %s: %w", r.File, r.Platform, broken[0])
+	if more > 0 {
+		return fmt.Errorf("%w (and %d more)", first, more)
 	}
-	return fmt.Errorf("%s for %s: %w (and %d more)", r.File, r.Platform, broken[0], len(broken)-1)
+	return first
 }

@@ -22,8 +22,8 @@ func each(cmd *cobra.Command, do func(path string, cmd *cobra.Command)) {
 	}
 }
 
-// TestFlagEverywhere: flags that every command has, but for those that have a reason
-// not to. A command that is new has them, or its reason stands here.
+// TestFlagEverywhere: --json and --max-size are flags that every command has, but for
+// those that have a reason not to. Of a new command, too, the reason stands here.
 func TestFlagEverywhere(t *testing.T) {
 	const reads = "it writes nothing of what it reads"
 	const ours = "it reads what is ours"
@@ -31,6 +31,10 @@ func TestFlagEverywhere(t *testing.T) {
 		"max-size": {
 			"ketch seal": reads, "ketch compose check": reads, "ketch config check": reads, "ketch config schema": ours, "ketch layers build": ours, "ketch keys new": ours, "ketch keys auth": ours,
 			"ketch help": ours, "ketch version": ours, "ketch completion": ours,
+		},
+		"json": {
+			"ketch cat": "what it prints is the file", "ketch config schema": "what it prints is JSON",
+			"ketch completion": "what it prints is a shell's", "ketch help": "it is for people",
 		},
 	}
 	for flag, reasons := range without {

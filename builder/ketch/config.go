@@ -63,8 +63,9 @@ The exit status is 1 when something is wrong.
 
 // checkedConfig is what was found of a configuration.
 type checkedConfig struct {
-	File      string           `json:"file"`
+	Path      string           `json:"path"`
 	Kind      string           `json:"kind"`
+	Passed    bool             `json:"passed"`
 	Problems  []config.Problem `json:"problems"`
 	NotLooked []string         `json:"notLookedAt,omitempty"` // URLs
 }
@@ -84,7 +85,7 @@ func checkConfig(ctx context.Context, stdin io.Reader, name string) (checkedConf
 		return checkedConfig{}, err
 	}
 	result := userdata.Parse(ctx, text, nil)
-	c := checkedConfig{File: name, Kind: result.Kind, Problems: result.Problems, NotLooked: result.LeftOut}
+	c := checkedConfig{Path: name, Kind: result.Kind, Passed: len(result.Problems) == 0, Problems: result.Problems, NotLooked: result.LeftOut}
 	if c.Problems == nil {
 		c.Problems = []config.Problem{}
 	}
@@ -97,13 +98,13 @@ func checkConfig(ctx context.Context, stdin io.Reader, name string) (checkedConf
 // show prints what was found for a person: problems go where errors do.
 func (c checkedConfig) show(e *env) {
 	for _, p := range c.Problems {
-		printable.Fprintln(e.stderr, p.In(c.File))
+		printable.Fprintln(e.stderr, p.In(c.Path))
 	}
 	for _, url := range c.NotLooked {
-		printable.Fprintf(e.stdout, "%s: not looked at: %s\n", c.File, url)
+		printable.Fprintf(e.stdout, "%s: not looked at: %s\n", c.Path, url)
 	}
 	if len(c.Problems) == 0 {
-		printable.Fprintf(e.stdout, "%s: %s, accepted\n", c.File, c.Kind)
+		printable.Fprintf(e.stdout, "%s: %s, accepted\n", c.Path, c.Kind)
 	}
 }
 

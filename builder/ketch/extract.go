@@ -27,29 +27,52 @@ devices, too. What could not be kept is said on standard error.
 	}
 	f := cmd.Flags()
 	dir := f.StringP("output", "o", "", "put the files into `DIR`")
+	asJSON := f.Bool("json", false, "print the result as JSON")
 	open, most := inTree(f)
 	cmd.RunE = do(func(ctx context.Context, e *env, args []string) error {
 		if *dir == "" {
 			return cli.Usagef("want an image and -o DIR")
 		}
 		return open(args[0], func(t *imagefs.Tree) error {
-			return extract(ctx, e, t, imagefs.Extraction{Dir: *dir, MaxSize: most.Bytes}, args[1:])
+			result, err := extract(ctx, e, t, imagefs.Extraction{Dir: *dir, MaxSize: most.Bytes}, args[1:])
+			if err != nil || !*asJSON {
+				return err
+			}
+			return cli.JSON(e.stdout, result)
 		})
 	})
 	return cmd
 }
 
-func extract(ctx context.Context, e *env, t *imagefs.Tree, x imagefs.Extraction, paths []string) error {
+// extracted is what ketch extract prints as JSON.
+type extracted struct {
+	Path  string `json:"path"` // the directory
+	Files int    `json:"files"`
+	// LeftOut are files that could not be made, or not wholly.
+	LeftOut []leftOut `json:"leftOut,omitempty"`
+	// AsRoot tells that owners, extended attributes and set-ID bits are as in the image.
+	AsRoot bool `json:"asRoot"`
+}
+
+type leftOut struct {
+	Path string `json:"path"` // in the image
+	What string `json:"what"`
+}
+
+func extract(ctx context.Context, e *env, t *imagefs.Tree, x imagefs.Extraction, paths []string) (*extracted, error) {
 	if len(paths) == 0 {
 		paths = []string{"/"}
 	}
+	result := &extracted{Path: x.Dir}
 	x.AsRoot = os.Geteuid() == 0
 	x.Lost = func(name, what string) {
+		result.LeftOut = append(result.LeftOut, leftOut{name, what})
 		printable.Fprintf(e.stderr, "extract: %s: left out: %s\n", printable.Name(name), what)
 	}
-	leftOut, err := x.Run(ctx, t, paths...)
-	if leftOut {
+	lost, err := x.Run(ctx, t, paths...)
+	if lost {
 		printable.Fprintln(e.stderr, "warning: not root: owners, extended attributes and set-ID bits are left out")
 	}
-	return err
+	result.Files, result.AsRoot = x.Files, !lost
+	return result, err
 }

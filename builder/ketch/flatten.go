@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,6 +19,7 @@ import (
 	"github.com/ketch-os/ketch/builder/tree"
 	"github.com/ketch-os/ketch/internal/cli"
 	"github.com/ketch-os/ketch/internal/printable"
+	"github.com/ketch-os/ketch/update/release"
 )
 
 func flattenCommand() *cobra.Command {
@@ -35,6 +37,7 @@ is ever replaced, and that once the tar is complete.
 	f := cmd.Flags()
 	out := f.StringP("output", "o", "", "write the tar to `FILE` (- for standard output)")
 	most := maxSize(f)
+	asJSON := f.Bool("json", false, "print the result as JSON")
 	links := f.String("usr-merge", "error", "a directory over a link to a directory: `error`, follow or replace")
 	cmd.RunE = do(func(ctx context.Context, e *env, args []string) error {
 		if *out == "" {
@@ -43,19 +46,36 @@ is ever replaced, and that once the tar is complete.
 		if !slices.Contains([]string{"error", "follow", "replace"}, *links) {
 			return cli.Usagef("--usr-merge %s: want error, follow or replace", *links)
 		}
+		if *asJSON && *out == "-" {
+			return cli.Usagef("--json and -o -: want one of them, both write to standard output")
+		}
 		to := output.Stream{Path: *out, Stdout: e.stdout, Limit: most.Bytes}
-		return flatten(ctx, e, args, to, tree.Policy{Links: tree.LinkPolicy(*links)})
+		result, err := flatten(ctx, e, args, to, tree.Policy{Links: tree.LinkPolicy(*links)})
+		if err != nil || !*asJSON {
+			return err
+		}
+		return cli.JSON(e.stdout, result)
 	})
 	return cmd
 }
 
-func flatten(ctx context.Context, e *env, refs []string, out output.Stream, policy tree.Policy) (err error) {
+// flattened is what ketch flatten prints as JSON.
+type flattened struct {
+	Path     string          `json:"path"`
+	Size     int64           `json:"size"`   // bytes of the tar
+	Images   []release.Input `json:"images"` // bottom up
+	Notes    []string        `json:"notes,omitempty"`
+	TookUsec int64           `json:"tookUsec"`
+}
+
+func flatten(ctx context.Context, e *env, refs []string, out output.Stream, policy tree.Policy) (result *flattened, err error) {
+	start := time.Now()
 	if err := out.Check(); err != nil {
-		return err
+		return nil, err
 	}
 	cache, err := openCache(out.Limit)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var images []image.ImageRef
 	for _, ref := range refs {
@@ -63,18 +83,39 @@ func flatten(ctx context.Context, e *env, refs []string, out output.Stream, poli
 	}
 	stack, err := image.OpenStack(ctx, image.Source{Client: &oci.Client{}, Cache: cache, Progress: progress.New(e.stderr)}, images, policy)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, stack.Close()) }()
-	for _, note := range stack.Notes() {
+	result = &flattened{Path: out.Path, Images: stack.Inputs, Notes: stack.Notes()}
+	for _, note := range result.Notes {
 		printable.Fprintln(e.stderr, "flatten:", note)
 	}
-	return out.Write(ctx, func(w io.Writer) error { return writeTar(stack.Tree, w) })
+	err = out.Write(ctx, func(w io.Writer) (err error) {
+		result.Size, err = writeTar(stack.Tree, w)
+		return err
+	})
+	result.TookUsec = time.Since(start).Microseconds()
+	return result, err
 }
 
-func writeTar(t *tree.Tree, w io.Writer) error {
-	buffered := bufio.NewWriterSize(w, 1<<20)
-	return errors.Join(t.WriteTar(buffered), buffered.Flush())
+// writeTar returns how many bytes the tar has.
+func writeTar(t *tree.Tree, w io.Writer) (int64, error) {
+	counted := &counter{w: w}
+	buffered := bufio.NewWriterSize(counted, 1<<20)
+	err := errors.Join(t.WriteTar(buffered), buffered.Flush())
+	return counted.n, err
+}
+
+// counter counts the bytes that go through it.
+type counter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	return n, err
 }
 
 func whyCommand() *cobra.Command {

@@ -28,9 +28,13 @@ every machine whose image they signed says so on its console.
   ketch keys new keys --development`,
 	}
 	development := cmd.Flags().Bool("development", false, "mark the keys as not secret")
+	asJSON := cmd.Flags().Bool("json", false, "print the result as JSON")
 	cmd.RunE = do(func(_ context.Context, e *env, args []string) error {
 		if err := keys.New(args[0], keys.Options{Start: time.Now(), Secret: !*development}); err != nil {
 			return err
+		}
+		if *asJSON {
+			return cli.JSON(e.stdout, madeKeys{Path: args[0], Development: *development})
 		}
 		printable.Fprintf(e.stdout, "keys: PK, KEK and db are in %s\n", args[0])
 		return nil
@@ -38,8 +42,14 @@ every machine whose image they signed says so on its console.
 	return cmd
 }
 
+// madeKeys is what ketch keys prints as JSON.
+type madeKeys struct {
+	Path        string `json:"path"` // the directory
+	Development bool   `json:"development"`
+}
+
 func authCommand() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "auth DIR", Short: "Make the files that enrol a set of keys",
 		Args: cli.One("a directory of keys"),
 		Long: `
@@ -47,12 +57,18 @@ Makes PK.auth, KEK.auth and db.auth in DIR: with them, an image that enrols its
 keys can be built where PK.key and KEK.key are not.
 
   ketch keys auth keys`,
-		RunE: do(func(_ context.Context, e *env, args []string) error {
-			if err := keys.WriteAuth(args[0], time.Now()); err != nil {
-				return err
-			}
-			printable.Fprintf(e.stdout, "keys: PK.auth, KEK.auth and db.auth are in %s\n", args[0])
-			return nil
-		}),
 	}
+	asJSON := cmd.Flags().Bool("json", false, "print the result as JSON")
+	cmd.RunE = do(func(_ context.Context, e *env, args []string) error {
+		set, err := keys.WriteAuth(args[0], time.Now())
+		if err != nil {
+			return err
+		}
+		if *asJSON {
+			return cli.JSON(e.stdout, madeKeys{Path: args[0], Development: set.Development})
+		}
+		printable.Fprintf(e.stdout, "keys: PK.auth, KEK.auth and db.auth are in %s\n", args[0])
+		return nil
+	})
+	return cmd
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -38,6 +39,7 @@ type runOptions struct {
 	sized      bool // the size was asked for
 	fresh      bool
 	secureBoot bool
+	json       bool
 	build      buildOptions
 }
 
@@ -94,6 +96,7 @@ Ctrl-A X ends the machine, Ctrl-A C leads to QEMU's monitor and back.`,
 	f.IntVar(&o.cpus, "cpus", 2, "`N` processors of the machine")
 	f.Var(&o.ports, "port", "forward a port of this host's loopback: `HOST:GUEST` (repeatable)")
 	f.StringVar(&o.network, "network", qemu.NetworkRestricted, "what the machine reaches: `NETWORK` user, restricted or none")
+	f.BoolVar(&o.json, "json", false, "with --test: print the result, and what CMD prints, as JSON")
 	f.StringVar(&o.serial, "serial", "", "with --test: write the console to `FILE`")
 	f.Var(&o.disk, "disk-size", "make the machine's disk `SIZE` large, at least: a number with K, M, G or T")
 	f.BoolVar(&o.fresh, "fresh", false, "start over: forget the disk and the firmware variables of earlier runs")
@@ -134,6 +137,8 @@ func (o *runOptions) check() error {
 		return cli.Usagef("--network %s: want %s", o.network, strings.Join(qemu.Networks(), ", "))
 	case o.network == qemu.NetworkNone && len(o.ports) > 0:
 		return cli.Usagef("--port: a machine with --network none has no ports")
+	case o.json && o.test == "":
+		return cli.Usagef("--json: only a run with --test has a result")
 	case o.memory.Bytes < leastMemory:
 		return cli.Usagef("--memory %s: the firmware needs %d MiB", &o.memory, leastMemory/layout.MiB)
 	}
@@ -355,15 +360,36 @@ func (o *runOptions) runTest(ctx context.Context, e *env, path string) (err erro
 			err = errors.Join(err, os.WriteFile(o.serial, []byte(vm.Console.String()), 0o666))
 		}()
 	}
-	status, err := o.execute(ctx, e, vm)
+	start, said := time.Now(), e
+	var out, complaints bytes.Buffer
+	if o.json {
+		said = &env{e.stdin, &out, &complaints}
+	}
+	status, err := o.execute(ctx, said, vm)
 	if err != nil {
 		printable.Fprintln(e.stderr, printable.Ours(printable.Lines(tail(vm.Console.String(), 20))))
 		return fmt.Errorf("--test: %w", o.explain(err))
+	}
+	if o.json {
+		result := tested{path, status == 0, status, out.String(), complaints.String(), time.Since(start).Microseconds()}
+		if err := cli.JSON(e.stdout, result); err != nil {
+			return err
+		}
 	}
 	if status != 0 {
 		return cli.Status(status)
 	}
 	return nil
+}
+
+// tested is what ketch run --test prints as JSON.
+type tested struct {
+	Path     string `json:"path"` // the image
+	Passed   bool   `json:"passed"`
+	Status   int    `json:"status"` // of the command
+	Stdout   string `json:"stdout"`
+	Stderr   string `json:"stderr"`
+	TookUsec int64  `json:"tookUsec"` // from the machine's start to the command's end
 }
 
 // copyForTest makes the machine's disk of an image that must be able to run commands.

@@ -3,12 +3,15 @@ package main
 import (
 	"archive/tar"
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -52,14 +55,16 @@ func TestScripts(t *testing.T) {
 			"oci-image":  ociImage,
 			"boot-files": bootFiles(t),
 
-			"compressed-image": compressedImage,
-			"flip":             flip,
-			"truncate":         truncate,
-			"blob":             blob,
-			"hostile":          hostile,
-			"printable":        isPrintable,
-			"same":             same,
-			"oracle":           needs,
+			"compressed-image":  compressedImage,
+			"application-image": applicationImage,
+			"flip":              flip,
+			"truncate":          truncate,
+			"blob":              blob,
+			"fields":            fields,
+			"hostile":           hostile,
+			"printable":         isPrintable,
+			"same":              same,
+			"oracle":            needs,
 		},
 	})
 }
@@ -101,17 +106,17 @@ func writeImage(dir, tag string, from ...string) error {
 		}
 		layers = append(layers, static.NewLayer(data, types.OCIUncompressedLayer))
 	}
-	return addImage(dir, tag, layers...)
+	return addImage(dir, tag, v1.Config{}, layers...)
 }
 
 // addImage adds an image to a layout, which is made where there is none.
-func addImage(dir, tag string, layers ...v1.Layer) error {
+func addImage(dir, tag string, run v1.Config, layers ...v1.Layer) error {
 	img, err := mutate.AppendLayers(mutate.MediaType(empty.Image, types.OCIManifestSchema1), layers...)
 	if err != nil {
 		return err
 	}
 	img = mutate.ConfigMediaType(img, types.OCIConfigJSON)
-	if img, err = setPlatform(img); err != nil {
+	if img, err = configure(img, run); err != nil {
 		return err
 	}
 	path, err := layout.FromPath(dir)
@@ -121,6 +126,14 @@ func addImage(dir, tag string, layers ...v1.Layer) error {
 		}
 	}
 	return path.AppendImage(img, layout.WithAnnotations(map[string]string{"org.opencontainers.image.ref.name": tag}))
+}
+
+// applicationImage makes an image of a directory that runs a program in it:
+// application-image LAYOUT TAG DIR PROGRAM.
+func applicationImage(ts *testscript.TestScript, _ bool, args []string) {
+	data, err := tarOf(ts.MkAbs(args[2]))
+	ts.Check(err)
+	ts.Check(addImage(ts.MkAbs(args[0]), args[1], v1.Config{Entrypoint: []string{args[3]}}, static.NewLayer(data, types.OCIUncompressedLayer)))
 }
 
 // compressedImage makes an image with one compressed layer, which has a file of
@@ -135,16 +148,16 @@ func compressedImage(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil })
 	ts.Check(err)
-	ts.Check(addImage(ts.MkAbs(args[0]), args[1], layer))
+	ts.Check(addImage(ts.MkAbs(args[0]), args[1], v1.Config{}, layer))
 }
 
-func setPlatform(img v1.Image) (v1.Image, error) {
+func configure(img v1.Image, run v1.Config) (v1.Image, error) {
 	config, err := img.ConfigFile()
 	if err != nil {
 		return nil, err
 	}
 	config = config.DeepCopy()
-	config.OS, config.Architecture = "linux", "amd64"
+	config.OS, config.Architecture, config.Config = "linux", "amd64", run
 	return mutate.ConfigFile(img, config)
 }
 
@@ -209,6 +222,40 @@ func bootFiles(t *testing.T) func(*testscript.TestScript, bool, []string) {
 func writeFile(ts *testscript.TestScript, path string, data []byte) {
 	ts.Check(os.MkdirAll(filepath.Dir(path), 0o755))
 	ts.Check(os.WriteFile(path, data, 0o755))
+}
+
+// fields looks at the JSON that the last command has printed: it has these fields, the
+// first of them at the top, and all are named alike, in camelCase, a file or a
+// directory "path", a time with its unit: fields NAME….
+func fields(ts *testscript.TestScript, _ bool, args []string) {
+	var value any
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &value))
+	seen := map[string]bool{}
+	var visit func(any)
+	visit = func(value any) {
+		switch v := value.(type) {
+		case []any:
+			for _, element := range v {
+				visit(element)
+			}
+		case map[string]any:
+			for name, field := range v {
+				seen[name] = true
+				if !regexp.MustCompile("^[a-z][a-zA-Z0-9]*$").MatchString(name) || slices.Contains([]string{"file", "dir", "time", "took", "duration", "seconds", "ok"}, name) {
+					ts.Fatalf("a field is called %q", name)
+				}
+				if name != "xattrs" { // named by their owners
+					visit(field)
+				}
+			}
+		}
+	}
+	visit(value)
+	for _, name := range args {
+		if !seen[name] {
+			ts.Fatalf("no field is called %q", name)
+		}
+	}
 }
 
 // unprintable are names that do to a terminal what they should not: controls of C0

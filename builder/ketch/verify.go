@@ -13,7 +13,6 @@ import (
 	"github.com/ketch-os/ketch/builder/hint"
 	"github.com/ketch-os/ketch/builder/image"
 	"github.com/ketch-os/ketch/internal/cli"
-	"github.com/ketch-os/ketch/internal/printable"
 )
 
 func verifyCommand() *cobra.Command {
@@ -53,6 +52,13 @@ ketch seal --help tells how to check them before it is unpacked.`,
 	return cmd
 }
 
+// verified is what ketch verify prints as JSON.
+type verified struct {
+	Path   string        `json:"path"`
+	Passed bool          `json:"passed"`
+	Checks []image.Check `json:"checks"`
+}
+
 func verify(e *env, path string, most int64, certFiles []string, written, asJSON bool) error {
 	var certs []*x509.Certificate
 	for _, name := range certFiles {
@@ -76,28 +82,13 @@ func verify(e *env, path string, most int64, certFiles []string, written, asJSON
 		return err
 	}
 	if asJSON {
-		if err := cli.JSON(e.stdout, checks); err != nil {
+		if err := cli.JSON(e.stdout, verified{path, passed(checks), checks}); err != nil {
 			return err
 		}
+	} else {
+		printChecks(e, checks)
 	}
-	var wrong []error
-	for _, c := range checks {
-		if c.Err != nil {
-			wrong = append(wrong, fmt.Errorf("%s: %w", c.Name, c.Err))
-		} else if !asJSON {
-			printable.Fprintln(e.stdout, verdict(e.stdout, c))
-		}
-	}
-	switch len(wrong) {
-	case 0:
-		return nil
-	case 1:
-		return fmt.Errorf("%s: %w", path, wrong[0])
-	}
-	for _, err := range wrong[1:] {
-		printable.Fprintf(e.stdout, "bad %s\n", err)
-	}
-	return fmt.Errorf("%s: %w (and %d more)", path, wrong[0], len(wrong)-1)
+	return faultOf(path, checks)
 }
 
 func readCert(name string) (*x509.Certificate, error) {

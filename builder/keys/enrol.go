@@ -131,21 +131,21 @@ func (s *Set) CheckEnrolment(db []byte) error {
 // WriteAuth makes the enrolment files anew, with PK.key and KEK.key, and puts
 // them into the directory. Firmware that has taken an update refuses one whose
 // time is not later.
-func WriteAuth(dir string, at time.Time) error {
+func WriteAuth(dir string, at time.Time) (*Set, error) {
 	s, err := Load(dir)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s.auth = nil
 	files, err := s.Enrolment(at)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, v := range variables() {
 		name := string(v) + authSuffix
 		if err := output.WriteFile(filepath.Join(dir, name), files[name]); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return s, nil
 }

@@ -148,7 +148,7 @@ func TestLoadFor(t *testing.T) {
 // they are not.
 func TestWriteAuth(t *testing.T) {
 	dir := newSet(t)
-	if err := WriteAuth(dir, start); err != nil {
+	if _, err := WriteAuth(dir, start); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"PK.key", "KEK.key", "db.key", "GUID.txt"} {
@@ -175,7 +175,7 @@ func TestWriteAuth(t *testing.T) {
 	if err := s.CheckEnrolment(files["KEK.auth"]); err == nil {
 		t.Error("CheckEnrolment takes what enrols another certificate")
 	}
-	if err := WriteAuth(dir, start); err == nil {
+	if _, err := WriteAuth(dir, start); err == nil {
 		t.Error("WriteAuth used the files that it is to make anew")
 	}
 }
@@ -184,7 +184,7 @@ func TestWriteAuth(t *testing.T) {
 func TestEnrolmentRefuses(t *testing.T) {
 	dir, other := newSet(t), newSet(t)
 	for _, d := range []string{dir, other} {
-		if err := WriteAuth(d, start); err != nil {
+		if _, err := WriteAuth(d, start); err != nil {
 			t.Fatal(err)
 		}
 	}
