@@ -12,6 +12,7 @@ const (
 	ComposeDir    = "/etc/ketch/compose"      // workloads, one Compose file each
 	GateFile      = "/etc/ketch/gate.json"    // the machine's own conditions for a good boot: see ketch/layout/gatefile
 	OSRelease     = "/usr/lib/os-release"
+	DefaultConfig = "/usr/share/ketch/config" // the image's own configuration of the machine: see docs/configuration.md
 
 	RunDir           = "/run/ketch"
 	BootTimeline     = RunDir + "/boot.json"
@@ -24,6 +25,9 @@ const (
 	StateDir = "/var/lib/ketch"
 	SSHDir   = StateDir + "/ssh" // the SSH server's host key
 	LogDir   = "/var/log/ketch"
+
+	Hostname      = StateDir + "/hostname"      // the name that the machine was given, which a boot begins with
+	PlatformFacts = StateDir + "/platform.json" // what the platform said last: see agent/platform
 
 	GateReport = StateDir + "/gate.json" // what became of the last health gate: see api/pid1, GateReport
 

@@ -85,7 +85,7 @@ func validHostname(name string) bool {
 // Identify sets the host name and writes the files of /etc that carry names. A name
 // that the machine was given and that cannot be read goes to unread.
 func Identify(etc, machineID string, unread func(error)) error {
-	name, err := Hostname([]string{layout.StateDir + "/hostname", filepath.Join(etc, "hostname")}, machineID)
+	name, err := Hostname([]string{layout.Hostname, filepath.Join(etc, "hostname")}, machineID)
 	if err != nil {
 		unread(err)
 	}
