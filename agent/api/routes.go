@@ -28,6 +28,10 @@ func routes() []route {
 		{http.MethodGet, "/v1/gate",
 			"200 `{\"checks\": [{\"name\", \"passed\", \"reason\"?}]}`: the checks of PID 1's health gate that ketchd looks after " +
 				"(`docs/boot.md`), as they stand now; within 5 s", (*Server).gate},
+		{http.MethodGet, "/v1/platform",
+			"200: where the machine runs, how that was found, and what it is told there, below", (*Server).platform},
+		{http.MethodGet, "/v1/config",
+			"200: the configuration that counts, what each value comes from, and what is wrong with it, below", (*Server).config},
 		{http.MethodGet, "/v1/logs",
 			"200 `{\"logs\": [{\"name\", \"bytes\", \"modified\"}], \"limit\"}`: which logs there are; with `name`, the log of that name, below",
 			(*Server).logs},
@@ -72,6 +76,14 @@ func (s *Server) previous(w http.ResponseWriter, _ *http.Request) {
 // answer says which and why.
 func (s *Server) gate(w http.ResponseWriter, r *http.Request) {
 	reply(w, http.StatusOK, s.Gate(r.Context()))
+}
+
+func (s *Server) platform(w http.ResponseWriter, _ *http.Request) {
+	reply(w, http.StatusOK, s.Platform())
+}
+
+func (s *Server) config(w http.ResponseWriter, _ *http.Request) {
+	reply(w, http.StatusOK, s.Config())
 }
 
 // logs tells which logs there are, or answers with one.

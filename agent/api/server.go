@@ -33,7 +33,10 @@ type Server struct {
 	Previous func() (*pid1.Previous, error)
 	// Gate tells how the checks of the health gate stand that ketchd looks after.
 	Gate func(ctx context.Context) *pid1.GateAnswer
-	Logs logfile.Dir
+	// Platform tells where the machine runs, Config what it was told to be.
+	Platform func() *node.Platform
+	Config   func() *node.Config
+	Logs     logfile.Dir
 }
 
 // Listen opens the socket at path, in the place of one that an earlier process left.

@@ -3,8 +3,10 @@
 //	network     from the first moment, waited for by nobody
 //	clock       set by servers, where the network or others name some
 //	API         from the first moment; healthy once containerd answers
+//	platform    looked for, and asked for the configuration, from the first moment
 //	images      imported when containerd answers, again while that fails
-//	workloads   after the first attempt at the images; stopped on SIGTERM
+//	workloads   after the configuration, and the first attempt at the images; stopped on
+//	            SIGTERM
 //
 // ketchd may be killed and started again at any time: containers run on and are
 // adopted. SIGTERM means that the machine goes down: workloads are stopped.
@@ -17,6 +19,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"reflect"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -25,13 +28,16 @@ import (
 
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
 
 	"github.com/ketch-os/ketch/agent/api"
 	"github.com/ketch-os/ketch/agent/bound"
 	"github.com/ketch-os/ketch/agent/clock"
+	"github.com/ketch-os/ketch/agent/configure"
 	"github.com/ketch-os/ketch/agent/imagestore"
 	"github.com/ketch-os/ketch/agent/logfile"
 	"github.com/ketch-os/ketch/agent/network"
+	"github.com/ketch-os/ketch/agent/platform"
 	"github.com/ketch-os/ketch/agent/workload"
 	"github.com/ketch-os/ketch/internal/backoff"
 	"github.com/ketch-os/ketch/internal/compose"
@@ -63,6 +69,7 @@ type Node struct {
 	meter     *bound.Meter
 	disk      *bound.Disk
 	clock     *clock.Clock
+	machine   *configure.Machine
 	console   io.Writer
 	news      chan struct{} // for the console: addresses have changed
 
@@ -96,7 +103,8 @@ func Run(ctx context.Context, console io.Writer) error {
 	// The API and the network outlive the workloads, so they get their own end.
 	late, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
-	server := &api.Server{Ready: n.ready, Status: n.status, Previous: previousRun, Gate: n.gate, Logs: n.workloads.Logs}
+	server := &api.Server{Ready: n.ready, Status: n.status, Previous: previousRun, Gate: n.gate,
+		Platform: n.machine.Platform, Config: n.machine.Config, Logs: n.workloads.Logs}
 	served, worked := make(chan error, 1), make(chan struct{})
 	var background sync.WaitGroup
 	background.Go(func() { served <- server.Serve(late, listener) })
@@ -106,7 +114,9 @@ func Run(ctx context.Context, console io.Writer) error {
 	background.Go(func() { n.keepKernelLog(late) })
 	background.Go(func() { n.clock.Run(late) })
 	background.Go(func() { n.greet(ctx) })
-	background.Go(func() { n.work(ctx, layout.ComposeDir, n.importOnce); close(worked) })
+	configured := make(chan struct{}, 1)
+	background.Go(func() { n.machine.Configure(ctx, func() { notify(configured); n.networkChanged() }) })
+	background.Go(func() { n.work(ctx, layout.ComposeDir, configured, n.importOnce); close(worked) })
 	select {
 	case err := <-served: // without its API ketchd ends, to be started anew; nothing is stopped
 		return err
@@ -130,6 +140,12 @@ func newNode(console io.Writer) (*Node, error) {
 	n := &Node{client: c, images: &imagestore.Store{Client: c}, console: &lines{w: console}, news: make(chan struct{}, 1)}
 	n.network = &network.Network{Resolv: layout.RunDir + "/resolv.conf", Say: n.say, Changed: n.networkChanged}
 	n.clock = clock.System(imageReleased(), n.say)
+	host, err := platform.Here()
+	if err != nil {
+		return nil, err
+	}
+	applier := &configure.Applier{Root: "/", SetHostname: func(name string) error { return unix.Sethostname([]byte(name)) }}
+	n.machine = &configure.Machine{Host: host, Root: "/", Apply: applier.Apply, Problem: n.problem, Chance: rand.Float64}
 	logs := logfile.Dir(layout.LogDir)
 	version, err := imageVersion()
 	if err != nil {
@@ -149,24 +165,77 @@ func newNode(console io.Writer) (*Node, error) {
 	return n, nil
 }
 
-// work imports the images and runs the workloads of the Compose files in dir until
-// ctx ends, also when there is none left to run. The Compose files are read first:
-// the health gate wants to know which workloads are essential.
-func (n *Node) work(ctx context.Context, dir string, importOnce func(context.Context) error) {
-	set := compose.Load(dir)
-	n.problem("read Compose files", set.Err())
-	n.workloads.Take(set)
-	debug.FreeOSMemory() // what reading Compose files took is not needed again
+// notify says that there is something new; it does not wait for who takes it.
+func notify(of chan<- struct{}) {
+	select {
+	case of <- struct{}{}:
+	default: // the news before has not been taken yet
+	}
+}
 
+// work imports the images and runs the workloads of the Compose files in dir until
+// ctx ends, also when there is none left to run. The configuration comes first, which
+// may bring some of them; one that comes later changes what runs.
+func (n *Node) work(ctx context.Context, dir string, configured <-chan struct{}, importOnce func(context.Context) error) {
 	var importing sync.WaitGroup
 	defer importing.Wait()
 	tried := make(chan struct{})
 	importing.Go(func() { n.importImages(ctx, importOnce, sync.OnceFunc(func() { close(tried) })) })
 	select {
-	case <-tried:
-		n.workloads.Run(ctx)
+	case <-configured:
 	case <-ctx.Done():
+		return
 	}
+	set := n.takeWorkloads(dir)
+	select {
+	case <-tried:
+	case <-ctx.Done():
+		return
+	}
+	for ctx.Err() == nil {
+		set = n.runWorkloads(ctx, dir, set, configured)
+	}
+}
+
+// runWorkloads runs the workloads until ctx ends or there are others, which it returns.
+func (n *Node) runWorkloads(ctx context.Context, dir string, set *compose.Set, configured <-chan struct{}) *compose.Set {
+	running, stop := context.WithCancel(ctx)
+	var ended sync.WaitGroup
+	ended.Go(func() { n.workloads.Run(running) })
+	defer ended.Wait()
+	defer stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return set
+		case <-configured:
+		}
+		if other := n.loadWorkloads(dir); !reflect.DeepEqual(other, set) {
+			n.say("the configuration brings other workloads: those that run are stopped")
+			stop()
+			ended.Wait()
+			return n.takeWorkloads(dir)
+		}
+	}
+}
+
+// takeWorkloads reads the Compose files. The health gate wants to know which workloads
+// are essential.
+func (n *Node) takeWorkloads(dir string) *compose.Set {
+	set := n.loadWorkloads(dir)
+	n.workloads.Take(set)
+	debug.FreeOSMemory() // what reading them took is not needed again
+	return set
+}
+
+// loadWorkloads reads the Compose files, and adds what the configuration could not bring.
+func (n *Node) loadWorkloads(dir string) *compose.Set {
+	set := compose.Load(dir)
+	n.problem("read Compose files", set.Err())
+	if n.machine != nil {
+		set.Refused = append(set.Refused, n.machine.Refused()...)
+	}
+	return set
 }
 
 // importImages imports what the OS image carries, and tries again, ever more

@@ -51,10 +51,12 @@ func TestWorkGoesOn(t *testing.T) {
 					Say: func(string) {}, Chance: func() float64 { return 0.5 },
 				}}
 				ctx, cancel := context.WithCancel(t.Context())
+				configured := make(chan struct{}, 1)
+				configured <- struct{}{}
 				var worked sync.WaitGroup
 				ended := make(chan struct{})
 				worked.Go(func() {
-					n.work(ctx, dir, func(context.Context) error { return test.imported })
+					n.work(ctx, dir, configured, func(context.Context) error { return test.imported })
 					close(ended)
 				})
 				select {

@@ -41,6 +41,8 @@ func serve(t *testing.T, s *node.Status, logs map[string]string) func(args ...st
 	server := &api.Server{
 		Status:   func(context.Context) *node.Status { return s },
 		Previous: func() (*pid1.Previous, error) { return lastrun.Judge(previousRun(), &pid1.Run{}), nil },
+		Platform: examplePlatform,
+		Config:   exampleConfig,
 		Logs:     logfile.Dir(dir),
 	}
 	go func() { done <- server.Serve(ctx, listener) }()

@@ -54,6 +54,16 @@ func (c *Client) Previous(ctx context.Context) (*pid1.Previous, error) {
 	return decode[pid1.Previous](c.get(ctx, "/v1/previous", nil))
 }
 
+// Platform tells where the machine runs.
+func (c *Client) Platform(ctx context.Context) (*node.Platform, error) {
+	return decode[node.Platform](c.get(ctx, "/v1/platform", nil))
+}
+
+// Config tells what the machine was told to be.
+func (c *Client) Config(ctx context.Context) (*node.Config, error) {
+	return decode[node.Config](c.get(ctx, "/v1/config", nil))
+}
+
 // LogList lists the logs.
 func (c *Client) LogList(ctx context.Context) (*node.LogList, error) {
 	return decode[node.LogList](c.get(ctx, "/v1/logs", nil))
