@@ -115,7 +115,7 @@ func Run(ctx context.Context, console io.Writer) error {
 	background.Go(func() { n.clock.Run(late) })
 	background.Go(func() { n.greet(ctx) })
 	configured := make(chan struct{}, 1)
-	background.Go(func() { n.machine.Configure(ctx, func() { notify(configured); n.networkChanged() }) })
+	background.Go(func() { n.machine.Configure(ctx, func() { notify(configured); notify(n.news) }) })
 	background.Go(func() { n.work(ctx, layout.ComposeDir, configured, n.importOnce); close(worked) })
 	select {
 	case err := <-served: // without its API ketchd ends, to be started anew; nothing is stopped

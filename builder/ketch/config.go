@@ -72,7 +72,7 @@ type checkedConfig struct {
 
 func checkConfig(ctx context.Context, stdin io.Reader, name string) (checkedConfig, error) {
 	in := stdin
-	if name != "-" {
+	if name != "-" || stdin == nil {
 		f, err := os.Open(name)
 		if err != nil {
 			return checkedConfig{}, err

@@ -40,6 +40,7 @@ type runOptions struct {
 	fresh      bool
 	secureBoot bool
 	json       bool
+	config     string
 	build      buildOptions
 }
 
@@ -82,9 +83,12 @@ the network card.
 KVM is used where a probe finds that it works, emulation elsewhere; the
 environment variable KETCH_ACCEL=kvm or KETCH_ACCEL=tcg decides instead.
 
+With --config the machine gets a configuration, as from a cloud; what ketch config
+check says of it is said first. It is given anew at every start.
+
   ketch run                                  the image of images/qemu.yaml
   ketch run out/qemu/disk.raw --port 8080:8080
-  ketch run --test 'ketchctl status'
+  ketch run --config web.yaml --test 'ketchctl status'
 
 Ctrl-A X ends the machine, Ctrl-A C leads to QEMU's monitor and back.`,
 	}
@@ -101,6 +105,7 @@ Ctrl-A X ends the machine, Ctrl-A C leads to QEMU's monitor and back.`,
 	f.Var(&o.disk, "disk-size", "make the machine's disk `SIZE` large, at least: a number with K, M, G or T")
 	f.BoolVar(&o.fresh, "fresh", false, "start over: forget the disk and the firmware variables of earlier runs")
 	f.BoolVar(&o.secureBoot, "secure-boot", false, "use firmware that checks signatures (the image must enrol its keys)")
+	f.StringVar(&o.config, "config", "", "give the machine the configuration in `FILE`")
 	o.build.flags(f)
 	cmd.RunE = do(func(ctx context.Context, e *env, args []string) error {
 		o.sized = f.Changed("disk-size")
@@ -118,6 +123,9 @@ func (o *runOptions) run(ctx context.Context, e *env, args []string) error {
 		what = args[0]
 	}
 	if _, err := qemu.Find(); err != nil {
+		return err
+	}
+	if err := o.checkConfig(ctx, e); err != nil {
 		return err
 	}
 	path, err := o.imageOf(ctx, e, what)
@@ -141,6 +149,21 @@ func (o *runOptions) check() error {
 		return cli.Usagef("--json: only a run with --test has a result")
 	case o.memory.Bytes < leastMemory:
 		return cli.Usagef("--memory %s: the firmware needs %d MiB", &o.memory, leastMemory/layout.MiB)
+	}
+	return nil
+}
+
+// checkConfig says what is wrong with the configuration. The machine takes the rest of it.
+func (o *runOptions) checkConfig(ctx context.Context, e *env) error {
+	if o.config == "" {
+		return nil
+	}
+	checked, err := checkConfig(ctx, nil, o.config)
+	if err != nil {
+		return err
+	}
+	for _, p := range checked.Problems {
+		fmt.Fprintln(e.stderr, "ketch run: warning:", printable.Text(p.In(o.config)))
 	}
 	return nil
 }
@@ -181,7 +204,7 @@ func (o *runOptions) imageOf(ctx context.Context, e *env, what string) (string, 
 }
 
 func (o *runOptions) machine() qemu.Options {
-	return qemu.Options{Memory: int(o.memory.Bytes / layout.MiB), CPUs: o.cpus, Ports: o.ports, Network: o.network, SecureBoot: o.secureBoot}
+	return qemu.Options{Memory: int(o.memory.Bytes / layout.MiB), CPUs: o.cpus, Ports: o.ports, Network: o.network, SecureBoot: o.secureBoot, Config: o.config}
 }
 
 // runInteractive gives the machine this process's terminal.

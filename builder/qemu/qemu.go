@@ -55,6 +55,8 @@ type Options struct {
 	// Serial is QEMU's character device for the serial line instead: "none" leaves
 	// the line out.
 	Serial string
+	// Config is a file with the machine's configuration, which it finds in fw_cfg.
+	Config string
 	// Watchdog gives the machine a hardware watchdog (i6300esb), which resets it.
 	Watchdog bool
 	// State is a file that VM.Save wrote: the machine goes on from there, with its
@@ -98,6 +100,10 @@ func ParseForward(s string) (Forward, error) {
 	}
 	return f, nil
 }
+
+// ConfigName is the file of fw_cfg in which a machine of ours finds its configuration
+// (docs/configuration.md).
+const ConfigName = "opt/org.ketch.config"
 
 // installHint is the cure for a missing QEMU or firmware.
 const installHint = "install them: sudo apt-get install -y qemu-system-x86 ovmf"
@@ -173,6 +179,9 @@ func (o Options) arguments(vm *VM, fw firmware, variables string) []string {
 	)
 	if o.ExitOnReboot {
 		args = append(args, "-no-reboot")
+	}
+	if o.Config != "" {
+		args = append(args, "-fw_cfg", "name="+ConfigName+",file="+escape(o.Config))
 	}
 	if o.Watchdog {
 		args = append(args, "-device", "i6300esb", "-action", "watchdog=reset")
