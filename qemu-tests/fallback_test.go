@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/ketch-os/ketch/api/pid1"
 	"github.com/ketch-os/ketch/builder/qemu"
@@ -118,7 +117,7 @@ func TestBootLoaderIsMissing(t *testing.T) {
 	runTool(t, "mdel", "-i", volume(disk, table), "::/"+layout.AMD64.BootLoader)
 	m := start(t, qemu.Options{Image: disk})
 	m.waitLine("resetting the machine")
-	m.ends(time.Minute)
+	m.ends(busyRoom)
 }
 
 // volume names the ESP of a disk to mtools.

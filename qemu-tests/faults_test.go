@@ -15,24 +15,24 @@ import (
 )
 
 // Faults, each with the time by which it must have come to its end. All limits
-// count from a start or a line on the console, and leave room for emulation on
-// two busy cores: what the machine itself allows stands in the comment.
+// count from a start or a line on the console: what the machine itself allows, and
+// room for emulation on a busy host.
 const (
 	// panicLimit: the kernel's panic=10, after a sync of at most 2 s.
-	panicLimit = time.Minute
-	// deadlockLimit: the time that a part of PID 1 may not answer, and a panic.
-	deadlockLimit = 2 * time.Minute
+	panicLimit = 12*time.Second + busyRoom
+	// deadlockLimit: 30 s in which a part of PID 1 may not answer, and a panic.
+	deadlockLimit = 42*time.Second + busyRoom
 	// gateDeadline is the health gate's in images that a test builds, and
 	// crashDeadline is too, where a service has to fail five times before: that
 	// takes 8 s and five starts. gateLimit is for what follows: 5 s in which the
 	// reason can be read, and the way down.
 	gateDeadline  = 20 * time.Second
 	crashDeadline = time.Minute
-	gateLimit     = 2 * time.Minute
+	gateLimit     = 30*time.Second + busyRoom
 	// missingLimit: 10 s until the slot must be there, 5 s to read the reason.
-	missingLimit = time.Minute
+	missingLimit = 15*time.Second + busyRoom
 	// greedLimit is for the kernel to find who took the memory.
-	greedLimit = 2 * time.Minute
+	greedLimit = busyRoom
 )
 
 // gateConfiguration is the machine configuration of an image with a deadline.

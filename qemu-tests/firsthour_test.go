@@ -14,12 +14,13 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/ketch-os/ketch/builder/oslayers/oci"
+	"github.com/ketch-os/ketch/builder/qemu"
 	"github.com/ketch-os/ketch/internal/pace"
 	"github.com/ketch-os/ketch/internal/testkit"
 )
 
 // firstHourLimit is for a build and two machines, one after the other.
-const firstHourLimit = 8 * time.Minute
+const firstHourLimit = 3 * bootLimit
 
 // blocks are the fenced blocks of a document, in order, by their language.
 func blocks(t *testing.T, path, language string) (found []string) {
@@ -150,7 +151,7 @@ func TestDebugShell(t *testing.T) {
 		"TERM=linux clear | wc -c":           "",
 		"which clear":                        "/usr/bin/clear",
 	} {
-		ctx, cancel := context.WithTimeout(m.ctx, time.Minute)
+		ctx, cancel := qemu.Limit(m.ctx, bootLimit)
 		out, err := m.Shell(ctx, command)
 		cancel()
 		if err != nil || !strings.Contains(string(out), want) {

@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/ketch-os/ketch/builder/qemu"
 )
@@ -19,7 +18,7 @@ import (
 type saved struct{ options qemu.Options }
 
 // saveLimit is how long a machine's state may take to be written, or read.
-const saveLimit = time.Minute
+const saveLimit = busyRoom
 
 // save saves a machine that was started with o in a directory, and ends it.
 func (m *machine) save(o qemu.Options, dir string) saved {

@@ -123,13 +123,13 @@ func TestFlippedByteInUsr(t *testing.T) {
 		t.Parallel()
 		x := newTamper(t)
 		x.flip(x.slot.UsrNumber, 1024)
-		x.refuses(direct(x.t, x.path), time.Minute, "Kernel panic", panicSigns...)
+		x.refuses(direct(x.t, x.path), panicLimit, "Kernel panic", panicSigns...)
 	})
 	t.Run("containerd", func(t *testing.T) {
 		t.Parallel()
 		x := newTamper(t)
 		x.flip(x.slot.UsrNumber, x.find(x.slot.UsrNumber, x.content("bin/containerd")[:layout.BlockSize]))
-		x.refuses(direct(x.t, x.path), time.Minute, "Kernel panic", panicSigns...)
+		x.refuses(direct(x.t, x.path), panicLimit, "Kernel panic", panicSigns...)
 	})
 }
 
@@ -137,14 +137,14 @@ func TestFlippedByteInHashTree(t *testing.T) {
 	t.Parallel()
 	x := newTamper(t)
 	x.flip(x.slot.VerityNumber, layout.BlockSize) // the top level
-	x.refuses(direct(x.t, x.path), time.Minute, "Kernel panic", panicSigns...)
+	x.refuses(direct(x.t, x.path), panicLimit, "Kernel panic", panicSigns...)
 }
 
 func TestFlippedByteInVeritySuperblock(t *testing.T) {
 	t.Parallel()
 	x := newTamper(t)
 	x.flip(x.slot.VerityNumber, 88) // the salt
-	x.refuses(direct(x.t, x.path), time.Minute, "Kernel panic", panicSigns...)
+	x.refuses(direct(x.t, x.path), panicLimit, "Kernel panic", panicSigns...)
 }
 
 func TestWrongRootHash(t *testing.T) {
@@ -153,12 +153,12 @@ func TestWrongRootHash(t *testing.T) {
 	at := x.find(layout.NumESP, []byte(layout.ParamUsrHash+"="))
 	// In the middle of the digest: neither half names another partition by chance.
 	x.flip(layout.NumESP, at+int64(len(layout.ParamUsrHash))+1+20)
-	x.refuses(qemu.Options{Image: x.path}, time.Minute, fatal)
+	x.refuses(qemu.Options{Image: x.path}, missingLimit, fatal)
 }
 
 func TestSecondRootHash(t *testing.T) {
 	t.Parallel()
 	x := newTamper(t)
 	x.replaceCmdline("lockdown=integrity", layout.ParamUsrHash+"=0000000000")
-	x.refuses(qemu.Options{Image: x.path}, time.Minute, fatal)
+	x.refuses(qemu.Options{Image: x.path}, missingLimit, fatal)
 }

@@ -14,10 +14,10 @@ import (
 const (
 	// watchdogLimit: the watchdog's timeout, from a last feeding that may be later
 	// than the fault, and the reset.
-	watchdogLimit = initmachine.WatchdogTimeout + initmachine.FeedEvery + 30*time.Second
-	// hangLimit is the sum of the limits of the way down's steps: no service and no
-	// disk can keep a machine longer. See init/shutdown.
-	hangLimit = 4 * time.Minute
+	watchdogLimit = initmachine.WatchdogTimeout + initmachine.FeedEvery + busyRoom
+	// hangLimit is the sum of the limits of the way down's steps, and room: no service
+	// and no disk can keep a machine longer. See init/shutdown.
+	hangLimit = 4*time.Minute + busyRoom
 )
 
 // TestWatchdogResetsFrozenPID1 freezes PID 1 on a machine that is up. End: the
