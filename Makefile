@@ -43,8 +43,9 @@ build: modules ## bin/ketch, the builder
 PREFIX ?= /usr/local
 SHARE = $(DESTDIR)$(PREFIX)/share
 
+# Root installs what its user has built: it may have no Go.
 install: ## bin/ketch, completions and manual pages, under PREFIX (default /usr/local)
-	@[ -x $(KETCH) ] || $(MAKE) build
+	@[ $$(id -u) = 0 ] && [ -x $(KETCH) ] || $(MAKE) build
 	@install -D -m 755 $(KETCH) $(DESTDIR)$(PREFIX)/bin/ketch
 	@mkdir -p $(SHARE)/{bash-completion/completions,zsh/site-functions,fish/vendor_completions.d}
 	@$(KETCH) completion bash > $(SHARE)/bash-completion/completions/ketch

@@ -44,6 +44,7 @@ func run(in io.Reader, out io.Writer) error {
 
 // event is a line of `go test -json` (go doc test2json).
 type event struct {
+	Time        time.Time
 	Action      string
 	Package     string
 	ImportPath  string // of a build-output, in place of Package
@@ -61,6 +62,8 @@ func (r *testRun) line(line []byte) {
 		return
 	}
 	switch e.Action {
+	case "run", "cont":
+		r.begun[name{e.Package, e.Test}] = e.Time
 	case "output":
 		r.output(e)
 	case "build-output":

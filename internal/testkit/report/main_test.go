@@ -136,6 +136,23 @@ func TestSpent(t *testing.T) {
 	}
 }
 
+// TestTook: a test takes as long as its parallel subtests do.
+func TestTook(t *testing.T) {
+	const in = `{"Time":"2026-11-30T12:00:00Z","Action":"run","Package":"m","Test":"TestX"}
+{"Time":"2026-11-30T12:00:05Z","Action":"cont","Package":"m","Test":"TestX"}
+{"Time":"2026-11-30T12:00:06Z","Action":"run","Package":"m","Test":"TestX/a"}
+{"Time":"2026-11-30T12:01:06Z","Action":"pass","Package":"m","Test":"TestX/a","Elapsed":60}
+{"Time":"2026-11-30T12:01:06Z","Action":"pass","Package":"m","Test":"TestX","Elapsed":1}
+`
+	var out strings.Builder
+	if err := run(strings.NewReader(in), &out); err != nil {
+		t.Error(err)
+	}
+	if want := "     61.0 s  m TestX\n"; !strings.Contains(out.String(), want) {
+		t.Errorf("no %q in:\n%s", want, &out)
+	}
+}
+
 // TestLastLine: what reads the output of `make test` finds the counts at its end.
 func TestLastLine(t *testing.T) {
 	var out strings.Builder

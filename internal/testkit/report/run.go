@@ -30,6 +30,7 @@ type testRun struct {
 
 	passed, failed int
 	skipped        []skip
+	begun          map[name]time.Time     // when a test has begun, or gone on
 	took           map[name]time.Duration // of tests that are no subtests
 	spent          map[name]time.Duration // processor time of other processes, subtests' included
 	broken         map[string]bool        // packages of which a test failed
@@ -45,7 +46,7 @@ func newRun(out io.Writer) *testRun {
 	return &testRun{
 		out:  out,
 		said: map[name]*strings.Builder{}, cached: map[string]bool{},
-		took: map[name]time.Duration{}, spent: map[name]time.Duration{}, broken: map[string]bool{},
+		begun: map[name]time.Time{}, took: map[name]time.Duration{}, spent: map[name]time.Duration{}, broken: map[string]bool{},
 	}
 }
 
@@ -82,8 +83,13 @@ func (r *testRun) endTest(e event) {
 	text := r.take(key)
 	top, _, sub := strings.Cut(e.Test, "/")
 	if !sub {
+		// Elapsed leaves out for how long parallel subtests are waited for.
 		r.took[key] = seconds(e.Elapsed)
+		if begun, ok := r.begun[key]; ok {
+			r.took[key] = max(r.took[key], e.Time.Sub(begun))
+		}
 	}
+	delete(r.begun, key)
 	r.spent[name{e.Package, top}] += spent(text)
 	switch e.Action {
 	case "pass":
