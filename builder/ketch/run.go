@@ -39,6 +39,8 @@ type runOptions struct {
 	sized      bool // the size was asked for
 	fresh      bool
 	secureBoot bool
+	ssh        bool
+	remote     []string // what follows --: the command to run by SSH
 	json       bool
 	config     string
 	build      buildOptions
@@ -62,8 +64,11 @@ const defaultDefinition = "images/qemu.yaml"
 
 func runCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "run [DEFINITION|IMAGE]", Short: "Start a machine from an image, in QEMU",
-		Args: cli.Between(0, 1, "one definition or image"),
+		Use: "run [DEFINITION|IMAGE] [-- CMD...]", Short: "Start a machine from an image, in QEMU",
+		Args: func(cmd *cobra.Command, args []string) error {
+			ours, _ := splitAtDash(cmd, args)
+			return cli.Between(0, 1, "one definition or image")(cmd, ours)
+		},
 		Long: `
 The machine gets a copy of the disk, which is kept beside the image with its
 firmware variables, so that /var lasts from one run to the next; a newer image
@@ -73,6 +78,11 @@ With --test the machine is thrown away afterwards: ketch waits for it to boot,
 runs CMD in its shell (the image must have the tools layer), prints what CMD
 prints and exits with its status. Without it the status is 0 once the machine
 was powered off, from inside or by Ctrl-A X.
+
+With --ssh the machine gets a configuration with SSH keys, one made for it and
+those in ~/.ssh/id_*.pub, and the line is printed that signs in, once it can be;
+with CMD that is done, and ketch exits with the status of CMD. Such a machine is
+thrown away afterwards, too.
 
 The machine reaches nothing, and is reached by the ports of this host's loopback
 that are forwarded: those that --port names; without --port and --test, each TCP
@@ -89,13 +99,16 @@ check says of it is said first. It is given anew at every start.
   ketch run                                  the image of images/qemu.yaml
   ketch run out/qemu/disk.raw --port 8080:8080
   ketch run --config web.yaml --test 'ketchctl status'
+  ketch run out/gce/disk.raw --ssh
+  ketch run out/gce/disk.raw --ssh -- status --json
 
 Ctrl-A X ends the machine, Ctrl-A C leads to QEMU's monitor and back.`,
 	}
 	f := cmd.Flags()
 	o := runOptions{memory: cli.Size{Bytes: 512 * layout.MiB, Unit: layout.MiB}, disk: cli.Size{Bytes: 8 * layout.GiB}}
 	f.StringVar(&o.test, "test", "", "run `CMD` on the machine and exit with its status")
-	f.DurationVar(&o.timeout, "timeout", 5*time.Minute, "with --test: give up after this `time`")
+	f.DurationVar(&o.timeout, "timeout", 5*time.Minute, "with --test or a CMD: give up after this `time`")
+	f.BoolVar(&o.ssh, "ssh", false, "let SSH into the machine, and print how; with CMD run that")
 	f.Var(&o.memory, "memory", "memory of the machine: a `SIZE` as 512M or 1G; MiB without a letter")
 	f.IntVar(&o.cpus, "cpus", 2, "`N` processors of the machine")
 	f.Var(&o.ports, "port", "forward a port of this host's loopback: `HOST:GUEST` (repeatable)")
@@ -109,9 +122,18 @@ Ctrl-A X ends the machine, Ctrl-A C leads to QEMU's monitor and back.`,
 	o.build.flags(f)
 	cmd.RunE = do(func(ctx context.Context, e *env, args []string) error {
 		o.sized = f.Changed("disk-size")
+		args, o.remote = splitAtDash(cmd, args)
 		return o.run(ctx, e, args)
 	})
 	return cmd
+}
+
+// splitAtDash parts the arguments before -- from those after it.
+func splitAtDash(cmd *cobra.Command, args []string) (before, after []string) {
+	if at := cmd.ArgsLenAtDash(); at >= 0 {
+		return args[:at], args[at:]
+	}
+	return args, nil
 }
 
 func (o *runOptions) run(ctx context.Context, e *env, args []string) error {
@@ -132,8 +154,11 @@ func (o *runOptions) run(ctx context.Context, e *env, args []string) error {
 	if err != nil {
 		return err
 	}
-	if o.test != "" {
+	switch {
+	case o.test != "":
 		return o.runTest(ctx, e, path)
+	case len(o.remote) > 0:
+		return o.runSSH(ctx, e, path)
 	}
 	return o.runInteractive(ctx, e, path)
 }
@@ -147,6 +172,12 @@ func (o *runOptions) check() error {
 		return cli.Usagef("--port: a machine with --network none has no ports")
 	case o.json && o.test == "":
 		return cli.Usagef("--json: only a run with --test has a result")
+	case o.ssh && o.network == qemu.NetworkNone:
+		return cli.Usagef("--ssh: a machine with --network none is not reached")
+	case o.ssh && o.test != "":
+		return cli.Usagef("--ssh or --test: a command goes one way; for SSH: ketch run --ssh -- CMD")
+	case len(o.remote) > 0 && !o.ssh:
+		return cli.Usagef("%q after --: that is for --ssh", o.remote[0])
 	case o.memory.Bytes < leastMemory:
 		return cli.Usagef("--memory %s: the firmware needs %d MiB", &o.memory, leastMemory/layout.MiB)
 	}
@@ -220,7 +251,19 @@ func (o *runOptions) runInteractive(ctx context.Context, e *env, path string) er
 	}
 	m := o.machine()
 	m.Image, m.Dir = disk, dir
-	m.Interactive = &announcer{out: e.stdout, after: layout.ConsolePrefix + layout.SayGood, text: o.reach(promised)}
+	said := &announcer{out: e.stdout, after: layout.ConsolePrefix + layout.SayGood, text: o.reach(promised)}
+	m.Interactive = said
+	if o.ssh {
+		d, err := newDoor(dir)
+		if err == nil {
+			err = d.configure(ctx, &m)
+		}
+		if err != nil {
+			return err
+		}
+		said.after, said.found = hostKey, d.know
+		said.text = "ketch run: " + d.String() + "\r\n" + said.text
+	}
 	for _, f := range o.ports {
 		if err := portFree(f.Host); err != nil {
 			return hint.Add(err, "give another: --port %d:%d", f.Host+1, f.Guest)
@@ -275,6 +318,7 @@ func defaultForwards(ports []int) (list forwards) {
 type announcer struct {
 	out         io.Writer
 	after, text string
+	found       func(line string) error // is told of the line, before the text; nil: nobody is
 	line        []byte
 	said        bool
 }
@@ -289,6 +333,11 @@ func (a *announcer) Write(p []byte) (int, error) {
 			continue
 		}
 		a.said = strings.Contains(string(a.line), a.after)
+		if a.said && a.found != nil {
+			if err := a.found(string(a.line)); err != nil {
+				return 0, err
+			}
+		}
 		a.line = a.line[:0]
 		if a.said {
 			if _, err := a.out.Write(append(p[:i+1:i+1], a.text...)); err != nil {
