@@ -102,7 +102,10 @@ func flatten(ctx context.Context, e *env, refs []string, out output.Stream, poli
 func writeTar(t *tree.Tree, w io.Writer) (int64, error) {
 	counted := &counter{w: w}
 	buffered := bufio.NewWriterSize(counted, 1<<20)
-	err := errors.Join(t.WriteTar(buffered), buffered.Flush())
+	err := t.WriteTar(buffered)
+	if err == nil { // what has failed once fails again when it is flushed
+		err = buffered.Flush()
+	}
 	return counted.n, err
 }
 

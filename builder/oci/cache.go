@@ -343,7 +343,9 @@ func (c *Cache) copy(ctx context.Context, l Layer, budget *limit.Budget, report 
 	}
 	stored := &meter{ctx: ctx, r: rc, done: report}
 	w := bufio.NewWriterSize(budget.Writer(f), 1<<20)
-	err = errors.Join(copyLayer(w, stored, l), w.Flush())
+	if err = copyLayer(w, stored, l); err == nil {
+		err = w.Flush()
+	}
 	size, errSeek := f.Seek(0, io.SeekCurrent)
 	if err := errors.Join(err, errSeek); err != nil {
 		return Blob{}, errors.Join(err, f.Discard())

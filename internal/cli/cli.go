@@ -7,12 +7,14 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -73,11 +75,28 @@ func report(cmd *cobra.Command, err error, stderr io.Writer) int {
 	if h, ok := errors.AsType[Hinter](err); ok {
 		cure = h.Hint()
 	}
+	cure = cmp.Or(exhausted(err), cure)
 	fmt.Fprintln(stderr, Paint(stderr, Red, "error:"), printable.Lines(text))
 	if cure != "" {
 		fmt.Fprintln(stderr, Paint(stderr, Bold, "hint:"), printable.Lines(cure))
 	}
 	return status
+}
+
+// exhausted is the cure of an error that is about what the host has too little of,
+// whatever the command was about.
+func exhausted(err error) string {
+	switch {
+	case errors.Is(err, syscall.ENOSPC):
+		return "no room is left there: df -h tells of bytes, df -i of inodes; TMPDIR and XDG_CACHE_HOME lead elsewhere"
+	case errors.Is(err, syscall.EDQUOT):
+		return "a quota is used up: quota -s tells of what"
+	case errors.Is(err, syscall.EMFILE):
+		return "too many files are open in this program: ulimit -n 1024 allows for more"
+	case errors.Is(err, syscall.ENFILE):
+		return "too many files are open on this host: end what has opened them, or raise the sysctl fs.file-max"
+	}
+	return ""
 }
 
 // subcommand is the path of a command without the program: "keys new".

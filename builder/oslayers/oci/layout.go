@@ -226,7 +226,10 @@ func (l *Layout) writeBlob(mediaType types.MediaType, write func(io.Writer) erro
 	}
 	hash := sha256.New()
 	buffered := bufio.NewWriterSize(io.MultiWriter(temp, hash), 1<<20)
-	if err := errors.Join(write(buffered), buffered.Flush()); err != nil {
+	if err = write(buffered); err == nil {
+		err = buffered.Flush()
+	}
+	if err != nil {
 		return v1.Descriptor{}, errors.Join(err, temp.Discard())
 	}
 	size, err := temp.Seek(0, io.SeekCurrent)

@@ -240,7 +240,10 @@ func (l layout) layer(image *Image, d v1.Descriptor) (*io.SectionReader, error) 
 		return nil, err
 	}
 	w := bufio.NewWriterSize(l.budget.Writer(f), 1<<20)
-	if err := errors.Join(oci.Decompress(w, stored), w.Flush()); err != nil {
+	if err = oci.Decompress(w, stored); err == nil {
+		err = w.Flush()
+	}
+	if err != nil {
 		return nil, fmt.Errorf("uncompress: %w", err)
 	}
 	size, err := f.Seek(0, io.SeekCurrent)
