@@ -31,6 +31,9 @@ type Applier struct {
 	Root string // "/" but for tests
 	// SetHostname is sethostname(2) but for tests.
 	SetHostname func(name string) error
+	// SetTimeServers is told which servers to ask for the time; none: those that
+	// others name.
+	SetTimeServers func(servers []string)
 }
 
 // step is one part of the work.
@@ -44,6 +47,7 @@ type step struct {
 var steps = []step{
 	{"access", (*Applier).access},
 	{"host name", (*Applier).hostname},
+	{"time servers", (*Applier).timeServers},
 	{"certificate authorities", (*Applier).authorities},
 	{"files", (*Applier).files},
 	{"workloads", (*Applier).workloads},
@@ -68,6 +72,19 @@ func (a *Applier) access(_ context.Context, m config.Merged, _ config.Fetcher) e
 		file.Users = append(file.Users, access.User{Name: u.Name, Keys: lines(u.Keys)})
 	}
 	return file.Write(a.path(layout.AccessFile))
+}
+
+// timeServers tells the clock whom to ask.
+func (a *Applier) timeServers(_ context.Context, m config.Merged, _ config.Fetcher) error {
+	a.SetTimeServers(timeServers(m))
+	return nil
+}
+
+func timeServers(m config.Merged) (list []string) {
+	for _, server := range m.NTP.Servers {
+		list = append(list, string(server))
+	}
+	return list
 }
 
 // ownAddress is the address by which the machine knows its own name (init/system).

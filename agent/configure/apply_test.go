@@ -70,10 +70,12 @@ func (none) Fetch(context.Context, string) ([]byte, error) { return nil, errors.
 func TestApply(t *testing.T) {
 	dir := root(t)
 	name := ""
-	a := &Applier{Root: dir, SetHostname: func(n string) error { name = n; return nil }}
+	var servers []string
+	a := &Applier{Root: dir, SetHostname: func(n string) error { name = n; return nil }, SetTimeServers: func(s []string) { servers = s }}
 	m := parsed(t, `
 hostname: web-1
 ssh: {keys: ["`+key1+`"], port: 2222}
+ntp: {servers: [time.example, "192.0.2.1:1123"]}
 directories: [{path: /var/lib/app, mode: 0700}]
 files:
 - {path: /etc/a/b, mode: 0600, contents: hello}
@@ -94,6 +96,9 @@ links: [{path: /etc/l, target: a/b}]
 		if got := read(t, dir, file); got != want {
 			t.Errorf("%s = %q; want %q", file, got, want)
 		}
+	}
+	if got := strings.Join(servers, " "); got != "time.example 192.0.2.1:1123" {
+		t.Errorf("time servers %q", got)
 	}
 	if name != "web-1" {
 		t.Errorf("host name %q; want web-1", name)
@@ -117,6 +122,9 @@ links: [{path: /etc/l, target: a/b}]
 			t.Errorf("the second time %s = %q; want %q", file, got, want)
 		}
 	}
+	if len(servers) > 0 {
+		t.Errorf("time servers %q, which nothing names any more", servers)
+	}
 	for _, gone := range []string{"var/lib/ketch/hostname", "run/ketch/access.json"} {
 		if _, err := os.Stat(filepath.Join(dir, gone)); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s: %v; want that it is gone: nothing asks for it any more", gone, err)
@@ -136,7 +144,7 @@ func TestNoWayOut(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "etc/ssl"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	a := &Applier{Root: dir}
+	a := &Applier{Root: dir, SetTimeServers: func([]string) {}}
 	errs := a.Apply(t.Context(), parsed(t, "files: [{path: /etc/out/x}, {path: /etc/abs/x}, {path: /etc/fine/x}, {path: /etc/file, contents: mine}]\ndirectories: [{path: /etc/out/d}]\nlinks: [{path: /etc/abs/l, target: x}]"), none{})
 	text := errors.Join(errs...)
 	for _, path := range []string{"/etc/out/x", "/etc/abs/x", "/etc/out/d", "/etc/abs/l"} {
@@ -167,7 +175,7 @@ func TestInTheWay(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(dir, "etc/d/in"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	a := &Applier{Root: dir}
+	a := &Applier{Root: dir, SetTimeServers: func([]string) {}}
 	errs := a.Apply(t.Context(), parsed(t, "files: [{path: /etc/d}, {path: /etc/hosts/x}, {path: /etc/good}]\nlinks: [{path: /etc/d/in, target: x}]"), none{})
 	text := errors.Join(errs...).Error()
 	for _, want := range []string{"/etc/d: ", "/etc/hosts/x: ", "/etc/d/in: there is a directory already"} {
@@ -185,7 +193,7 @@ func TestInTheWay(t *testing.T) {
 func TestWorkloads(t *testing.T) {
 	dir := root(t)
 	c, _ := config.Parse([]byte("ketch: 1\nworkloads: {good: {services: {a: {image: demo, network_mode: host}}}, bad: {services: {a: {image: demo}}}}"))
-	a := &Applier{Root: dir}
+	a := &Applier{Root: dir, SetTimeServers: func([]string) {}}
 	if errs := a.Apply(t.Context(), config.Merge(config.Layer{Config: c}), none{}); len(errs) > 0 {
 		t.Error(errs)
 	}

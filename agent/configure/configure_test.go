@@ -81,13 +81,13 @@ func TestNothing(t *testing.T) {
 func TestLayers(t *testing.T) {
 	dir := root(t)
 	write(t, dir, layout.DefaultConfig, "ketch: 1\nhostname: image\nfiles: [{path: /etc/a}]\n")
-	m := newMachine(dir, "ketch: 1\nhostname: mine\nusers: [{name: anna, ssh-keys: [x]}]\nntp: [a]\n")
+	m := newMachine(dir, "ketch: 1\nhostname: mine\nusers: [{name: anna, ssh-keys: [x]}]\ndns: [a]\n")
 	m.Configure(t.Context(), func() {})
 	got := m.applied[0]
 	if got.Hostname != "mine" || len(got.Files) != 1 || len(got.Users) != 1 {
 		t.Errorf("applied %+v", got.Config)
 	}
-	if want := "user data:3:33: users.0.ssh-keys.0: "; !strings.Contains(m.problems["configuration"], want) || !strings.Contains(m.problems["configuration"], "user data:4:6: ntp: is not supported yet") {
+	if want := "user data:3:33: users.0.ssh-keys.0: "; !strings.Contains(m.problems["configuration"], want) || !strings.Contains(m.problems["configuration"], "user data:4:6: dns: is not supported yet") {
 		t.Errorf("problems %q; want %q", m.problems, want)
 	}
 	report := m.Config()

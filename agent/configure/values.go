@@ -27,6 +27,9 @@ func values(m config.Merged) (list []node.ConfigValue) {
 	if keys := m.SSH.TrustedUserCAKeys; len(keys) > 0 {
 		add("ssh.trusted-user-ca-keys", strings.Join(lines(keys), "; "))
 	}
+	if servers := timeServers(m); len(servers) > 0 {
+		add("ntp.servers", strings.Join(servers, "; "))
+	}
 	for _, u := range m.Users {
 		add("users."+u.Name, strings.Join(lines(u.Keys), "; "))
 	}

@@ -115,7 +115,7 @@ func Run(ctx context.Context, console io.Writer) error {
 	background.Go(func() { n.clock.Run(late) })
 	background.Go(func() { n.greet(ctx) })
 	configured := make(chan struct{}, 1)
-	background.Go(func() { n.machine.Configure(ctx, func() { notify(configured); notify(n.news) }) })
+	background.Go(func() { n.machine.Configure(ctx, func() { n.configured(); notify(configured) }) })
 	background.Go(func() { n.work(ctx, layout.ComposeDir, configured, n.importOnce); close(worked) })
 	select {
 	case err := <-served: // without its API ketchd ends, to be started anew; nothing is stopped
@@ -144,7 +144,11 @@ func newNode(console io.Writer) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	applier := &configure.Applier{Root: "/", SetHostname: func(name string) error { return unix.Sethostname([]byte(name)) }}
+	applier := &configure.Applier{
+		Root:           "/",
+		SetHostname:    func(name string) error { return unix.Sethostname([]byte(name)) },
+		SetTimeServers: func(servers []string) { n.clock.Use(clock.Configuration, servers) },
+	}
 	n.machine = &configure.Machine{Host: host, Root: "/", Apply: applier.Apply, Problem: n.problem, Chance: rand.Float64}
 	logs := logfile.Dir(layout.LogDir)
 	version, err := imageVersion()
@@ -163,6 +167,13 @@ func newNode(console io.Writer) (*Node, error) {
 		Chance:  rand.Float64,
 	}
 	return n, nil
+}
+
+// configured is called when the machine has found out where it runs, and was told what
+// to be.
+func (n *Node) configured() {
+	n.clock.Use(clock.Platform, clock.OfPlatform(n.machine.Platform().Name))
+	notify(n.news)
 }
 
 // notify says that there is something new; it does not wait for who takes it.

@@ -194,7 +194,7 @@ func (o *runOptions) checkConfig(ctx context.Context, e *env) error {
 		return err
 	}
 	for _, p := range checked.Problems {
-		fmt.Fprintln(e.stderr, "ketch run: warning:", printable.Text(p.In(o.config)))
+		printable.Fprintln(e.stderr, "ketch run: warning:", printable.Text(p.In(o.config)))
 	}
 	return nil
 }

@@ -111,12 +111,10 @@ func callersKeys() (keys []string) {
 
 // configure adds the keys to a machine's configuration, and forwards the port.
 func (d *door) configure(ctx context.Context, m *qemu.Options) error {
-	var keys strings.Builder
-	keys.WriteString("ketch: 1\nssh:\n  keys:\n")
+	text, port := []byte("ketch: 1\nssh:\n  keys:\n"), access.DefaultPort
 	for _, key := range d.keys {
-		fmt.Fprintf(&keys, "    - %q\n", key)
+		text = fmt.Appendf(text, "    - %q\n", key)
 	}
-	text, port := []byte(keys.String()), access.DefaultPort
 	if m.Config != "" {
 		given, err := os.ReadFile(m.Config)
 		if err != nil {
@@ -136,7 +134,7 @@ func (d *door) configure(ctx context.Context, m *qemu.Options) error {
 func multipartOf(parts ...[]byte) ([]byte, error) {
 	var out bytes.Buffer
 	w := multipart.NewWriter(&out)
-	fmt.Fprintf(&out, "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=%s\r\n\r\n", w.Boundary())
+	out.WriteString("MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=" + w.Boundary() + "\r\n\r\n")
 	for _, part := range parts {
 		to, err := w.CreatePart(textproto.MIMEHeader{"Content-Transfer-Encoding": {"base64"}})
 		if err != nil {

@@ -47,12 +47,17 @@ type Config struct {
 	Workloads Workloads `yaml:"workloads" doc:"What the machine runs: a Compose file for each project."`
 
 	Timezone   Timezone     `yaml:"timezone" doc:"The machine keeps UTC; nothing else is supported yet."`
-	NTP        NotSupported `yaml:"ntp" doc:"Servers of time."`
+	NTP        NTP          `yaml:"ntp" doc:"Who is asked for the time."`
 	DNS        NotSupported `yaml:"dns" doc:"Name servers and search domains."`
 	Network    NotSupported `yaml:"network" doc:"Links, addresses and routes, as netplan writes them."`
 	Registries NotSupported `yaml:"registries" doc:"Mirrors and credentials of container registries."`
 	Update     NotSupported `yaml:"update" doc:"Group, server and reboot strategy of updates."`
 	Proxy      NotSupported `yaml:"proxy" doc:"Proxies for what the machine fetches."`
+}
+
+// NTP is about the clock.
+type NTP struct {
+	Servers []TimeServer `yaml:"servers" doc:"Servers of NTP: HOST or HOST:PORT."`
 }
 
 // SSH is about the SSH server.

@@ -118,8 +118,8 @@ func TestProblems(t *testing.T) {
 		{"ports", "ketch: 1\nssh: {port: 65536}", []string{"line 2, column 13: ssh.port: 65536 is no port"}, func(c Config) bool { return c.SSH.Port == 0 }},
 		{"port zero", "ketch: 1\nssh: {port: 0}", []string{"line 2, column 13: ssh.port: 0 is no port"}, nil},
 		{"host name", "ketch: 1\nhostname: -a", []string{`line 2, column 11: hostname: "-a" is no host name`}, func(c Config) bool { return c.Hostname == "" }},
-		{"later", "ketch: 1\nntp: [a]\nnetwork: {version: 2}\nhostname: a", []string{
-			"line 2, column 6: ntp: is not supported yet", "line 3, column 10: network: is not supported yet"}, func(c Config) bool { return c.Hostname == "a" }},
+		{"later", "ketch: 1\ndns: [a]\nnetwork: {version: 2}\nhostname: a", []string{
+			"line 2, column 6: dns: is not supported yet", "line 3, column 10: network: is not supported yet"}, func(c Config) bool { return c.Hostname == "a" }},
 		{"a bad key among good ones", "ketch: 1\nssh:\n  keys:\n  - " + key1 + "\n  - ssh-ed25519 AAAA\n  - " + key2, []string{
 			`line 5, column 5: ssh.keys.1: "ssh-ed25519 AAAA": the key is cut off`}, func(c Config) bool { return slices.Equal(c.SSH.Keys, []Key{key1, key2}) }},
 		{"a user with an unknown key", "ketch: 1\nusers:\n- name: anna\n  shell: /bin/sh\n  ssh-keys: [" + key1 + ", x]", []string{
@@ -256,7 +256,7 @@ func TestSchema(t *testing.T) {
 		t.Errorf("the schema refuses what Parse takes: %v", err)
 	}
 	for _, wrong := range []string{
-		"hostname: a", "ketch: 2", "ketch: 1\nhosts: a", "ketch: 1\nusers: a", "ketch: 1\nusers: [{ssh-keys: []}]", "ketch: 1\nntp: [a]",
+		"hostname: a", "ketch: 2", "ketch: 1\nhosts: a", "ketch: 1\nusers: a", "ketch: 1\nusers: [{ssh-keys: []}]", "ketch: 1\ndns: [a]", "ketch: 1\nntp: {servers: ['a b']}", "ketch: 1\nntp: {servers: ['a:']}",
 		"ketch: 1\nssh: {port: 0}", "ketch: 1\nssh: {port: 65536}", "ketch: 1\nssh: {keys: [x]}", "ketch: 1\nlinks: [{path: /etc/a}]",
 		"ketch: 1\nfiles: [{path: /etc/a, mode: rw}]", "ketch: 1\nfiles: [{path: /etc/a, owner: anna}]", "ketch: 1\nfiles: [{path: /etc/a, once: 1}]",
 		"ketch: 1\nfiles: [{path: /etc/a, contents: {texts: a}}]", "ketch: 1\ntimezone: Mars", "ketch: 1\nworkloads: {web: [a]}",

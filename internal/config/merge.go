@@ -41,6 +41,9 @@ func (m *Merged) add(l Layer) {
 	if c.Timezone != "" {
 		m.Timezone, m.Origins["timezone"] = c.Timezone, l.Name
 	}
+	if len(c.NTP.Servers) > 0 {
+		m.NTP, m.Origins["ntp.servers"] = c.NTP, l.Name
+	}
 	m.addKeys(DefaultUser, c.SSH.Keys, l.Name)
 	for _, u := range c.Users {
 		m.addKeys(u.Name, u.Keys, l.Name)

@@ -101,6 +101,7 @@ func (c *Config) keepGood(problems []Problem) {
 	}
 	c.SSH.Keys = strict.Good(c.SSH.Keys, "ssh.keys", problems)
 	c.SSH.TrustedUserCAKeys = strict.Good(c.SSH.TrustedUserCAKeys, "ssh.trusted-user-ca-keys", problems)
+	c.NTP.Servers = strict.Good(c.NTP.Servers, "ntp.servers", problems)
 	var users []User
 	for i, u := range c.Users {
 		u.Keys = strict.Good(u.Keys, at("users", i, "ssh-keys"), problems)

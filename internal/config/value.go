@@ -193,6 +193,31 @@ func UTC(name string) bool {
 // Schema describes the form as JSON Schema.
 func (Timezone) Schema() map[string]any { return map[string]any{"enum": []any{"UTC", "Etc/UTC"}} }
 
+// TimeServer is a server of NTP: HOST or HOST:PORT.
+type TimeServer string
+
+// hostForm is a name (RFC 1123, 2.1) or an IPv4 address.
+const hostForm = `[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?`
+
+var (
+	timeServer  = regexp.MustCompile(`^` + hostForm + `(:[0-9]{1,5})?$`)
+	timeServer6 = regexp.MustCompile(`^(\[[0-9a-fA-F:.]+\](:[0-9]{1,5})?|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*:[0-9a-fA-F:.]*)$`)
+)
+
+// UnmarshalNode reads and checks the name of a server.
+func (s *TimeServer) UnmarshalNode(n strict.Node) {
+	if n.Kind != yaml.ScalarNode || !timeServer.MatchString(n.Value) && !timeServer6.MatchString(n.Value) {
+		n.Problem("%q is no server: want HOST or HOST:PORT", short(n.Value))
+		return
+	}
+	*s = TimeServer(n.Value)
+}
+
+// Schema describes the form as JSON Schema.
+func (TimeServer) Schema() map[string]any {
+	return map[string]any{"type": "string", "pattern": timeServer.String() + "|" + timeServer6.String()}
+}
+
 // NotSupported has the place of a key that nothing acts on yet.
 type NotSupported struct{}
 

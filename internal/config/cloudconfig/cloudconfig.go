@@ -37,7 +37,7 @@ type document struct {
 	Timezone         config.Timezone     `yaml:"timezone"`
 	CACerts          caCerts             `yaml:"ca_certs"`
 	OldCACerts       caCerts             `yaml:"ca-certs"`
-	NTP              config.NotSupported `yaml:"ntp"`
+	NTP              ntp                 `yaml:"ntp"`
 	CoreOS           coreos              `yaml:"coreos"`
 	RunCmd           noShell             `yaml:"runcmd"`
 	BootCmd          noShell             `yaml:"bootcmd"`
@@ -108,6 +108,13 @@ func (c *content) UnmarshalNode(n strict.Node) {
 	*c = content(text)
 }
 
+// ntp names servers; a pool is a name that stands for several.
+type ntp struct {
+	Enabled refuseOff           `yaml:"enabled"`
+	Servers []config.TimeServer `yaml:"servers"`
+	Pools   []config.TimeServer `yaml:"pools"`
+}
+
 type caCerts struct {
 	Trusted        []string   `yaml:"trusted"`
 	RemoveDefaults refuseTrue `yaml:"remove_defaults"`
@@ -118,6 +125,7 @@ type caCerts struct {
 type (
 	refuseTrue  struct{}
 	refuseFalse struct{}
+	refuseOff   struct{}
 	noShell     struct{}
 	noPackages  struct{}
 	noUnits     struct{}
@@ -132,6 +140,12 @@ func (refuseTrue) UnmarshalNode(n strict.Node) {
 func (refuseFalse) UnmarshalNode(n strict.Node) {
 	if yes := true; n.Decode(&yes) && !yes {
 		n.Problem("false is not supported: there are no passwords")
+	}
+}
+
+func (refuseOff) UnmarshalNode(n strict.Node) {
+	if yes := true; n.Decode(&yes) && !yes {
+		n.Problem("false is not supported: without servers nobody is asked")
 	}
 }
 
@@ -194,6 +208,7 @@ func (t *translation) translate(doc *document) config.Config {
 	for i, f := range doc.WriteFiles {
 		t.file(fmt.Sprintf("write_files.%d", i), f)
 	}
+	t.to.NTP.Servers = append(strict.Good(doc.NTP.Servers, "ntp.servers", t.d.Problems), strict.Good(doc.NTP.Pools, "ntp.pools", t.d.Problems)...)
 	t.authorities("ca_certs", doc.CACerts)
 	t.authorities("ca-certs", doc.OldCACerts)
 	return t.to

@@ -47,6 +47,10 @@ write_files:
   - {path: /etc/d, encoding: gzip, content: !!binary "` + zipped("hello") + `"}
   - {path: /etc/e, content: !!binary "aGVsbG8=", append: false, defer: true}
 timezone: Etc/UTC
+ntp:
+  enabled: true
+  servers: [time.example, "[fd00::1]:1123"]
+  pools: [pool.example]
 `
 	got, problems := Parse([]byte(text))
 	if len(problems) > 0 {
@@ -55,6 +59,7 @@ timezone: Etc/UTC
 	hello := config.Contents{Data: []byte("hello")}
 	want := config.Config{
 		Hostname: "web-1", Timezone: "UTC",
+		NTP:   config.NTP{Servers: []config.TimeServer{"time.example", "[fd00::1]:1123", "pool.example"}},
 		SSH:   config.SSH{Keys: []config.Key{key1}},
 		Users: []config.User{{Name: "core"}, {Name: "anna", Keys: []config.Key{key1}}},
 		Files: []config.File{
@@ -95,7 +100,7 @@ func TestProblems(t *testing.T) {
 		{"commands, packages, units", "runcmd: [ls]\npackages: [vim]\ncoreos: {units: [], update: {group: beta}}\nhostname: a", []string{
 			"line 2, column 9: runcmd: is not supported: the machine has no shell", "line 3, column 11: packages: is not supported", "coreos.units: is not supported: there is no systemd",
 			"coreos.update: is not supported yet"}, func(c config.Config) bool { return c.Hostname == "a" }},
-		{"unknown", "growpart: {mode: auto}\nntp: {servers: [a]}", []string{"line 2, column 1: growpart: is not supported", "ntp: is not supported yet"}, nil},
+		{"unknown", "growpart: {mode: auto}\nresolv_conf: {}", []string{"line 2, column 1: growpart: is not supported", "resolv_conf: is not supported yet"}, nil},
 		{"users", "users: [{name: anna, groups: wheel, ssh_authorized_keys: [" + key1 + ", x]}, {name: Anna}, {lock_passwd: false, name: bob}, 7]", []string{
 			"users.0.groups: is not supported", `users.0.ssh_authorized_keys.1: "x" is no public key`, `users.1.name: "Anna" is no name`, "users.2.lock_passwd: false is not supported", `users.3: "7" is no name`},
 			func(c config.Config) bool { return len(c.Users) == 2 && len(c.Users[0].Keys) == 1 }},
