@@ -3,13 +3,15 @@ package licence
 import (
 	"regexp"
 	"strings"
+
+	"github.com/github/go-spdx/v2/spdxexp/spdxlicenses"
 )
 
-// identifier is what a licence or an exception may be called (SPDX 2.3, annex D.2).
-var identifier = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.-]*\+?$`)
+// reference is a licence that the list does not have (SPDX 2.3, annex D.2).
+var reference = regexp.MustCompile(`^(DocumentRef-[A-Za-z0-9.-]+:)?LicenseRef-[A-Za-z0-9.-]+$`)
 
 // Valid tells whether a text is an SPDX licence expression (SPDX 2.3, annex
-// D.4). Whether the list has its identifiers is not looked at.
+// D.4) of licences and exceptions that are on the list, written as there.
 func Valid(expression string) bool {
 	tokens := strings.Fields(strings.NewReplacer("(", " ( ", ")", " ) ").Replace(expression))
 	rest, ok := operands(tokens, maxDepth)
@@ -44,15 +46,30 @@ func operand(tokens []string, depth int) (rest []string, ok bool) {
 		}
 		return rest[1:], true
 	}
-	if !isIdentifier(tokens[0]) {
+	if !isLicence(tokens[0]) {
 		return nil, false
 	}
-	if len(tokens) > 2 && tokens[1] == "WITH" && isIdentifier(tokens[2]) {
+	if len(tokens) > 2 && tokens[1] == "WITH" && isException(tokens[2]) {
 		return tokens[3:], true
 	}
 	return tokens[1:], true
 }
 
-func isIdentifier(token string) bool {
-	return identifier.MatchString(token) && token != "AND" && token != "OR" && token != "WITH"
+// isLicence knows licences that are on the list no more, too: packages state them.
+// A plus means that later versions do as well.
+func isLicence(token string) bool {
+	for _, id := range []string{token, strings.TrimSuffix(token, "+")} {
+		if on(spdxlicenses.IsActiveLicense, id) || on(spdxlicenses.IsDeprecatedLicense, id) {
+			return true
+		}
+	}
+	return reference.MatchString(token)
+}
+
+func isException(token string) bool { return on(spdxlicenses.IsException, token) }
+
+// on tells whether an identifier is on a list, written as there: find is about any case.
+func on(find func(id string) (bool, string), id string) bool {
+	found, listed := find(id)
+	return found && listed == id
 }

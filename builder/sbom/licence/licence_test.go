@@ -213,12 +213,12 @@ func TestByHand(t *testing.T) {
 func sum(text string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(text))) }
 
 func TestValid(t *testing.T) {
-	for _, good := range []string{"MIT", "MIT AND ISC", "(MIT OR ISC) AND GPL-2.0-only WITH Linux-syscall-note", "((A))", "GPL-2.0+", "LicenseRef-x-12ab.3"} {
+	for _, good := range []string{"MIT", "MIT AND ISC", "(MIT OR ISC) AND GPL-2.0-only WITH Linux-syscall-note", "((Zlib))", "GPL-2.0+", "Apache-2.0+", "LicenseRef-x-12ab.3"} {
 		if !Valid(good) {
 			t.Errorf("Valid(%q) = false", good)
 		}
 	}
-	for _, bad := range []string{"", "MIT AND", "AND", "(MIT", "MIT)", "MIT ISC", "MIT WITH", "a_b", "MIT and ISC", "()", strings.Repeat("(", 99) + "A" + strings.Repeat(")", 99)} {
+	for _, bad := range []string{"", "MIT AND", "AND", "(MIT", "MIT)", "MIT ISC", "MIT WITH", "a_b", "mit", "GPLv2+", "ASL", "MIT WITH MIT", "Linux-syscall-note", "LicenseRef-", "MIT and ISC", "()", strings.Repeat("(", 99) + "A" + strings.Repeat(")", 99)} {
 		if Valid(bad) {
 			t.Errorf("Valid(%q) = true", bad)
 		}
