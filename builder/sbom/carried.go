@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
-	"slices"
 
 	"github.com/ketch-os/ketch/builder/limit"
 	"github.com/ketch-os/ketch/builder/sbom/carried"
 	"github.com/ketch-os/ketch/builder/sbom/inventory"
 	"github.com/ketch-os/ketch/builder/sbom/language"
+	"github.com/ketch-os/ketch/builder/sbom/rpm"
 	"github.com/ketch-os/ketch/builder/tree"
 	"github.com/ketch-os/ketch/layout"
 )
@@ -63,9 +63,6 @@ func (d *draft) addCarriedImage(name string, image *carried.Image, own *inventor
 		Name: called, Version: image.Digest, Purpose: container, LicenceDeclared: noAssertion, Comment: "carried as /" + name,
 		ExternalRefs: purl(ociURL(called, image.Digest)),
 	})
-	if rpm := rpmDatabase(image.Tree); rpm != "" {
-		p.Comment += "; its packages are listed in " + rpm + ", which is not read"
-	}
 	return errors.Join(
 		d.addInstalled(p, image.Tree), d.addPrograms(p, image.Tree, own), d.addLanguages(p, image.Tree),
 	)
@@ -75,6 +72,10 @@ func (d *draft) addCarriedImage(name string, image *carried.Image, own *inventor
 // as any of their files is there.
 func (d *draft) addInstalled(image *Package, t *tree.Tree) error {
 	db, err := readDatabases(wholeTree{t})
+	if unread := (*rpm.UnreadableError)(nil); errors.As(err, &unread) {
+		image.Comment += "; its packages cannot be listed: " + unread.Error()
+		return nil
+	}
 	if err != nil || db == nil {
 		return err
 	}
@@ -154,17 +155,4 @@ func (d *draft) addLanguages(in *Package, t *tree.Tree) error {
 		d.relate(in.SPDXID, Contains, d.add(p.Kind, made).SPDXID)
 	}
 	return err
-}
-
-// rpmDatabase is where a tree has a database of RPM's, or "".
-func rpmDatabase(t *tree.Tree) string {
-	places := []string{"var/lib/rpm", "usr/lib/sysimage/rpm"}
-	i := slices.IndexFunc(places, func(dir string) bool {
-		n := t.Follow(dir)
-		return n != nil && n.IsDir() && len(n.Children) > 0
-	})
-	if i < 0 {
-		return ""
-	}
-	return "/" + places[i]
 }

@@ -3,6 +3,7 @@ package sbom
 import (
 	"archive/tar"
 	"bytes"
+	encoding "encoding/binary"
 	"fmt"
 	"maps"
 	"slices"
@@ -35,6 +36,50 @@ func (f files) tar(t *testing.T) []byte {
 	return out.Bytes()
 }
 
+// rpmDatabase is a database of RPM's, in its own form, with a package of which a file is
+// there, one without files, and one whose file is not there.
+func rpmDatabase(t *testing.T) string {
+	t.Helper()
+	write := func(to *bytes.Buffer, order encoding.ByteOrder, values ...any) {
+		for _, v := range values {
+			if err := encoding.Write(to, order, v); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	slots, blobs := new(bytes.Buffer), new(bytes.Buffer)
+	write(slots, encoding.LittleEndian, []byte("RpmP"), [7]uint32{0, 1, 1, 4})
+	for i, p := range []struct{ name, licence, dir, base string }{{"tool", "MIT", "/usr/bin/", "tool"}, {"old", "GPLv2+", "", ""}, {"gone", "MIT", "/usr/bin/", "gone"}} {
+		const text, number, list = 6, 4, 8
+		var index, data bytes.Buffer
+		entries := uint32(0)
+		add := func(tag, kind uint32, values ...any) {
+			entries++
+			write(&index, encoding.BigEndian, [4]uint32{tag, kind, uint32(data.Len()), 1})
+			write(&data, encoding.BigEndian, values...)
+		}
+		if p.base != "" {
+			add(1003, number, uint32(3)) // epoch
+			add(1116, number, uint32(0))
+			add(1117, list, []byte(p.base+"\x00"))
+			add(1118, list, []byte(p.dir+"\x00"))
+		}
+		for tag, value := range map[uint32]string{1000: p.name, 1001: "1", 1002: "2", 1014: p.licence, 1022: "x86_64"} {
+			add(tag, text, []byte(value+"\x00"))
+		}
+		at := uint32(4096+blobs.Len()) / 16
+		length := 8 + index.Len() + data.Len()
+		write(blobs, encoding.LittleEndian, []byte("BlbS"), [3]uint32{uint32(i + 1), 1, uint32(length)})
+		write(blobs, encoding.BigEndian, [2]uint32{entries, uint32(data.Len())}, index.Bytes(), data.Bytes())
+		blobs.Write(make([]byte, 16-blobs.Len()%16))
+		write(slots, encoding.LittleEndian, []byte("Slot"), [3]uint32{uint32(i + 1), at, uint32(4096+blobs.Len())/16 - at})
+	}
+	for slots.Len() < 4096 {
+		write(slots, encoding.LittleEndian, []byte("Slot"), [3]uint32{})
+	}
+	return slots.String() + blobs.String()
+}
+
 // TestCarriedImages looks into the images that an OS image carries.
 func TestCarriedImages(t *testing.T) {
 	binary, info := app(t)
@@ -61,7 +106,10 @@ func TestCarriedImages(t *testing.T) {
 			"app/node_modules/@a/b/package.json":  `{"name": "@a/b", "version": "1.0.0", "license": "MIT"}`,
 			"usr/lib/python/x.dist-info/METADATA": "Name: X_y\nVersion: 2\nLicense: a licence of our own\n",
 		}),
-		"usr/share/ketch/images/fedora.tar":  carry("registry.example/fedora:1", files{"usr/lib/sysimage/rpm/rpmdb.sqlite": "SQLite"}),
+		"usr/share/ketch/images/fedora.tar": carry("registry.example/fedora:1", files{"usr/lib/sysimage/rpm/rpmdb.sqlite": "SQLite"}),
+		"usr/share/ketch/images/suse.tar": carry("registry.example/suse:1", files{
+			"etc/os-release": "ID=\"opensuse-leap\"\n", "usr/bin/tool": elf, "usr/lib/sysimage/rpm/Packages.db": rpmDatabase(t),
+		}),
 		"usr/share/ketch/images/damaged.tar": "nonsense",
 	}.apply(t, merged, &tree.Origin{Image: "i", Layer: 1})
 	d, err := Make(Source{Name: "x", Version: "1", Released: released, Tree: merged, Images: []Image{{"i", "sha256:1"}}})
@@ -102,6 +150,7 @@ func TestCarriedImages(t *testing.T) {
 			"pkg:apk/alpine/busybox@1.37?arch=x86_64 GPL-2.0-only", "pkg:npm/%40a/b@1.0.0 MIT", "pkg:pypi/x-y@2 NOASSERTION",
 		},
 	}
+	want["registry.example/suse:1"] = []string{"pkg:rpm/opensuse-leap/old@1-2?arch=x86_64 NOASSERTION", "pkg:rpm/opensuse-leap/tool@1-2?arch=x86_64&epoch=3 MIT"}
 	for name, list := range want {
 		if diff := cmp.Diff(list, got[name]); diff != "" {
 			t.Errorf("%s contains, -want +got:\n%s", name, diff)
@@ -112,15 +161,16 @@ func TestCarriedImages(t *testing.T) {
 		comments[p.Name] = p.Comment + p.LicenceComments
 	}
 	for name, want := range map[string]string{
-		"registry.example/fedora:1":          "listed in /usr/lib/sysimage/rpm, which is not read",
+		"registry.example/fedora:1":          "its packages cannot be listed: read usr/lib/sysimage/rpm/rpmdb.sqlite: is no database of SQLite's",
 		"usr/share/ketch/images/damaged.tar": "cannot be looked into: ",
+		"old":                                "the package states: GPLv2+",
 		"x-y":                                "the package states: a licence of our own",
 	} {
 		if !strings.Contains(comments[name], want) {
 			t.Errorf("comment of %s: %q; want one with %q", name, comments[name], want)
 		}
 	}
-	if summary := d.Summary(); !strings.Contains(summary, "1 Alpine packages, 1 npm packages, 1 Python packages") {
+	if summary := d.Summary(); !strings.Contains(summary, "1 Alpine packages, 2 RPM packages, 1 npm packages, 1 Python packages") {
 		t.Errorf("summary %q", summary)
 	}
 }

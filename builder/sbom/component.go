@@ -56,12 +56,16 @@ func (d *draft) addDatabases(inTree map[*tree.Node]bool) error {
 
 // installed adds a package that a database lists.
 func (d *draft) installed(from licences, distribution string, p installed) (*Package, error) {
-	if !p.alpine {
+	if p.kind == "deb" {
 		return d.debianIn(from, distribution, inventory.Debian{Name: p.Name, Version: p.Version, Architecture: p.Architecture, Source: p.Source})
 	}
 	made := &Package{
 		Name: p.Name, Version: p.Version, LicenceDeclared: stated(p.licence),
-		ExternalRefs: purl(apkURL(distribution, p.Name, p.Version, p.Architecture)),
+	}
+	if p.kind == "rpm" {
+		made.ExternalRefs = purl(rpmURL(distribution, p))
+	} else {
+		made.ExternalRefs = purl(apkURL(distribution, p.Name, p.Version, p.Architecture))
 	}
 	if made.LicenceDeclared == noAssertion && p.licence != "" {
 		made.LicenceComments = "the package states: " + p.licence
@@ -69,7 +73,7 @@ func (d *draft) installed(from licences, distribution string, p installed) (*Pac
 	if p.Source != "" && p.Source != p.Name {
 		made.SourceInfo = "built from source package " + p.Source
 	}
-	return d.add("apk", made), nil
+	return d.add(p.kind, made), nil
 }
 
 func (d *draft) debian(distribution string, p inventory.Debian) (*Package, error) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ketch-os/ketch/builder/sbom/apk"
 	"github.com/ketch-os/ketch/builder/sbom/dpkg"
+	"github.com/ketch-os/ketch/builder/sbom/rpm"
 	"github.com/ketch-os/ketch/builder/tree"
 )
 
@@ -20,8 +21,9 @@ type Database struct {
 // installed is a package with its files.
 type installed struct {
 	dpkg.Package
-	alpine  bool
-	licence string // as an Alpine package states it
+	kind    string // of package URLs: "deb", "apk" or "rpm"
+	epoch   int    // of RPM's; it is in Version, too
+	licence string // as the package itself states it; Debian's have a file for that
 	nodes   []*tree.Node
 }
 
@@ -29,10 +31,11 @@ type installed struct {
 type database interface {
 	dpkg.Tree
 	apk.Tree
+	rpm.Tree
 	nodes(names []string) []*tree.Node
 }
 
-// readDatabases reads the databases of Debian's and of Alpine's packages.
+// readDatabases reads the databases of Debian's, of Alpine's and of RPM's packages.
 func readDatabases(from database) (*Database, error) {
 	debian, err := dpkg.Read(from)
 	if err != nil {
@@ -42,16 +45,28 @@ func readDatabases(from database) (*Database, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(debian)+len(alpine) == 0 {
+	others, err := rpm.Read(from)
+	if err != nil {
+		return nil, err
+	}
+	if len(debian)+len(alpine)+len(others) == 0 {
 		return nil, nil
 	}
 	db := &Database{Distribution: distribution(from)}
 	for _, p := range debian {
-		db.packages = append(db.packages, installed{Package: p, nodes: from.nodes(p.Files)})
+		db.packages = append(db.packages, installed{Package: p, kind: "deb", nodes: from.nodes(p.Files)})
 	}
 	for _, p := range alpine {
 		common := dpkg.Package{Name: p.Name, Version: p.Version, Architecture: p.Architecture, Source: p.Origin, Files: p.Files, FilesRecorded: true}
-		db.packages = append(db.packages, installed{Package: common, alpine: true, licence: p.Licence, nodes: from.nodes(p.Files)})
+		db.packages = append(db.packages, installed{Package: common, kind: "apk", licence: p.Licence, nodes: from.nodes(p.Files)})
+	}
+	for _, p := range others {
+		version := p.Version
+		if p.Epoch > 0 {
+			version = fmt.Sprintf("%d:%s", p.Epoch, version)
+		}
+		common := dpkg.Package{Name: p.Name, Version: version, Architecture: p.Architecture, Source: p.Source, Files: p.Files, FilesRecorded: len(p.Files) > 0}
+		db.packages = append(db.packages, installed{Package: common, kind: "rpm", epoch: p.Epoch, licence: p.Licence, nodes: from.nodes(p.Files)})
 	}
 	return db, nil
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/ketch-os/ketch/builder/sbom/language"
 )
 
-// Package URLs (the purl specification; types deb, apk, golang, oci, npm, pypi, maven).
+// Package URLs (the purl specification; types deb, apk, rpm, golang, oci, npm, pypi, maven).
 
 func debURL(distribution, name, version, architecture string) string {
 	return "pkg:deb/" + escape(distribution) + "/" + escape(name) + "@" + escape(version) + "?arch=" + escape(architecture)
@@ -15,6 +15,16 @@ func debURL(distribution, name, version, architecture string) string {
 
 func apkURL(distribution, name, version, architecture string) string {
 	return "pkg:apk/" + escape(distribution) + "/" + escape(name) + "@" + escape(version) + "?arch=" + escape(architecture)
+}
+
+// rpmURL has the epoch beside the version.
+func rpmURL(distribution string, p installed) string {
+	epoch, version := "", p.Version
+	if p.epoch > 0 {
+		epoch = fmt.Sprintf("&epoch=%d", p.epoch)
+		_, version, _ = strings.Cut(version, ":")
+	}
+	return "pkg:rpm/" + escape(distribution) + "/" + escape(p.Name) + "@" + escape(version) + "?arch=" + escape(p.Architecture) + epoch
 }
 
 // languageURL is that of a package of npm, Python or Maven.

@@ -173,7 +173,7 @@ func (d *Document) Summary() string {
 	}
 	text := fmt.Sprintf("%d Debian packages, %d Go modules", count["deb"], count["golang"])
 	for _, kind := range []struct{ name, what string }{
-		{"apk", "Alpine packages"}, {"npm", "npm packages"}, {"pypi", "Python packages"}, {"maven", "Java artefacts"},
+		{"apk", "Alpine packages"}, {"rpm", "RPM packages"}, {"npm", "npm packages"}, {"pypi", "Python packages"}, {"maven", "Java artefacts"},
 	} {
 		if n := count[kind.name]; n > 0 {
 			text += fmt.Sprintf(", %d %s", n, kind.what)
