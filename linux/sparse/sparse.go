@@ -29,11 +29,17 @@ const minUnit = 4 << 10
 // file's size when there is none.
 func Data(f *os.File, from int64) (int64, error) {
 	at, err := unix.Seek(int(f.Fd()), from, unix.SEEK_DATA)
-	if err == unix.ENXIO { // nothing but a hole up to the end, or from is behind it
-		info, err := f.Stat()
-		if err != nil {
-			return 0, err
-		}
+	if err != unix.ENXIO {
+		return at, os.NewSyscallError("lseek", err)
+	}
+	// There was nothing but a hole up to the end, or from is behind it. The file may
+	// have grown since: that holds up to an end that is known before it is asked again.
+	info, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	at, err = unix.Seek(int(f.Fd()), from, unix.SEEK_DATA)
+	if err == unix.ENXIO {
 		return max(from, info.Size()), nil
 	}
 	return at, os.NewSyscallError("lseek", err)

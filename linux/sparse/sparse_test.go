@@ -87,3 +87,33 @@ func TestData(t *testing.T) {
 		t.Errorf("Data of a closed file = %d; want an error", at)
 	}
 }
+
+// TestDataOfAGrowingFile: what is appended while the data is looked for is never
+// taken for a hole.
+func TestDataOfAGrowingFile(t *testing.T) {
+	const writes, size = 20_000, 100
+	f := file(t, 0)
+	done := make(chan error, 1)
+	go func() {
+		for range writes {
+			if _, err := f.Write(make([]byte, size)); err != nil {
+				done <- err
+				return
+			}
+		}
+		done <- nil
+	}()
+	buffer := make([]byte, unit)
+	for offset := int64(0); offset < writes*size; {
+		at, err := Data(f, offset)
+		if err != nil || at != offset {
+			t.Errorf("of a file without holes the data after %d begins at %d, %v", offset, at, err)
+			break
+		}
+		n, _ := f.ReadAt(buffer, offset)
+		offset += int64(n)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
