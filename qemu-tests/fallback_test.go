@@ -318,3 +318,33 @@ func TestOlderVersionPutBack(t *testing.T) {
 		t.Errorf("the floor is %q; want it kept", s.Record.Floor)
 	}
 }
+
+// TestAddedEntryBoots: an entry that an update has written is one for the firmware and
+// the boot loader: it boots, and loses its counter. One that was removed is gone.
+func TestAddedEntryBoots(t *testing.T) {
+	t.Parallel()
+	v := newTwoVersions(t, nil)
+	v.esp["espedit"] = guestProgram(t, "./espedit")
+	v.write()
+	m := v.boots(qemu.Options{})
+	if s := m.system(); s.Version != v.new.Version {
+		t.Fatalf("the machine runs version %s; want %s", s.Version, v.new.Version)
+	}
+	added := entry.Name{ID: "ketch_9.0", Counted: true, Left: 1}
+	m.shell(fmt.Sprintf(`set -e
+mkdir /tmp/esp; mount -t vfat -o ro /dev/vda1 /tmp/esp
+cp /tmp/esp/espedit /tmp/esp/%s/%s /tmp; umount /tmp/esp
+chmod 755 /tmp/espedit
+/tmp/espedit add vda %s /tmp/%[2]s
+/tmp/espedit remove vda %[4]s`, layout.ESPEntries, v.old.Name.Good().File(), added.File(), v.old.Name.ID))
+	m.powerOff()
+	s := v.endsOn(v.old, qemu.Options{}) // what was added leads to its slot
+	if s.Entry != added.File() || s.Slot != "A" {
+		t.Errorf("the machine has booted %s from slot %s; want %s, A", s.Entry, s.Slot, added.File())
+	}
+	want := []string{v.new.Name.Good().File(), added.Good().File()}
+	slices.Sort(want)
+	if got := v.entries(); !slices.Equal(got, want) {
+		t.Errorf("boot entries: %q; want %q", got, want)
+	}
+}

@@ -83,8 +83,8 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// When the loader has followed, the version it was asked instead of has failed
-// three times, not four: its next asking is the first again.
+// When the loader has followed, the version that gave way has failed three times,
+// not four. Its next start asks as if for the first time.
 func TestAskingIsNoFailure(t *testing.T) {
 	r := history(t, one, "good", two, "fails", two, "fails", two, "fails", two, "")
 	r.Asked, r.AskedFor = one.root, two.root

@@ -24,9 +24,13 @@ type ESP struct {
 	ID   string // its unique GUID, as the boot loader tells it; empty: the disk's only one
 }
 
-// Rename gives the boot entries the names that want returns for theirs. The ESP is
-// mounted for as long as that takes.
+// Rename gives the boot entries the names that want returns for theirs.
 func (e ESP) Rename(want func(entry.Name) entry.Name) error {
+	return e.mounted(func(dir string) error { return renameAll(filepath.Join(dir, layout.ESPEntries), want) })
+}
+
+// mounted does something to the ESP, which is mounted for as long as that takes.
+func (e ESP) mounted(do func(dir string) error) error {
 	node, err := Node(e.Disk, func(t *gpt.Table) int { return findESP(t, e.ID) })
 	if err != nil {
 		return fmt.Errorf("find ESP: %w", err)
@@ -44,7 +48,7 @@ func (e ESP) Rename(want func(entry.Name) entry.Name) error {
 	if err := esp.Do(); err != nil {
 		return err
 	}
-	err = renameAll(filepath.Join(dir, layout.ESPEntries), want)
+	err = do(dir)
 	return errors.Join(err, mount.Unmount(dir), os.Remove(dir))
 }
 

@@ -5,7 +5,8 @@
 //	slot.go     the partitions, usr and its hash tree, that a root hash names
 //	            (UAPI.2: their UUIDs are its two halves), among all disks
 //	origin.go   which disk the boot loader came from
-//	esp.go      the names of the boot entries on the ESP
+//	esp.go      the ESP, and the names of the boot entries on it
+//	entries.go  new boot entries, and those that go
 //	loader.go   what the boot loader tells, and what it can be asked
 //
 // There are two ways to ask the boot loader for an entry. The name of the entry's
