@@ -13,6 +13,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
+
+	"github.com/ketch-os/ketch/internal/testkit"
 )
 
 // member is a file of an archive.
@@ -197,7 +199,7 @@ func TestBadArchives(t *testing.T) {
 	}{
 		{name: "no file", want: "no such file"},
 		{name: "not an archive", raw: bytes.Repeat([]byte("x"), 2000), want: "wrong checksum", hint: "archive of docker save"},
-		{name: "compressed", raw: gzipped(t, make([]byte, 4000)), want: "read tar", hint: "not compressed"},
+		{name: "compressed", raw: testkit.Gzip(make([]byte, 4000)), want: "read tar", hint: "not compressed"},
 		{name: "docker export", members: []member{{name: "etc/passwd", data: []byte("root")}}, want: "has neither", hint: "docker export"},
 		{name: "empty", raw: []byte{}, want: "has neither", hint: "docker save"},
 		{name: "no images", members: []member{{name: dockerManifest, data: []byte("[]")}}, want: "0 images", hint: "one image per archive"},

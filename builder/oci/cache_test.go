@@ -19,6 +19,7 @@ import (
 
 	"github.com/ketch-os/ketch/builder/hint"
 	"github.com/ketch-os/ketch/internal/filelock"
+	"github.com/ketch-os/ketch/internal/testkit"
 )
 
 // imageOf writes an image of layers into a layout and opens it.
@@ -50,10 +51,10 @@ func TestStoredForms(t *testing.T) {
 		data []byte
 	}{
 		{"plain", plain},
-		{"gzip", gzipped(t, plain)},
-		{"gzip in two members", append(gzipped(t, plain[:half]), gzipped(t, plain[half:])...)},
-		{"gzip with padding", append(gzipped(t, plain), make([]byte, 1000)...)},
-		{"gzip with a byte behind it", append(gzipped(t, plain), 'x')},
+		{"gzip", testkit.Gzip(plain)},
+		{"gzip in two members", append(testkit.Gzip(plain[:half]), testkit.Gzip(plain[half:])...)},
+		{"gzip with padding", append(testkit.Gzip(plain), make([]byte, 1000)...)},
+		{"gzip with a byte behind it", append(testkit.Gzip(plain), 'x')},
 		{"zstd", zstded(t, plain)},
 		{"zstd in two frames", append(zstded(t, plain[:half]), zstded(t, plain[half:])...)},
 		{"zstd with a frame to skip", append(zstded(t, plain), skippable...)},
@@ -81,7 +82,7 @@ func TestStoredForms(t *testing.T) {
 
 func TestBadCompression(t *testing.T) {
 	plain := tarOf(t, "x", 2000)
-	gz, zs := gzipped(t, plain), zstded(t, plain)
+	gz, zs := testkit.Gzip(plain), zstded(t, plain)
 	for _, tt := range []struct {
 		name string
 		data []byte
@@ -92,7 +93,7 @@ func TestBadCompression(t *testing.T) {
 		{"gzip header only", gz[:2], "uncompress: "},
 		{"zstd that ends early", zs[:len(zs)/2], "uncompress: "},
 		{"zstd magic only", zs[:4], "uncompress: "},
-		{"gzip of something else", gzipped(t, []byte("something else")), "diffID is"},
+		{"gzip of something else", testkit.Gzip([]byte("something else")), "diffID is"},
 	} {
 		img := imageOf(t, t.TempDir(), []stored{{types.OCILayer, tt.data, plain, nil}})
 		_, _, err := fetch(t, newCache(t), img)
@@ -104,7 +105,7 @@ func TestBadCompression(t *testing.T) {
 
 func TestCacheLimit(t *testing.T) {
 	bomb := make([]byte, 50<<20)
-	img := imageOf(t, t.TempDir(), []stored{{types.OCILayer, gzipped(t, bomb), bomb, nil}})
+	img := imageOf(t, t.TempDir(), []stored{{types.OCILayer, testkit.Gzip(bomb), bomb, nil}})
 	c := newCache(t)
 	c.MaxSize = 1 << 20
 	_, _, err := fetch(t, c, img)
@@ -116,7 +117,7 @@ func TestCacheLimit(t *testing.T) {
 	_, _, err = fetch(t, c, imageOf(t, t.TempDir(), []stored{{types.OCIUncompressedLayer, plain, plain, nil}}))
 	checkError(t, "a large plain layer", err, "read layer: it becomes larger than", "--max-size")
 	half, other := tarOf(t, "x", 600<<10), tarOf(t, "y", 600<<10)
-	_, _, err = fetch(t, c, imageOf(t, t.TempDir(), []stored{{types.OCILayer, gzipped(t, half), half, nil}, {types.OCILayer, gzipped(t, other), other, nil}}))
+	_, _, err = fetch(t, c, imageOf(t, t.TempDir(), []stored{{types.OCILayer, testkit.Gzip(half), half, nil}, {types.OCILayer, testkit.Gzip(other), other, nil}}))
 	checkError(t, "two layers that are too large together", err, "unpack layers: it becomes larger than", "--max-size")
 }
 

@@ -3,7 +3,6 @@ package oci
 import (
 	"archive/tar"
 	"bytes"
-	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -18,6 +17,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/ketch-os/ketch/internal/testkit"
 )
 
 // stored is a layer as an image keeps it, and what is in it.
@@ -45,17 +46,6 @@ func tarOf(t testing.TB, name string, n int) []byte {
 	return out.Bytes()
 }
 
-func gzipped(t testing.TB, data []byte) []byte {
-	t.Helper()
-	var out bytes.Buffer
-	w := gzip.NewWriter(&out)
-	w.Write(data)
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return out.Bytes()
-}
-
 func zstded(t testing.TB, data []byte) []byte {
 	t.Helper()
 	w, err := zstd.NewWriter(nil)
@@ -70,7 +60,7 @@ func threeLayers(t testing.TB) []stored {
 	a, b, c := tarOf(t, "a", 1_500_000), tarOf(t, "b", 10), tarOf(t, "c", 100_000)
 	return []stored{
 		{types.OCIUncompressedLayer, a, a, nil},
-		{types.OCILayer, gzipped(t, b), b, nil},
+		{types.OCILayer, testkit.Gzip(b), b, nil},
 		{types.OCILayerZStd, zstded(t, c), c, nil},
 	}
 }

@@ -2,7 +2,6 @@ package config
 
 import (
 	"bytes"
-	"compress/gzip"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -15,6 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v4"
+
+	"github.com/ketch-os/ketch/internal/testkit"
 )
 
 const (
@@ -23,11 +24,7 @@ const (
 )
 
 func packed(text string) string {
-	var out bytes.Buffer
-	w := gzip.NewWriter(&out)
-	w.Write([]byte(text))
-	w.Close()
-	return base64.StdEncoding.EncodeToString(out.Bytes())
+	return base64.StdEncoding.EncodeToString(testkit.Gzip([]byte(text)))
 }
 
 // full uses every key that is acted on.

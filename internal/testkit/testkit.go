@@ -7,6 +7,8 @@
 package testkit
 
 import (
+	"bytes"
+	"compress/gzip"
 	"errors"
 	"fmt"
 	"os"
@@ -137,4 +139,17 @@ func Receive[T any](t testing.TB, what string, from <-chan T) (v T) {
 		t.Fatalf("never: %s", what)
 	}
 	return v
+}
+
+// Gzip compresses data (RFC 1952).
+func Gzip(data []byte) []byte {
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	if _, err := w.Write(data); err != nil {
+		panic(err) // a buffer takes all
+	}
+	if err := w.Close(); err != nil {
+		panic(err)
+	}
+	return out.Bytes()
 }

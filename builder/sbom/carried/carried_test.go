@@ -3,7 +3,6 @@ package carried
 import (
 	"archive/tar"
 	"bytes"
-	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/ketch-os/ketch/builder/limit"
 	"github.com/ketch-os/ketch/builder/tree"
+	"github.com/ketch-os/ketch/internal/testkit"
 )
 
 // files are the files of a layout or a layer: name, content, name, content….
@@ -75,17 +75,6 @@ func (f *files) index(t testing.TB, manifests ...v1.Descriptor) {
 	*f = append(*f, "oci-layout", `{"imageLayoutVersion":"1.0.0"}`, "index.json", string(data))
 }
 
-func gzipped(t testing.TB, data []byte) []byte {
-	t.Helper()
-	var out bytes.Buffer
-	w := gzip.NewWriter(&out)
-	w.Write(data)
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return out.Bytes()
-}
-
 // put puts a layout into a tree, as an archive or as a directory.
 func (f files) put(t testing.TB, asDirectory bool) *tree.Tree {
 	t.Helper()
@@ -109,7 +98,7 @@ func (f files) put(t testing.TB, asDirectory bool) *tree.Tree {
 // for another machine, and an image without a name.
 func twoImages(t testing.TB) (f files, digests []string) {
 	lower, upper := files{"etc/a", "1", "etc/b", "1"}.tar(t), files{"etc/.wh.a", "", "etc/c", "2"}.tar(t)
-	first, other, second := f.image(t, lower, gzipped(t, upper)), f.image(t), f.image(t, upper)
+	first, other, second := f.image(t, lower, testkit.Gzip(upper)), f.image(t), f.image(t, upper)
 	other.Platform, first.Platform = &v1.Platform{OS: "linux", Architecture: "arm64"}, &v1.Platform{OS: "linux", Architecture: "amd64"}
 	many := f.json(t, v1.IndexManifest{SchemaVersion: 2, Manifests: []v1.Descriptor{other, first}}, types.OCIImageIndex)
 	many.Annotations = map[string]string{"io.containerd.image.name": "registry.example/app:1"}

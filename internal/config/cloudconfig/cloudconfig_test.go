@@ -1,8 +1,6 @@
 package cloudconfig
 
 import (
-	"bytes"
-	"compress/gzip"
 	"encoding/base64"
 	"slices"
 	"strings"
@@ -11,16 +9,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ketch-os/ketch/internal/config"
+	"github.com/ketch-os/ketch/internal/testkit"
 )
 
 const key1 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKLTN1bQRSlIsn3UBXxsKTSVT5LZqYKk5qXkSpmT6M1N anna@home"
 
 func zipped(text string) string {
-	var out bytes.Buffer
-	w := gzip.NewWriter(&out)
-	w.Write([]byte(text))
-	w.Close()
-	return base64.StdEncoding.EncodeToString(out.Bytes())
+	return base64.StdEncoding.EncodeToString(testkit.Gzip([]byte(text)))
 }
 
 func TestParse(t *testing.T) {

@@ -1,20 +1,14 @@
 package userdata
 
 import (
-	"bytes"
-	"compress/gzip"
 	"encoding/base64"
 	"strings"
 	"testing"
+
+	"github.com/ketch-os/ketch/internal/testkit"
 )
 
-func zipped(text string) string {
-	var out bytes.Buffer
-	w := gzip.NewWriter(&out)
-	w.Write([]byte(text))
-	w.Close()
-	return out.String()
-}
+func zipped(text string) string { return string(testkit.Gzip([]byte(text))) }
 
 // message is a MIME message as cloud-init's make-mime writes it.
 func message(parts ...string) string {
