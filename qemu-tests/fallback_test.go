@@ -323,20 +323,14 @@ func TestOlderVersionPutBack(t *testing.T) {
 // the boot loader: it boots, and loses its counter. One that was removed is gone.
 func TestAddedEntryBoots(t *testing.T) {
 	t.Parallel()
-	v := newTwoVersions(t, nil)
-	v.esp["espedit"] = guestProgram(t, "./espedit")
+	v := newTwoVersions(t, files{"usr/bin/espedit": guestProgram(t, "./espedit"), "usr/share/added.efi": onlyEntry(t, imagePath(t)).Data})
 	v.write()
 	m := v.boots(qemu.Options{})
 	if s := m.system(); s.Version != v.new.Version {
 		t.Fatalf("the machine runs version %s; want %s", s.Version, v.new.Version)
 	}
 	added := entry.Name{ID: "ketch_9.0", Counted: true, Left: 1}
-	m.shell(fmt.Sprintf(`set -e
-mkdir /tmp/esp; mount -t vfat -o ro /dev/vda1 /tmp/esp
-cp /tmp/esp/espedit /tmp/esp/%s/%s /tmp; umount /tmp/esp
-chmod 755 /tmp/espedit
-/tmp/espedit add vda %s /tmp/%[2]s
-/tmp/espedit remove vda %[4]s`, layout.ESPEntries, v.old.Name.Good().File(), added.File(), v.old.Name.ID))
+	m.shell("espedit add vda " + added.File() + " /usr/share/added.efi && espedit remove vda " + v.old.Name.ID)
 	m.powerOff()
 	s := v.endsOn(v.old, qemu.Options{}) // what was added leads to its slot
 	if s.Entry != added.File() || s.Slot != "A" {
