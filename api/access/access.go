@@ -10,12 +10,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"slices"
 
 	"github.com/ketch-os/ketch/internal/atomicfile"
+	"github.com/ketch-os/ketch/internal/plainfile"
 )
 
 // DefaultUser may always be signed in as: with a key of its own, or with a
@@ -70,12 +70,7 @@ func (f File) Write(path string) error {
 // Read reads the file at path. One that is not there lets nobody in, and is an
 // error of fs.ErrNotExist.
 func Read(path string) (File, error) {
-	in, err := os.Open(path)
-	if err != nil {
-		return File{}, fmt.Errorf("read keys: %w", err)
-	}
-	defer in.Close()
-	text, err := io.ReadAll(io.LimitReader(in, maxSize+1))
+	text, err := plainfile.Read(path, maxSize)
 	if err != nil {
 		return File{}, fmt.Errorf("read keys: %w", err)
 	}

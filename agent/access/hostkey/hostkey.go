@@ -20,11 +20,15 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/ketch-os/ketch/internal/atomicfile"
+	"github.com/ketch-os/ketch/internal/plainfile"
 )
 
 // File is the private key's name, in OpenSSH's own form. The public key lies
 // beside it, in File + ".pub".
 const File = "host_ed25519"
+
+// maxFile is how large a file of a key may be, in bytes: some 400 are usual.
+const maxFile = 64 << 10
 
 // Load returns the key in a directory, which it makes where it is missing. note is
 // what a person should know of it, or "".
@@ -33,21 +37,29 @@ const File = "host_ed25519"
 // ready.
 func Load(dir string) (key ssh.Signer, note string, err error) {
 	path := filepath.Join(dir, File)
-	text, err := os.ReadFile(path)
-	switch {
-	case err == nil:
+	text, err := plainfile.Read(path, maxFile)
+	if err == nil {
 		if key, err = parse(text); err == nil {
 			return key, "", writePublic(path, key)
 		}
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
 		note = fmt.Sprintf("the host key could not be read (%v): it is put aside as %s.unreadable, and the machine has a new one", err, File)
-		if err := os.Rename(path, path+".unreadable"); err != nil {
+		if err := putAside(path); err != nil {
 			return nil, "", fmt.Errorf("put unreadable host key aside: %w", err)
 		}
-	case !errors.Is(err, fs.ErrNotExist):
-		return nil, "", fmt.Errorf("read host key: %w", err)
 	}
 	key, err = create(dir, path)
 	return key, note, err
+}
+
+// putAside renames what has the key's name, whatever that is: what was put aside
+// before gives way.
+func putAside(path string) error {
+	if err := os.RemoveAll(path + ".unreadable"); err != nil {
+		return err
+	}
+	return os.Rename(path, path+".unreadable")
 }
 
 func parse(text []byte) (ssh.Signer, error) {
@@ -87,8 +99,14 @@ func create(dir, path string) (ssh.Signer, error) {
 // writePublic puts the public key beside the private one, where it is not there yet.
 func writePublic(path string, key ssh.Signer) error {
 	text := ssh.MarshalAuthorizedKey(key.PublicKey())
-	if old, err := os.ReadFile(path + ".pub"); err == nil && string(old) == string(text) {
+	old, err := plainfile.Read(path+".pub", maxFile)
+	if err == nil && string(old) == string(text) {
 		return nil
+	}
+	if errors.Is(err, plainfile.ErrForeign) {
+		if err := os.RemoveAll(path + ".pub"); err != nil {
+			return fmt.Errorf("make room for public host key: %w", err)
+		}
 	}
 	if err := atomicfile.WriteFile(path+".pub", text, 0o644); err != nil {
 		return fmt.Errorf("keep public host key: %w", err)
@@ -98,7 +116,7 @@ func writePublic(path string, key ssh.Signer) error {
 
 // Fingerprint is the key's fingerprint as ssh-keygen(1) prints it: "SHA256:…".
 func Fingerprint(dir string) (string, error) {
-	text, err := os.ReadFile(filepath.Join(dir, File+".pub"))
+	text, err := plainfile.Read(filepath.Join(dir, File+".pub"), maxFile)
 	if err != nil {
 		return "", err
 	}

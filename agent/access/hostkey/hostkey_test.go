@@ -71,6 +71,24 @@ func TestUnreadable(t *testing.T) {
 	}
 }
 
+// TestOddFiles: whatever has the names of the keys, the machine has one, and nothing
+// waits. A large file of zeros is no key, either.
+func TestOddFiles(t *testing.T) {
+	testkit.EachOdd(t, func(t *testing.T, _ string, make func(path string)) {
+		dir := t.TempDir()
+		make(filepath.Join(dir, File))
+		make(filepath.Join(dir, File+".pub"))
+		make(filepath.Join(dir, File+".unreadable"))
+		first, note := load(t, dir)
+		if again, _ := load(t, dir); note == "" || !authkey.Equal(first.PublicKey(), again.PublicKey()) {
+			t.Errorf("the key is not kept, or there is no note (%q)", note)
+		}
+		if print, err := Fingerprint(dir); err != nil || print != ssh.FingerprintSHA256(first.PublicKey()) {
+			t.Errorf("Fingerprint = %q, %v", print, err)
+		}
+	})
+}
+
 // TestKeygen: OpenSSH reads the private key, and sees the same public one.
 func TestKeygen(t *testing.T) {
 	tool := testkit.Tool(t, "ssh-keygen")
