@@ -1,10 +1,14 @@
 package qemutests
 
 import (
+	"bytes"
+	"encoding/base64"
+	"encoding/binary"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf16"
 
 	"github.com/ketch-os/ketch/layout"
 )
@@ -37,8 +41,44 @@ var oddFiles = []string{
 // first dump of a boot, not compressed (drivers/firmware/efi/efi-pstore.c).
 const crashVariable = "/sys/firmware/efi/efivars/dump-type0-1-1-1760000000-D-cfc8fc79-be2e-4ddc-97f0-9f98bfe298a0"
 
+// writeVariable writes a variable that UEFI defines, for good.
+func (m *machine) writeVariable(name string, value []byte) {
+	m.t.Helper()
+	text := base64.StdEncoding.EncodeToString(append([]byte{7, 0, 0, 0}, value...)) // its attributes
+	m.shell("echo " + text + " | base64 -d > /tmp/variable")
+	m.shell("dd bs=4096 if=/tmp/variable of=/sys/firmware/efi/efivars/" + name + "-8be4df61-93ca-11d2-aa0d-00e098032b8c")
+}
+
+// oldEntry is an entry of the firmware's boot menu as an installer leaves it: it names
+// the ESP by the GUID that it had before the first boot (UEFI 2.10, 3.1.3: load
+// option; 10.3.5: hard drive and file path).
+func oldEntry(t *testing.T) []byte {
+	t.Helper()
+	table, _ := readTable(t, imagePath(t))
+	esp := table.Partitions[layout.NumESP-1]
+	text := func(s string) (units []uint16) { return append(utf16.Encode([]rune(s)), 0) }
+	file := text(`\EFI\BOOT\BOOTX64.EFI`)
+	var path, option bytes.Buffer
+	for _, part := range []any{
+		[]byte{4, 1, 42, 0}, uint32(layout.NumESP), esp.First, esp.Last - esp.First + 1, esp.ID, []byte{2, 2}, // GPT, by GUID
+		[]byte{4, 4}, uint16(4 + 2*len(file)), file,
+		[]byte{0x7f, 0xff, 4, 0},
+	} {
+		if err := binary.Write(&path, binary.LittleEndian, part); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, part := range []any{uint32(1), uint16(path.Len()), text("an installer's"), path.Bytes()} { // active
+		if err := binary.Write(&option, binary.LittleEndian, part); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return option.Bytes()
+}
+
 // TestOddLeftovers: all of that at once, a dump in the firmware whose first line is a
-// path, and files on the ESP that are not the system's. The machine comes up, says what is wrong, and nothing is written
+// path, an entry of its boot menu that leads nowhere any more, and files on the ESP
+// that are not the system's. The machine comes up, says what is wrong, and nothing is written
 // where it should not be.
 func TestOddLeftovers(t *testing.T) {
 	t.Parallel()
@@ -46,6 +86,8 @@ func TestOddLeftovers(t *testing.T) {
 	m := boot(t, o)
 	m.shell("mount -t efivarfs -o remount,rw efivarfs /sys/firmware/efi/efivars")
 	m.shell(`printf '\007\000\000\000/../../../../run/owned#1 Part1\nlast words\n' > /tmp/record && dd if=/tmp/record of=` + crashVariable + " bs=4096")
+	m.writeVariable("Boot00FF", oldEntry(t))
+	m.writeVariable("BootNext", []byte{0xff, 0})
 	for _, command := range oddFiles {
 		m.shell(command)
 	}
@@ -60,6 +102,7 @@ func TestOddLeftovers(t *testing.T) {
 	runTool(t, "mcopy", "-i", volume(o.Image, table), raw, extra+"/x.raw")
 
 	m = boot(t, o)
+	m.waitLine("failed to load Boot00FF") // and the firmware has gone on
 	degraded := strings.Join(m.status().Problems, "\n")
 	for _, want := range []string{"read machine ID: ", "is no plain file", "read host name: ", "is too large", "files on the ESP are not the system's (1, of 1024 KiB, "} {
 		if !strings.Contains(degraded, want) {

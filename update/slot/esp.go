@@ -21,7 +21,7 @@ func mountPoint() string { return fmt.Sprintf("%s/esp-%d", layout.RunDir, os.Get
 // ESP is the EFI system partition of a running machine.
 type ESP struct {
 	Disk string // the disk that it lies on: "vda"
-	ID   string // its unique GUID, as the boot loader tells it; empty: the disk's only one
+	ID   string // its unique GUID; empty: the disk's only one. LoaderDevicePartUUID tells it as it was before a first boot gave it another
 }
 
 // Rename gives the boot entries the names that want returns for theirs.
