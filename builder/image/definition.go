@@ -29,7 +29,9 @@ type Definition struct {
 	Images   []ImageRef // bottom up
 	// Workloads are the Compose files that the definition itself brings.
 	Workloads []Workload
-	Cmdline   []string // kernel parameters, in order
+	// Config is the configuration that the machine has without any other.
+	Config  MachineConfig
+	Cmdline []string // kernel parameters, in order
 	// Drop lists paths of the merged tree that are left out on purpose.
 	Drop []Line
 	// Policy decides about overwrites between images, the usr-merge conflict and
@@ -88,6 +90,7 @@ type file struct {
 	Platform  string      `yaml:"platform"`
 	Images    []yaml.Node `yaml:"images"`
 	Workloads []workload  `yaml:"workloads"`
+	Config    yaml.Node   `yaml:"config"`
 	Cmdline   []string    `yaml:"cmdline"`
 	Drop      []yaml.Node `yaml:"drop"`
 	Policy    policy      `yaml:"policy"`
@@ -183,6 +186,9 @@ func (d *Definition) merge(f *file, path string) error {
 	}
 	d.Images = append(d.Images, refs...)
 	if err := d.addWorkloads(f.Workloads, path); err != nil {
+		return err
+	}
+	if err := d.setConfig(f.Config, path); err != nil {
 		return err
 	}
 	for _, node := range f.Policy.Xattrs {

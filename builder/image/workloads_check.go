@@ -206,12 +206,16 @@ func checkProgram(t *tree.Tree, name string) error {
 	return nil
 }
 
-// stow is the step of a build that packs the workloads and checks all there are.
+// stow is the step of a build that packs the workloads and the machine's configuration,
+// and checks all there are.
 func (b *build) stow(ctx context.Context) error {
 	if err := b.cargo.pack(ctx, b.Source, b.Definition, b.stack); err != nil {
 		return err
 	}
 	b.info.Workloads = b.stack.Cargo
+	if err := b.putConfig(); err != nil {
+		return fmt.Errorf("definition %s: config: %w", b.Definition.Config.File.Origin(), err)
+	}
 	if err := checkWorkloads(b.tree); err != nil {
 		return err
 	}
