@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -167,10 +166,8 @@ func CheckTarget(target string) error {
 	return nil
 }
 
-var authorityForm = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
-
 func checkAuthorityName(name string) error {
-	if !authorityForm.MatchString(name) {
+	if !form(name, 64, lower+digits, lower+digits+"._-") {
 		return fmt.Errorf("%q: want lower-case letters, digits, hyphens, underscores and dots, at most 64", name)
 	}
 	return nil

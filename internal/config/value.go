@@ -5,7 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"regexp"
+	"net"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -196,26 +197,33 @@ func (Timezone) Schema() map[string]any { return map[string]any{"enum": []any{"U
 // TimeServer is a server of NTP: HOST or HOST:PORT.
 type TimeServer string
 
-// hostForm is a name (RFC 1123, 2.1) or an IPv4 address.
-const hostForm = `[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?`
-
-var (
-	timeServer  = regexp.MustCompile(`^` + hostForm + `(:[0-9]{1,5})?$`)
-	timeServer6 = regexp.MustCompile(`^(\[[0-9a-fA-F:.]+\](:[0-9]{1,5})?|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*:[0-9a-fA-F:.]*)$`)
-)
-
 // UnmarshalNode reads and checks the name of a server.
 func (s *TimeServer) UnmarshalNode(n strict.Node) {
-	if n.Kind != yaml.ScalarNode || !timeServer.MatchString(n.Value) && !timeServer6.MatchString(n.Value) {
+	if n.Kind != yaml.ScalarNode || !isServer(n.Value) {
 		n.Problem("%q is no server: want HOST or HOST:PORT", short(n.Value))
 		return
 	}
 	*s = TimeServer(n.Value)
 }
 
+// isServer tells whether text is a name or an IP address, with a port or without.
+func isServer(text string) bool {
+	host := text
+	if name, port, err := net.SplitHostPort(text); err == nil {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return false
+		}
+		host = name
+	}
+	if _, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")); err == nil {
+		return true
+	}
+	return len(host) <= 253 && !slices.ContainsFunc(strings.Split(host, "."), func(label string) bool { return CheckHostname(label) != nil })
+}
+
 // Schema describes the form as JSON Schema.
 func (TimeServer) Schema() map[string]any {
-	return map[string]any{"type": "string", "pattern": timeServer.String() + "|" + timeServer6.String()}
+	return map[string]any{"type": "string", "pattern": `^([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?$|^[0-9a-fA-F.]*:[0-9a-fA-F:.]*:[0-9a-fA-F:.]*$`}
 }
 
 // NotSupported has the place of a key that nothing acts on yet.
@@ -227,11 +235,20 @@ func (NotSupported) UnmarshalNode(n strict.Node) { n.Problem("is not supported y
 // Schema describes the form as JSON Schema: no value fits.
 func (NotSupported) Schema() map[string]any { return map[string]any{"not": map[string]any{}} }
 
-var userForm = regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,31}$`)
+const (
+	lower  = "abcdefghijklmnopqrstuvwxyz"
+	digits = "0123456789"
+)
+
+// form tells whether a name has at most so many characters, all of them, and the first
+// in particular, of some.
+func form(name string, most int, first, all string) bool {
+	return name != "" && len(name) <= most && strings.IndexByte(first, name[0]) >= 0 && strings.Trim(name, all) == ""
+}
 
 // CheckUser checks the name of a user.
 func CheckUser(name string) error {
-	if !userForm.MatchString(name) {
+	if !form(name, 32, lower+"_", lower+digits+"_-") {
 		return fmt.Errorf("%q is no name of a user: want lower-case letters, digits, hyphens and underscores, at most 32", name)
 	}
 	return nil

@@ -20,7 +20,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -137,7 +136,8 @@ type document struct {
 	config  types.Config // what is right in it
 }
 
-var versions = regexp.MustCompile(`^3\.[0-5]\.0$`)
+// versions are those of the specification that are read.
+var versions = []string{"3.0.0", "3.1.0", "3.2.0", "3.3.0", "3.4.0", "3.5.0"}
 
 // parse reads the text, and leaves in config what is right.
 func (d *document) parse(text []byte) {
@@ -148,7 +148,7 @@ func (d *document) parse(text []byte) {
 	}
 	d.decoder.Tag = "json"
 	d.decoder.Decode(d.root, &d.config)
-	if version := d.config.Ignition.Version; !versions.MatchString(version) {
+	if version := d.config.Ignition.Version; !slices.Contains(versions, version) {
 		d.root.Find("ignition.version").Problem("%q is not supported: want 3.0.0 to 3.5.0", version)
 		d.config = types.Config{}
 		return
