@@ -123,6 +123,20 @@ func TestLogList(t *testing.T) {
 	}
 }
 
+func TestMemory(t *testing.T) {
+	want := &node.MemoryTable{GivenKiB: 3, UsedKiB: 2, Rows: []node.MemoryRow{{Name: "a", KiB: 2}}, Processes: []node.ProcessMemory{{PID: 1, Name: "init"}}}
+	var fault error
+	client := serve(t, &Server{Memory: func() (*node.MemoryTable, error) { return want, fault }})
+	got, err := client.Memory(t.Context())
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("Memory: %v (-want +got):\n%s", err, diff)
+	}
+	fault = errors.New("read meminfo: no such file")
+	if _, err := client.Memory(t.Context()); err == nil || err.Error() != fault.Error() {
+		t.Errorf("Memory = %v; want %v", err, fault)
+	}
+}
+
 func TestPrevious(t *testing.T) {
 	want := &pid1.Previous{End: pid1.EndPanic, Reason: "lost at sea", LastWords: "<0>[    1.0] lost at sea\n"}
 	var fault error

@@ -32,6 +32,9 @@ func routes() []route {
 			"200: where the machine runs, how that was found, and what it is told there, below", (*Server).platform},
 		{http.MethodGet, "/v1/config",
 			"200: the configuration that counts, what each value comes from, and what is wrong with it, below", (*Server).config},
+		{http.MethodGet, "/v1/memory",
+			"200: where the memory goes, as `docs/memory.md` explains: `givenKiB`, `availableKiB`, `usedKiB`, `rows` (`name`, `kib`, `note`?), " +
+				"`processes` (`pid`, `name`, `anonKiB`, `fileKiB`)", (*Server).memory},
 		{http.MethodGet, "/v1/logs",
 			"200 `{\"logs\": [{\"name\", \"bytes\", \"modified\"}], \"limit\"}`: which logs there are; with `name`, the log of that name, below",
 			(*Server).logs},
@@ -61,6 +64,15 @@ func (s *Server) health(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 	reply(w, http.StatusOK, s.Status(r.Context()))
+}
+
+func (s *Server) memory(w http.ResponseWriter, _ *http.Request) {
+	table, err := s.Memory()
+	if err != nil {
+		refuse(w, http.StatusInternalServerError, err.Error(), "")
+		return
+	}
+	reply(w, http.StatusOK, table)
 }
 
 func (s *Server) previous(w http.ResponseWriter, _ *http.Request) {

@@ -36,7 +36,9 @@ type Server struct {
 	// Platform tells where the machine runs, Config what it was told to be.
 	Platform func() *node.Platform
 	Config   func() *node.Config
-	Logs     logfile.Dir
+	// Memory tells where the memory goes.
+	Memory func() (*node.MemoryTable, error)
+	Logs   logfile.Dir
 }
 
 // Listen opens the socket at path, in the place of one that an earlier process left.

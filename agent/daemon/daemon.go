@@ -36,9 +36,11 @@ import (
 	"github.com/ketch-os/ketch/agent/configure"
 	"github.com/ketch-os/ketch/agent/imagestore"
 	"github.com/ketch-os/ketch/agent/logfile"
+	"github.com/ketch-os/ketch/agent/memory"
 	"github.com/ketch-os/ketch/agent/network"
 	"github.com/ketch-os/ketch/agent/platform"
 	"github.com/ketch-os/ketch/agent/workload"
+	"github.com/ketch-os/ketch/api/node"
 	"github.com/ketch-os/ketch/internal/backoff"
 	"github.com/ketch-os/ketch/internal/compose"
 	"github.com/ketch-os/ketch/layout"
@@ -104,7 +106,7 @@ func Run(ctx context.Context, console io.Writer) error {
 	late, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	server := &api.Server{Ready: n.ready, Status: n.status, Previous: previousRun, Gate: n.gate,
-		Platform: n.machine.Platform, Config: n.machine.Config, Logs: n.workloads.Logs}
+		Platform: n.machine.Platform, Config: n.machine.Config, Memory: memoryTable, Logs: n.workloads.Logs}
 	served, worked := make(chan error, 1), make(chan struct{})
 	var background sync.WaitGroup
 	background.Go(func() { served <- server.Serve(late, listener) })
@@ -175,6 +177,9 @@ func (n *Node) configured() {
 	n.clock.Use(clock.Platform, clock.OfPlatform(n.machine.Platform().Name))
 	notify(n.news)
 }
+
+// memoryTable tells where the memory goes.
+func memoryTable() (*node.MemoryTable, error) { return memory.Read(os.DirFS("/proc")) }
 
 // notify says that there is something new; it does not wait for who takes it.
 func notify(of chan<- struct{}) {

@@ -46,7 +46,7 @@ ketchctl COMMAND --help tells more. Workloads are Compose files:
 	},
 		m.version,
 		cli.Group{Title: "The machine", Commands: []*cobra.Command{
-			m.statusCommand(), m.bootCommand(), m.logsCommand(), memoryCommand(), m.platformCommand(), m.configCommand(),
+			m.statusCommand(), m.bootCommand(), m.logsCommand(), m.memoryCommand(), m.platformCommand(), m.configCommand(),
 			m.rebootCommand(), m.poweroffCommand(), m.promptCommand(),
 		}},
 	)

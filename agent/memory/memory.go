@@ -15,32 +15,16 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/ketch-os/ketch/api/node"
 	"github.com/ketch-os/ketch/linux/meminfo"
 )
 
-// Table is where memory goes. Sizes are KiB.
-type Table struct {
-	GivenKiB     int64     `json:"givenKiB"`     // what the firmware left for the kernel: "System RAM" of /proc/iomem
-	AvailableKiB int64     `json:"availableKiB"` // MemAvailable
-	UsedKiB      int64     `json:"usedKiB"`      // their difference
-	Rows         []Row     `json:"rows"`         // add up to UsedKiB
-	Processes    []Process `json:"processes"`    // largest first
-}
-
-// Row is one use of memory.
-type Row struct {
-	Name string `json:"name"`
-	KiB  int64  `json:"kib"`
-	Note string `json:"note,omitempty"`
-}
-
-// Process is one process that has memory of its own.
-type Process struct {
-	PID     int    `json:"pid"`
-	Name    string `json:"name"`
-	AnonKiB int64  `json:"anonKiB"` // its own: heap, stacks, changed data
-	FileKiB int64  `json:"fileKiB"` // its share of mapped files, which counts as available
-}
+// The types of the table are those of ketchd's API.
+type (
+	Table   = node.MemoryTable
+	Row     = node.MemoryRow
+	Process = node.ProcessMemory
+)
 
 // Read makes the table from a /proc.
 func Read(proc fs.FS) (*Table, error) {
@@ -68,25 +52,27 @@ func Read(proc fs.FS) (*Table, error) {
 	files := info["Active(file)"] + info["Inactive(file)"]
 	structs := ram / 4 * structPage / 1024
 	t.Rows = []Row{
-		{"kernel image", image, "code, constants, data"},
-		{"page descriptors", structs, fmt.Sprintf("%d bytes for each page", structPage)},
-		{"kernel, taken while it started", ram - info["MemTotal"] - image - structs, "hash tables, first per-processor areas"},
-		{"slab, not reclaimable", info["SUnreclaim"], "kernel objects"},
-		{"vmalloc", vmalloc, "drivers, BPF"},
-		{"kernel stacks", info["KernelStack"], ""},
-		{"page tables", info["PageTables"] + info["SecPageTables"], ""},
-		{"per-processor areas", info["Percpu"], ""},
-		{"anonymous memory of processes", info["AnonPages"], "the list below"},
-		{"files in memory", info["Shmem"], "tmpfs and shared memory"},
-		{"held back", info["MemFree"] + files + info["SReclaimable"] - info["MemAvailable"], "what the kernel keeps free, or takes for pages in use"},
+		row("kernel image", image, "code, constants, data"),
+		row("page descriptors", structs, fmt.Sprintf("%d bytes for each page", structPage)),
+		row("kernel, taken while it started", ram-info["MemTotal"]-image-structs, "hash tables, first per-processor areas"),
+		row("slab, not reclaimable", info["SUnreclaim"], "kernel objects"),
+		row("vmalloc", vmalloc, "drivers, BPF"),
+		row("kernel stacks", info["KernelStack"], ""),
+		row("page tables", info["PageTables"]+info["SecPageTables"], ""),
+		row("per-processor areas", info["Percpu"], ""),
+		row("anonymous memory of processes", info["AnonPages"], "the list below"),
+		row("files in memory", info["Shmem"], "tmpfs and shared memory"),
+		row("held back", info["MemFree"]+files+info["SReclaimable"]-info["MemAvailable"], "what the kernel keeps free, or takes for pages in use"),
 	}
 	left := t.UsedKiB
 	for _, row := range t.Rows {
 		left -= row.KiB
 	}
-	t.Rows = append(t.Rows, Row{"the rest", left, "pages of drivers and of the network; inexactness of the above"})
+	t.Rows = append(t.Rows, row("the rest", left, "pages of drivers and of the network; inexactness of the above"))
 	return t, nil
 }
+
+func row(name string, kib int64, note string) Row { return Row{Name: name, KiB: kib, Note: note} }
 
 // structPage is sizeof(struct page) in Linux 6.1 on 64-bit machines.
 const structPage = 64

@@ -71,7 +71,7 @@ func TestRead(t *testing.T) {
 			t.Errorf("%s = %d KiB; want %d", row.Name, row.KiB, kib)
 		}
 	}
-	if diff := cmp.Diff([]Process{{80, "containerd", 16628, 1}, {1, "init", 2172, 1756}}, got.Processes); diff != "" {
+	if diff := cmp.Diff([]Process{{PID: 80, Name: "containerd", AnonKiB: 16628, FileKiB: 1}, {PID: 1, Name: "init", AnonKiB: 2172, FileKiB: 1756}}, got.Processes); diff != "" {
 		t.Errorf("processes (-want +got):\n%s", diff)
 	}
 }

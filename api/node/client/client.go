@@ -64,6 +64,11 @@ func (c *Client) Config(ctx context.Context) (*node.Config, error) {
 	return decode[node.Config](c.get(ctx, "/v1/config", nil))
 }
 
+// Memory tells where the machine's memory goes.
+func (c *Client) Memory(ctx context.Context) (*node.MemoryTable, error) {
+	return decode[node.MemoryTable](c.get(ctx, "/v1/memory", nil))
+}
+
 // LogList lists the logs.
 func (c *Client) LogList(ctx context.Context) (*node.LogList, error) {
 	return decode[node.LogList](c.get(ctx, "/v1/logs", nil))
