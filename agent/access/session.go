@@ -197,13 +197,25 @@ func (s *session) arguments(command string) ([]string, error) {
 	if len(args) > 0 && filepath.Base(args[0]) == "ketchctl" {
 		args = args[1:]
 	}
-	switch {
-	case len(args) > 0 && filepath.Base(args[0]) == "scp":
-		return nil, &refusal{"the older protocol of scp needs a program on the machine", "use scp without -O, or sftp"}
-	case len(args) > 0 && filepath.Base(args[0]) == "rsync":
-		return nil, &refusal{"there is no rsync on this machine", "use scp or sftp"}
+	if len(args) > 0 {
+		if why := missing(filepath.Base(args[0])); why != nil {
+			return nil, why
+		}
 	}
 	return append(slices.Clone(s.Control), args...), nil
+}
+
+// missing tells why programs do not run that clients ask for, with the way that works.
+func missing(program string) error {
+	switch program {
+	case "scp":
+		return &refusal{"the older protocol of scp needs a program on the machine", "use scp without -O, or sftp"}
+	case "rsync":
+		return &refusal{"there is no rsync on this machine", "use scp or sftp"}
+	case "sh", "bash", "zsh", "ash", "dash":
+		return &refusal{"this machine has no shell", "ssh USER@HOST help lists what it can do"}
+	}
+	return nil
 }
 
 // refusal is an error with its cure.
