@@ -11,13 +11,14 @@ import (
 	"github.com/ketch-os/ketch/api/node"
 	"github.com/ketch-os/ketch/api/pid1"
 	"github.com/ketch-os/ketch/layout"
+	"github.com/ketch-os/ketch/linux/listening"
 	"github.com/ketch-os/ketch/linux/meminfo"
 )
 
 // status gathers what is known of the machine. What cannot be had is a problem
 // of the machine, told in the status, not an error of the question.
 func (n *Node) status(ctx context.Context) *node.Status {
-	s := &node.Status{Workloads: n.workloads.Status(), Links: []node.Link{}, Images: []node.Image{}}
+	s := &node.Status{Workloads: n.workloads.Status(), Links: []node.Link{}, Listening: []node.Socket{}, Images: []node.Image{}}
 	n.mu.Lock()
 	for _, p := range n.problems {
 		s.Problems = append(s.Problems, p.text)
@@ -26,7 +27,7 @@ func (n *Node) status(ctx context.Context) *node.Status {
 
 	limited, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
-	var errs [4]error
+	var errs [5]error
 	s.System, errs[0] = askInit(limited, layout.InitSocket)
 	if m, err := meminfo.Read(os.DirFS("/proc")); err != nil {
 		errs[1] = err
@@ -42,6 +43,13 @@ func (n *Node) status(ctx context.Context) *node.Status {
 		errs[3] = err
 	} else {
 		s.Images = images
+	}
+	if sockets, err := listening.Read(os.DirFS("/proc")); err != nil {
+		errs[4] = err
+	} else {
+		for _, l := range sockets {
+			s.Listening = append(s.Listening, node.Socket{Protocol: l.Protocol, Address: l.Address.String(), Program: l.Program})
+		}
 	}
 	for _, err := range errs {
 		if err != nil {

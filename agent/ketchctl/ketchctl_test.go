@@ -72,6 +72,7 @@ func example() *node.Status {
 		Clock: &node.Clock{Synchronised: true, Last: &lastAsked, OffsetUsec: -1500, Frequency: 12.34, Servers: []node.ClockServer{
 			{Name: "192.0.2.123", From: "DHCP", Agrees: true, OffsetUsec: -1500, DelayUsec: 900, Stratum: 2},
 			{Name: "time.example", From: "DHCP", Error: "no answer within 2s"}}},
+		Listening: []node.Socket{{Protocol: "tcp", Address: "[::]:22", Program: "ketch-sshd"}},
 		Links:     []node.Link{{Name: "eth0", Addresses: []string{"10.0.2.15/24", "fe80::1/64"}, DHCP: "bound until 2026-01-01T00:00:00Z", DNS: []string{"10.0.2.3"}}},
 		Workloads: []node.Workload{{Name: "demo-hello", State: node.Running, PID: 99, Image: "docker.io/library/demo:latest"}, {Name: "demo-web", State: node.Failed, Exit: &exit, Image: "docker.io/library/web:1"}},
 		Images:    []node.Image{{Name: "docker.io/library/demo:latest", Digest: "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", Size: 5 << 20}},
@@ -95,6 +96,9 @@ time.example  DHCP  no      0.000 ms   0.000 ms  -        no answer within 2s
 
 LINK  ADDRESSES                DHCP                              DNS
 eth0  10.0.2.15/24 fe80::1/64  bound until 2026-01-01T00:00:00Z  10.0.2.3
+
+LISTENS ON  PROTOCOL  PROGRAM
+[::]:22     tcp       ketch-sshd
 
 SERVICE     STATE    PID  RESTARTS  LAST EXIT
 containerd  ready    80   0         -

@@ -30,6 +30,7 @@ func show(out io.Writer, s *node.Status) error {
 	}
 	showClock(w, s.Clock)
 	showLinks(w, s.Links)
+	showListening(w, s.Listening)
 	if s.System != nil {
 		showServices(w, s.System.Services)
 		showGate(w, s.System.Gate)
@@ -128,6 +129,18 @@ func showClock(w *printable.Table, c *node.Clock) {
 			agrees = "yes"
 		}
 		w.Row(s.Name, s.From, agrees, milliseconds(s.OffsetUsec), milliseconds(s.DelayUsec), number(s.Stratum), dash(s.Error))
+	}
+}
+
+// showListening tells what can be reached from a network.
+func showListening(w *printable.Table, sockets []node.Socket) {
+	if len(sockets) == 0 {
+		return
+	}
+	w.Row()
+	w.Row("LISTENS ON", "PROTOCOL", "PROGRAM")
+	for _, s := range sockets {
+		w.Row(s.Address, s.Protocol, dash(s.Program))
 	}
 }
 

@@ -36,6 +36,7 @@ type Status struct {
 	Memory    pid1.Memory  `json:"memory"`             // now
 	Clock     *Clock       `json:"clock,omitempty"`    // missing: nobody is asked for the time
 	Links     []Link       `json:"links"`
+	Listening []Socket     `json:"listening"`
 	Workloads []Workload   `json:"workloads"`
 	Images    []Image      `json:"images"`
 }
@@ -71,6 +72,13 @@ type Link struct {
 	Addresses []string `json:"addresses,omitempty"` // "10.0.2.15/24"
 	DHCP      string   `json:"dhcp,omitempty"`      // state of the lease, in words
 	DNS       []string `json:"dns,omitempty"`       // servers that the lease names
+}
+
+// Socket is one that takes what comes from a network.
+type Socket struct {
+	Protocol string `json:"protocol"`          // tcp, udp or raw
+	Address  string `json:"address"`           // "[::]:22"; of a raw socket the port is its protocol's number
+	Program  string `json:"program,omitempty"` // that has it open
 }
 
 // The states of a Workload.
