@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/ketch-os/ketch/api/access"
 	"github.com/ketch-os/ketch/api/node"
 	"github.com/ketch-os/ketch/builder/qemu"
@@ -30,13 +32,18 @@ type visitor struct {
 func newVisitor(t *testing.T, m *machine, port int) *visitor {
 	m.t.Helper()
 	v := &visitor{m: m, port: port, dir: m.t.TempDir()}
+	v.makeKey(t)
+	return v
+}
+
+func (v *visitor) makeKey(t *testing.T) {
+	t.Helper()
 	runTool(t, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "a visitor", "-f", filepath.Join(v.dir, "id"))
 	line, err := os.ReadFile(filepath.Join(v.dir, "id.pub"))
 	if err != nil {
-		m.t.Fatal(err)
+		t.Fatal(err)
 	}
 	v.line = strings.TrimSpace(string(line))
-	return v
 }
 
 // letIn gives the machine the visitor's key, as its configuration would.
@@ -100,6 +107,12 @@ func TestSignIn(t *testing.T) {
 			t.Errorf("the service is %s", s.State)
 		}
 	}
+	listening := []node.Socket{ // the debug image's own: the demo's container
+		{Protocol: "tcp", Address: "[::]:22", Program: "ketch-sshd"}, {Protocol: "tcp", Address: "[::]:8080", Program: "server"},
+	}
+	if diff := cmp.Diff(listening, status.Listening); diff != "" {
+		t.Errorf("what listens on the machine (-want +got):\n%s", diff)
+	}
 	if out, err := v.ssh("-tt", "test -t 0 && echo a terminal; exit 3"); !strings.Contains(out, "a terminal") || !exitedWith(err, 3) {
 		t.Errorf("a terminal: %v\n%s", err, out)
 	}
@@ -130,4 +143,59 @@ func TestSignIn(t *testing.T) {
 func exitedWith(err error, status int) bool {
 	exit, ok := err.(*exec.ExitError)
 	return ok && exit.ExitCode() == status
+}
+
+// TestProductionImage: one that is shipped, unchanged, takes a key from its
+// configuration, and lets its owner in to all that there is: ketchctl. Nothing else
+// can be reached.
+func TestProductionImage(t *testing.T) {
+	t.Parallel()
+	s := shippedOn(t, "gce")
+	disk := s.overlay(t, makePlatform(t, s.platform))
+	port := freePort(t)
+	v := &visitor{port: port, dir: t.TempDir()}
+	v.makeKey(t)
+	config := filepath.Join(v.dir, "config.yaml")
+	if err := os.WriteFile(config, fmt.Appendf(nil, "ketch: 1\nhostname: there\nssh:\n  keys: [%q]\n", v.line), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o := qemu.Options{Image: disk, Drive: "format=qcow2", Disk: s.devices, Config: config, Ports: []qemu.Forward{{Host: port, Guest: 22}}}
+	v.m = boot(t, o)
+	v.know()
+	status := v.status(t)
+	want := []node.Socket{{Protocol: "tcp", Address: "[::]:22", Program: "ketch-sshd"}}
+	if diff := cmp.Diff(want, status.Listening); diff != "" {
+		t.Errorf("what listens on the machine (-want +got):\n%s", diff)
+	}
+	if memory := status.System.Boot.Memory; memory != nil {
+		t.Logf("memory in use: %d KiB at runtime-ready, %d KiB now", memory.UsedKiB, status.Memory.UsedKiB)
+	}
+	for command, want := range map[string]string{
+		"memory": "anonymous memory of processes", "logs sshd": "signed in: user core from 10.0.2.2", "sh -c id": "this machine has no shell", "status | cat": "there is none here",
+	} {
+		if out, _ := v.ssh(command); !strings.Contains(out, want) {
+			t.Errorf("%s: %q; want %q", command, out, want)
+		}
+	}
+	v.m.waitLine("this is there, Ketch ")
+	if out, err := v.ssh("reboot", "--reason", "'a test of it'"); err != nil {
+		t.Fatalf("reboot: %v\n%s", err, out)
+	}
+	v.m.ends(bootLimit)
+
+	v.m = boot(t, o)
+	if out, err := v.ssh("status", "--previous"); err != nil || !strings.Contains(out, "ketchctl reboot by core from 10.0.2.2: a test of it") {
+		t.Errorf("the next boot does not tell why: %v\n%s", err, out)
+	}
+}
+
+// status is what the machine tells who is signed in.
+func (v *visitor) status(t *testing.T) *node.Status {
+	t.Helper()
+	out, err := v.ssh("status", "--json")
+	status := &node.Status{}
+	if err != nil || json.Unmarshal([]byte(out), status) != nil || status.System == nil {
+		t.Fatalf("status --json: %v\n%s", err, out)
+	}
+	return status
 }

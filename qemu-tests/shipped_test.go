@@ -49,6 +49,18 @@ func shippedImages(t *testing.T) []shipped {
 	}
 }
 
+// shippedOn is the image for a platform.
+func shippedOn(t *testing.T, platform string) shipped {
+	t.Helper()
+	for _, s := range shippedImages(t) {
+		if s.platform == platform {
+			return s
+		}
+	}
+	t.Fatalf("no image is shipped for %s", platform)
+	return shipped{}
+}
+
 // staysGood is how long a machine is watched after its boot was good.
 const staysGood = time.Minute
 
