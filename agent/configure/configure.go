@@ -149,7 +149,8 @@ func (m *Machine) learn(ctx context.Context, image config.Layer, facts, kept *pl
 	m.Problem("platform", errors.Join(problems...))
 	used := *facts
 	if kept != nil && kept.Instance == facts.Instance && !usable(facts.UserData) && usable(kept.UserData) {
-		m.Problem("user data", errors.New("is no configuration; the last one that was counts"))
+		reason := userdata.Parse(ctx, facts.UserData, nil).Problems[0]
+		m.Problem("user data", fmt.Errorf("is no configuration: %w; the last one that was counts", reason))
 		used.UserData = kept.UserData
 	}
 	m.bring(ctx, image, &used)
@@ -180,7 +181,7 @@ func (m *Machine) imageLayer() config.Layer {
 func (m *Machine) bring(ctx context.Context, image config.Layer, facts *platform.Facts) {
 	ctx, cancel := context.WithTimeout(ctx, contentLimit)
 	defer cancel()
-	from := m.Host.Client
+	from := patient{m.Host.Client, m.Chance}
 	layers := []config.Layer{image}
 	if facts != nil {
 		layers = append(layers, config.Layer{Name: layerPlatform, Config: config.Config{Hostname: facts.Hostname, SSH: config.SSH{Keys: facts.Keys}}})
@@ -202,6 +203,22 @@ func (m *Machine) bring(ctx context.Context, image config.Layer, facts *platform
 	m.report.Errors = nil
 	for _, err := range errs {
 		m.report.Errors = append(m.report.Errors, err.Error())
+	}
+}
+
+// patient fetches what a configuration names as soon as there is a network: a
+// configuration may be there long before.
+type patient struct {
+	config.Fetcher
+	chance func() float64
+}
+
+func (p patient) Fetch(ctx context.Context, url string) ([]byte, error) {
+	for failures := 1; ; failures++ {
+		data, err := p.Fetcher.Fetch(ctx, url)
+		if err == nil || !fetch.Unreachable(err) || !backoff.Sleep(ctx, soon.After(failures, p.chance())) {
+			return data, err
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -148,6 +149,35 @@ func TestAway(t *testing.T) {
 	}
 }
 
+// TestLateNetwork: what a configuration names is fetched once there is a network, and
+// given up in time where there is none.
+func TestLateNetwork(t *testing.T) {
+	dir := root(t)
+	for _, test := range []struct {
+		failures int
+		want     string // a problem
+		within   time.Duration
+	}{
+		{3, "", 10 * time.Second},
+		{1 << 30, "no route to host", contentLimit + time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			m := newMachine(dir, `{"ignition": {"version": "3.0.0", "config": {"merge": [{"source": "https://example.com/more.ign"}]}}}`)
+			asked := 0
+			m.Host.Client = network(func() ([]byte, error) {
+				if asked++; asked <= test.failures {
+					return nil, &net.OpError{Op: "dial", Err: errors.New("no route to host")}
+				}
+				return []byte(`{"ignition": {"version": "3.0.0"}}`), nil
+			})
+			m.Configure(t.Context(), func() {})
+			if got := m.problems["configuration"]; !strings.Contains(got, test.want) || test.want == "" && got != "" || m.at[0] > test.within {
+				t.Errorf("after %v problems %q; want within %v %q", m.at[0], got, test.within, test.want)
+			}
+		})
+	}
+}
+
 // TestEnd: an end while the platform is waited for is an end.
 func TestEnd(t *testing.T) {
 	dir := root(t)
@@ -168,7 +198,7 @@ func TestUnusable(t *testing.T) {
 	for _, text := range []string{"<html>", "#!/bin/sh\n"} {
 		m := newMachine(dir, text)
 		m.Configure(t.Context(), func() {})
-		if m.applied[0].Hostname != "good" || !strings.Contains(m.problems["user data"], "the last one that was counts") {
+		if m.applied[0].Hostname != "good" || !strings.Contains(m.problems["user data"], "; the last one that was counts") {
 			t.Errorf("%q: host name %q, problems %v", text, m.applied[0].Hostname, m.problems)
 		}
 	}

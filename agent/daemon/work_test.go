@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"sync"
@@ -83,3 +84,74 @@ func (endsAtOnce) Prune(context.Context, map[string]bool) error { return nil }
 func (endsAtOnce) PID() int                                     { return 42 }
 func (endsAtOnce) Wait(context.Context) (uint32, error)         { return 0, nil }
 func (endsAtOnce) Stop(context.Context, time.Duration) error    { return nil }
+
+// runs is a runtime whose containers run until they are told to stop. It counts the
+// starts of each.
+type runs struct {
+	mu     sync.Mutex
+	starts map[string]int
+}
+
+func (r *runs) Adopt(context.Context, compose.Service) (workload.Task, error) { return nil, nil }
+func (r *runs) Prune(context.Context, map[string]bool) error                  { return nil }
+func (r *runs) Start(_ context.Context, s compose.Service) (workload.Task, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.starts[s.Name]++
+	return &running{make(chan struct{})}, nil
+}
+
+type running struct{ stopped chan struct{} }
+
+func (t *running) PID() int { return 42 }
+func (t *running) Wait(ctx context.Context) (uint32, error) {
+	select {
+	case <-t.stopped:
+		return 0, nil
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+func (t *running) Stop(context.Context, time.Duration) error { close(t.stopped); return nil }
+
+// TestLateConfiguration: nothing runs before the configuration is known; one that comes
+// later starts what it brings, and one that changes nothing stops nothing.
+func TestLateConfiguration(t *testing.T) {
+	dir, logs, records := t.TempDir(), t.TempDir(), t.TempDir()
+	put := func(name string) {
+		text := "services: {a: {image: demo, network_mode: host, restart: always}}"
+		if err := os.WriteFile(filepath.Join(dir, name+".yaml"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		r := &runs{starts: map[string]int{}}
+		n := &Node{console: io.Discard, workloads: &workload.Supervisor{
+			Runtime: r, Logs: logfile.Dir(logs), Records: records, Say: func(string) {}, Chance: func() float64 { return 0.5 },
+		}}
+		ctx, cancel := context.WithCancel(t.Context())
+		var worked sync.WaitGroup
+		configured := make(chan struct{}, 1)
+		worked.Go(func() { n.work(ctx, dir, configured, func(context.Context) error { return nil }) })
+		for _, step := range []struct {
+			what string
+			do   func()
+			want map[string]int
+		}{
+			{"before the configuration", func() { put("one") }, map[string]int{}},
+			{"with the configuration", func() { notify(configured) }, map[string]int{"one-a": 1}},
+			{"with the same once more", func() { notify(configured) }, map[string]int{"one-a": 1}},
+			{"with another", func() { put("two"); notify(configured) }, map[string]int{"one-a": 2, "two-a": 1}},
+		} {
+			step.do()
+			time.Sleep(time.Minute)
+			r.mu.Lock()
+			if !maps.Equal(r.starts, step.want) {
+				t.Errorf("%s: starts %v; want %v", step.what, r.starts, step.want)
+			}
+			r.mu.Unlock()
+		}
+		cancel()
+		worked.Wait()
+	})
+}

@@ -55,6 +55,13 @@ func Refused(err error) bool {
 	return errors.As(err, &status) && status.Status >= 400 && status.Status < 500 && status.Status != http.StatusTooManyRequests
 }
 
+// Unreachable tells whether nobody was reached: there may be a network later.
+func Unreachable(err error) bool {
+	var connection *net.OpError
+	var name *net.DNSError
+	return errors.As(err, &connection) || errors.As(err, &name) || errors.Is(err, context.DeadlineExceeded)
+}
+
 // Client asks. The zero value trusts the machine's own authorities.
 type Client struct {
 	// Roots are the authorities that are trusted; nil: those of the machine.

@@ -63,8 +63,13 @@ func TestAsk(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if _, err := c.Ask(ctx, http.MethodGet, server.URL+"/slow", nil, 1000); err == nil {
-		t.Error("Ask(/slow) has an answer")
+	if _, err := c.Ask(ctx, http.MethodGet, server.URL+"/slow", nil, 1000); err == nil || !Unreachable(err) {
+		t.Errorf("Ask(/slow) = %v; want that nobody was reached", err)
+	}
+	for url, want := range map[string]bool{"http://127.0.0.1:1/": true, "http://nobody.invalid/": true, server.URL + "/none": false} {
+		if _, err := c.Ask(t.Context(), http.MethodGet, url, nil, 1000); Unreachable(err) != want {
+			t.Errorf("Unreachable(%v) = %v; want %v", err, !want, want)
+		}
 	}
 }
 
