@@ -74,8 +74,38 @@ func readOpenStackFiles(to *Facts, read func(name string, limit int) ([]byte, er
 	if err := parseOpenStack(meta, to); err != nil {
 		return fmt.Errorf("%s: meta_data.json: %w", to.Source, err)
 	}
+	network, err := read("network_data.json", maxUserData)
+	if err != nil {
+		return err
+	}
+	for _, problem := range openStackNetwork(network) {
+		to.problem("network_data.json: %s", problem)
+	}
 	to.UserData, err = read("user_data", maxUserData)
 	return err
+}
+
+// openStackNetwork tells what network_data.json asks for and the machine does not do yet:
+// every link is configured by DHCP and by router advertisements.
+func openStackNetwork(text []byte) (problems []string) {
+	var data struct {
+		Networks []struct {
+			ID   string `json:"id"`
+			Type string `json:"type"`
+		} `json:"networks"`
+	}
+	if len(text) == 0 {
+		return nil
+	}
+	if err := json.Unmarshal(text, &data); err != nil {
+		return []string{err.Error()}
+	}
+	for _, n := range data.Networks {
+		if !slices.Contains([]string{"ipv4_dhcp", "ipv6_dhcp", "ipv6_slaac", "ipv6_dhcpv6-stateless", "ipv6_dhcpv6-stateful"}, n.Type) {
+			problems = append(problems, fmt.Sprintf("%q is of type %q, which is not supported yet", n.ID, n.Type))
+		}
+	}
+	return problems
 }
 
 // parseOpenStack reads meta_data.json.

@@ -172,9 +172,10 @@ func TestRead(t *testing.T) {
 		})}}, "gce", Facts{Instance: "42"}},
 		"OpenStack": {host{services: []string{cloud(t, anybody, map[string]string{
 			"/openstack/latest/meta_data.json": openStackMeta, "/openstack/latest/user_data": "ketch: 1",
-		})}}, "openstack", Facts{Instance: "83679162", Hostname: "web-1", Keys: keys, UserData: []byte("ketch: 1")}},
+			"/openstack/latest/network_data.json": `{"networks": [{"id": "a", "type": "ipv4_dhcp"}, {"id": "b", "type": "ipv4"}]}`,
+		})}}, "openstack", Facts{Instance: "83679162", Hostname: "web-1", Keys: keys, UserData: []byte("ketch: 1"), Problems: []string{`network_data.json: "b" is of type "ipv4"`}}},
 		"config drive": {host{volumes: map[string]fstest.MapFS{"config-2": files("openstack/latest/meta_data.json", openStackMeta)}}, "openstack", Facts{Instance: "83679162", Hostname: "web-1", Keys: keys}},
-		"NoCloud": {host{volumes: map[string]fstest.MapFS{"cidata": files("user-data", "#cloud-config", "meta-data", "instance-id: iid-1\nlocal-hostname: web_1\npublic-keys:\n- "+key1+"\n- "+key2+"\nunknown: [x]", "network-config", "version: 2")}}, "nocloud",
+		"NoCloud": {host{volumes: map[string]fstest.MapFS{"cidata": files("user-data", "#cloud-config", "meta-data", "instance-id: iid-1\nlocal-hostname: web_1\npublic-keys:\n- "+key1+"\n- "+key2+"\nunknown: [x]", "network-config", "version: 2\nethernets: {eth0: {addresses: [192.0.2.1/24]}}")}}, "nocloud",
 			Facts{Instance: "iid-1", Keys: keys, UserData: []byte("#cloud-config"), Problems: []string{"network-config", "host name: \"web_1\""}}},
 		"a volume of one's own": {host{volumes: map[string]fstest.MapFS{"ignition": files("config.ign", "{}")}}, "ignition", Facts{UserData: []byte("{}")}},
 		"QEMU":                  {host{sys: map[string]string{firmwarePath("opt/org.ketch.config"): "ketch: 1"}}, "qemu", Facts{UserData: []byte("ketch: 1")}},
@@ -332,6 +333,29 @@ func TestVolumes(t *testing.T) {
 type memory struct{ *strings.Reader }
 
 func (memory) Close() error { return nil }
+
+func TestAsksForAddresses(t *testing.T) {
+	for text, want := range map[string]bool{
+		"": false, "version: 2\nethernets: {eth0: {dhcp4: true, nameservers: {addresses: [192.0.2.1]}}}": false,
+		"network: {version: 2, ethernets: {eth0: {addresses: [192.0.2.1/24]}}}": true, "version: 2\nethernets: {eth0: {addresses: []}}": false,
+		"version: 1\nconfig: [{type: physical, name: eth0, subnets: [{type: dhcp4}]}]":                      false,
+		"version: 1\nconfig: [{type: physical, name: eth0, subnets: [{type: static, address: 192.0.2.1}]}]": true,
+		"a: &a [*a]": false,
+	} {
+		if got := asksForAddresses([]byte(text)); got != want {
+			t.Errorf("asksForAddresses(%q) = %v; want %v", text, got, want)
+		}
+	}
+}
+
+func FuzzNetwork(f *testing.F) {
+	f.Add([]byte("version: 2\nethernets: {eth0: {addresses: [a]}}"))
+	f.Add([]byte(`{"networks": [{"type": "ipv4"}]}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		asksForAddresses(text)
+		openStackNetwork(text)
+	})
+}
 
 func FuzzOpenStack(f *testing.F) {
 	f.Add([]byte(openStackMeta))

@@ -5,6 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
 
 	"github.com/ketch-os/ketch/internal/config/strict"
 )
@@ -27,7 +31,7 @@ func detectVolume(h *Host, label string) string {
 func detectNoCloud(h *Host) string { return detectVolume(h, noCloudLabel) }
 
 // readNoCloud reads user-data and meta-data (cloud-init, "NoCloud"). Of network-config
-// nothing is taken yet.
+// nothing is taken yet: many tools write one that asks for DHCP, which needs nothing.
 func readNoCloud(_ context.Context, h *Host, to *Facts) error {
 	volume, device, err := h.Volume(noCloudLabel)
 	if err != nil {
@@ -44,11 +48,43 @@ func readNoCloud(_ context.Context, h *Host, to *Facts) error {
 	if to.UserData == nil && meta == nil {
 		return fmt.Errorf("%s: user-data: %w", to.Source, fs.ErrNotExist)
 	}
-	if network, _ := readFile(volume, "network-config", maxSmall); network != nil {
-		to.problem("network-config is not supported yet")
+	network, err := readFile(volume, "network-config", maxSmall)
+	if err != nil {
+		return err
+	}
+	if asksForAddresses(network) {
+		to.problem("network-config: static addresses are not supported yet")
 	}
 	parseNoCloud(meta, to)
 	return nil
+}
+
+// asksForAddresses tells whether a network-config, of version 1 or 2, gives a link an
+// address: a list of addresses but those of name servers, or a type that is static.
+func asksForAddresses(text []byte) bool {
+	_, root, err := strict.YAML(text)
+	return err == nil && addressesIn(root, maxNetworkDepth)
+}
+
+// maxNetworkDepth bounds how deep it is looked for addresses.
+const maxNetworkDepth = 12
+
+func addressesIn(n strict.Node, depth int) bool {
+	if depth == 0 {
+		return false
+	}
+	if n.Kind == yaml.SequenceNode {
+		return slices.ContainsFunc(n.Items(), func(item strict.Node) bool { return addressesIn(item, depth-1) })
+	}
+	return n.Kind == yaml.MappingNode && slices.ContainsFunc(n.Entries(), func(e strict.Entry) bool {
+		switch {
+		case e.Key == "nameservers":
+			return false
+		case e.Key == "addresses" && len(e.Value.Content) > 0, e.Key == "type" && strings.HasPrefix(e.Value.Value, "static"):
+			return true
+		}
+		return addressesIn(e.Value, depth-1)
+	})
 }
 
 // parseNoCloud reads meta-data. A key that is not known there is no fault: tools write
