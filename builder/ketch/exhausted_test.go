@@ -69,9 +69,11 @@ func TestNothingLeftToTake(t *testing.T) {
 			return []string{"build", definition, "--keys", keys, "-o", dir + "/disk.raw"}
 		},
 		"convert": func(dir string) []string { return []string{"convert", disk, "-o", dir + "/disk.qcow2"} },
-		"flatten": func(dir string) []string { return []string{"flatten", "oci:" + built + "/images:os", "-o", dir + "/tree.tar"} },
-		"sbom":    func(string) []string { return []string{"sbom", compressed} }, // unpacked in TMPDIR
-		"keys":    func(dir string) []string { return []string{"keys", "new", dir + "/keys"} },
+		"flatten": func(dir string) []string {
+			return []string{"flatten", "oci:" + built + "/images:os", "-o", dir + "/tree.tar"}
+		},
+		"sbom": func(string) []string { return []string{"sbom", compressed} }, // unpacked in TMPDIR
+		"keys": func(dir string) []string { return []string{"keys", "new", dir + "/keys"} },
 	}
 	for name, command := range commands {
 		for _, options := range []string{"size=16k", "nr_inodes=2", "nr_inodes=1"} {
