@@ -127,13 +127,23 @@ func (c *Clock) Use(from Source, servers []string) {
 	}
 	c.mu.Unlock()
 	if changed {
-		c.Wake()
+		c.askNow()
 	}
 }
 
 // Wake makes a clock that is not right ask again at once: there may be a network now.
 func (c *Clock) Wake() {
 	c.prepare()
+	c.mu.Lock()
+	right := c.state.synchronised
+	c.mu.Unlock()
+	if !right {
+		c.askNow()
+	}
+}
+
+// askNow ends the pause.
+func (c *Clock) askNow() {
 	select {
 	case c.wake <- struct{}{}:
 	default:

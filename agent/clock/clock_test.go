@@ -217,6 +217,33 @@ func TestInterval(t *testing.T) {
 	}
 }
 
+// TestWake: news of the network make a clock ask at once that is not right, and leave
+// one alone that is.
+func TestWake(t *testing.T) {
+	for name, test := range map[string]struct {
+		server func(*sntp.Packet)
+		most   int
+		least  int
+	}{"right": {right, 1, 1}, "silent": {nil, 40, 15}} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(0, map[string]func(*sntp.Packet){"a:123": test.server})
+			ctx, cancel := context.WithCancel(t.Context())
+			var running sync.WaitGroup
+			running.Go(func() { w.Run(ctx) })
+			w.Use(DHCP, []string{"a"})
+			for range 60 {
+				time.Sleep(time.Second)
+				w.Wake()
+			}
+			cancel()
+			running.Wait()
+			if n := w.asked["a:123"]; n < test.least || n > test.most {
+				t.Errorf("%s: asked %d times; want %d to %d", name, n, test.least, test.most)
+			}
+		})
+	}
+}
+
 // TestKiss: a server that says so is left alone.
 func TestKiss(t *testing.T) {
 	for code, most := range map[string]int{"DENY": 2, "RSTR": 2, "RATE": 12} {
@@ -259,7 +286,7 @@ func TestLater(t *testing.T) {
 				mu.Lock()
 				moved = test.by
 				mu.Unlock()
-				w.Wake()
+				w.askNow()
 				time.Sleep(test.span)
 				if test.span < time.Minute { // they are right again
 					mu.Lock()

@@ -146,11 +146,15 @@ func (u *unit) live() (readyFor time.Duration, err error) {
 // returns the reason.
 func (u *unit) outlive(child *reaper.Child) error {
 	settled, hangs := time.After(u.stable()), u.listen(child)
-	look := time.NewTicker(lookEvery)
-	defer look.Stop()
+	var look <-chan time.Time
+	if u.While != "" {
+		ticker := time.NewTicker(lookEvery)
+		defer ticker.Stop()
+		look = ticker.C
+	}
 	for {
 		select {
-		case <-look.C:
+		case <-look:
 			if !u.wanted() {
 				u.terminate(child)
 				return nil

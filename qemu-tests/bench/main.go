@@ -61,6 +61,7 @@ func run(ctx context.Context, o options) error {
 		{"kernel", kernel},
 		{"boot", func(ctx context.Context) ([]Figure, error) { return boot(ctx, o.image) }},
 		{"memory", func(ctx context.Context) ([]Figure, error) { return memoryFigures(ctx, o.image) }},
+		{"ssh", func(ctx context.Context) ([]Figure, error) { return sshFigures(ctx, o.image) }},
 		{"build", func(ctx context.Context) ([]Figure, error) { return build(ctx, o.definition) }},
 		{"verity", verityThroughput},
 		{"crowd", func(ctx context.Context) ([]Figure, error) { return crowd(ctx, o.definition) }},

@@ -20,20 +20,33 @@ const settle = 20
 // memoryFigures measures what is in use at runtime-ready, and, once the machine is idle,
 // where memory goes.
 func memoryFigures(ctx context.Context, path string) ([]Figure, error) {
-	answer, err := ask[struct {
-		Boot  pid1.Boot
-		Table memory.Table
-	}](ctx, path, qemu.Options{Memory: vmMemory}, fmt.Sprintf(
-		`sleep %d; echo '{"boot":'; cat %s; echo ',"table":'; ketchctl memory --json; echo '}'`, settle, layout.BootTimeline))
+	used, err := measureMemory(ctx, path, qemu.Options{})
 	if err != nil {
 		return nil, err
 	}
-	ready := answer.Boot.Memory
-	if ready == nil {
-		return nil, fmt.Errorf("%s tells nothing of memory", layout.BootTimeline)
+	figures := []Figure{{"memory in use at runtime-ready", used.ready(), "MiB", "≤ 57 in the end", "512 MiB − MemAvailable"}}
+	return append(figures, table(&used.Table)...), nil
+}
+
+// usedMemory is what a machine tells of its memory.
+type usedMemory struct {
+	Boot  pid1.Boot
+	Table memory.Table
+}
+
+// ready is what was in use at runtime-ready, in MiB, idle what is in use now.
+func (u *usedMemory) ready() float64 { return vmMemory - mib(u.Boot.Memory.AvailableKiB) }
+func (u *usedMemory) idle() float64  { return vmMemory - mib(u.Table.AvailableKiB) }
+
+// measureMemory boots a machine, and asks it once it is idle.
+func measureMemory(ctx context.Context, path string, o qemu.Options) (*usedMemory, error) {
+	o.Memory = vmMemory
+	used, err := ask[usedMemory](ctx, path, o, fmt.Sprintf(
+		`sleep %d; echo '{"boot":'; cat %s; echo ',"table":'; ketchctl memory --json; echo '}'`, settle, layout.BootTimeline))
+	if err == nil && used.Boot.Memory == nil {
+		err = fmt.Errorf("%s tells nothing of memory", layout.BootTimeline)
 	}
-	figures := []Figure{{"memory in use at runtime-ready", vmMemory - mib(ready.AvailableKiB), "MiB", "≤ 57 in the end", "512 MiB − MemAvailable"}}
-	return append(figures, table(&answer.Table)...), nil
+	return used, err
 }
 
 // table is where memory goes on the idle machine, its debug layer and demo included.
