@@ -18,7 +18,8 @@ const (
 	BootTimeline     = RunDir + "/boot.json"
 	KetchdSocket     = RunDir + "/ketchd.sock"
 	InitSocket       = RunDir + "/init.sock"
-	AccessFile       = RunDir + "/access.json" // who may sign in: see api/access
+	AccessFile       = RunDir + "/access.json"     // who may sign in: see api/access
+	Configured       = RunDir + "/configured.json" // the files of /etc and /run that the configuration brought
 	ContainerdSocket = "/run/containerd/containerd.sock"
 	ContainerdConfig = "/usr/share/ketch/containerd.toml"
 

@@ -34,6 +34,8 @@ type Applier struct {
 	// SetTimeServers is told which servers to ask for the time; none: those that
 	// others name.
 	SetTimeServers func(servers []string)
+
+	owner config.Owner // of what has none of its own: root but for tests
 }
 
 // step is one part of the work.
@@ -49,6 +51,7 @@ var steps = []step{
 	{"host name", (*Applier).hostname},
 	{"time servers", (*Applier).timeServers},
 	{"certificate authorities", (*Applier).authorities},
+	{"what is not asked for any more", (*Applier).forget},
 	{"files", (*Applier).files},
 	{"workloads", (*Applier).workloads},
 }
@@ -127,12 +130,13 @@ const bundle = "/ssl/certs/ca-certificates.crt"
 
 // authorities adds certificates to those of the image.
 func (a *Applier) authorities(ctx context.Context, m config.Merged, from config.Fetcher) error {
-	if len(m.CertificateAuthorities) == 0 {
-		return nil
-	}
 	all, err := os.ReadFile(a.path(layout.EtcSkeleton + bundle))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
+	}
+	there, err := os.Stat(a.path("/etc" + bundle))
+	if len(m.CertificateAuthorities) == 0 && (err != nil || there.Size() == int64(len(all))) {
+		return nil // there are the image's and no others
 	}
 	var errs []error
 	for _, authority := range m.CertificateAuthorities {
@@ -158,7 +162,7 @@ func (a *Applier) authorities(ctx context.Context, m config.Merged, from config.
 func (a *Applier) workloads(_ context.Context, m config.Merged, _ config.Fetcher) error {
 	var errs []error
 	for _, w := range m.Workloads {
-		file := config.File{Node: config.Node{Path: path.Join(layout.ComposeDir, w.Name+".yaml")}}
+		file := config.File{Node: config.Node{Path: composeFile(w.Name), Owner: a.owner}}
 		if len(w.Refused) == 0 {
 			errs = append(errs, a.write(file, w.Text))
 		}

@@ -193,7 +193,7 @@ func TestInTheWay(t *testing.T) {
 func TestWorkloads(t *testing.T) {
 	dir := root(t)
 	c, _ := config.Parse([]byte("ketch: 1\nworkloads: {good: {services: {a: {image: demo, network_mode: host}}}, bad: {services: {a: {image: demo}}}}"))
-	a := &Applier{Root: dir, SetTimeServers: func([]string) {}}
+	a := &Applier{Root: dir, SetTimeServers: func([]string) {}, owner: config.Owner{UID: os.Getuid(), GID: os.Getgid()}}
 	if errs := a.Apply(t.Context(), config.Merge(config.Layer{Config: c}), none{}); len(errs) > 0 {
 		t.Error(errs)
 	}
@@ -202,6 +202,49 @@ func TestWorkloads(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dir, "etc/ketch/compose/bad.yaml")); err == nil {
 		t.Error("a file that was refused is written")
+	}
+}
+
+// TestForget: what a later configuration does not ask for any more goes, also when
+// another ketchd applies it; what the image has comes back; what is in /var stays.
+func TestForget(t *testing.T) {
+	dir := root(t)
+	for name, text := range map[string]string{"motd": "image's", "ketch/compose/web.yaml": "image's"} {
+		for _, at := range []string{"usr/share/ketch/etc", "etc"} {
+			path := filepath.Join(dir, at, name)
+			if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o640)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := os.Symlink("target", filepath.Join(dir, "usr/share/ketch/etc/link")); err != nil {
+		t.Fatal(err)
+	}
+	apply := func(text string) {
+		t.Helper()
+		a := &Applier{Root: dir, SetTimeServers: func([]string) {}, owner: config.Owner{UID: os.Getuid(), GID: os.Getgid()}}
+		if errs := a.Apply(t.Context(), parsed(t, text), none{}); len(errs) > 0 {
+			t.Error(errs)
+		}
+	}
+	apply("files: [{path: /etc/motd, contents: mine}, {path: /etc/own, contents: mine}, {path: /etc/link, contents: mine}, {path: /var/x, contents: mine}, {path: /run/y, contents: mine}]\n" +
+		"links: [{path: /etc/l, target: motd}]\nworkloads: {web: {services: {a: {image: demo, network_mode: host}}}, own: {services: {a: {image: demo, network_mode: host}}}}")
+	apply("files: [{path: /etc/stays, contents: mine}]")
+	for name, want := range map[string]string{"etc/motd": "image's", "etc/ketch/compose/web.yaml": "image's", "var/x": "mine", "etc/stays": "mine"} {
+		if got := read(t, dir, name); got != want {
+			t.Errorf("%s = %q; want %q", name, got, want)
+		}
+	}
+	for _, name := range []string{"etc/own", "etc/l", "run/y", "etc/ketch/compose/own.yaml"} {
+		if _, err := os.Lstat(filepath.Join(dir, name)); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: %v; want that it is gone", name, err)
+		}
+	}
+	if target, err := os.Readlink(filepath.Join(dir, "etc/link")); err != nil || target != "target" {
+		t.Errorf("etc/link leads to %q, %v; want the image's link", target, err)
+	}
+	if info, err := os.Stat(filepath.Join(dir, "etc/motd")); err != nil || info.Mode() != 0o640 {
+		t.Errorf("etc/motd: %v, %v; want the image's mode", info, err)
 	}
 }
 

@@ -52,7 +52,7 @@ const (
 	layerUserData = "the user data"
 )
 
-// Machine is a machine that is configured. Its fields but Host must be set.
+// Machine is a machine that is configured. All of its exported fields are needed.
 type Machine struct {
 	Host  *platform.Host
 	Root  string // "/" but for tests
@@ -148,19 +148,15 @@ func (m *Machine) learn(ctx context.Context, image config.Layer, facts, kept *pl
 	}
 	m.Problem("platform", errors.Join(problems...))
 	used := *facts
-	if kept != nil && kept.Instance == facts.Instance && !usable(facts.UserData) && usable(kept.UserData) {
-		reason := userdata.Parse(ctx, facts.UserData, nil).Problems[0]
-		m.Problem("user data", fmt.Errorf("is no configuration: %w; the last one that was counts", reason))
-		used.UserData = kept.UserData
+	if kept != nil && kept.Instance == facts.Instance {
+		now, before := userdata.Parse(ctx, facts.UserData, nil), userdata.Parse(ctx, kept.UserData, nil)
+		if !now.Usable() && before.Usable() {
+			m.Problem("user data", fmt.Errorf("is no configuration: %w; the last one that was counts", now.Problems[0]))
+			used.UserData = kept.UserData
+		}
 	}
 	m.bring(ctx, image, &used)
 	m.Problem("keep configuration", platform.Keep(m.path(layout.PlatformFacts), &used))
-}
-
-// usable tells whether user data is a configuration, or none was given on purpose.
-func usable(text []byte) bool {
-	kind := userdata.Detect(text)
-	return kind != userdata.Unknown && kind != userdata.Script || len(text) > 1 && text[0] == 0x1f && text[1] == 0x8b
 }
 
 // imageLayer is the configuration that the image brings.
