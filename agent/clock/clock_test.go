@@ -85,6 +85,9 @@ func (w *world) dial(_ context.Context, _, address string) (net.Conn, error) {
 	return ours, nil
 }
 
+// count is how often a server has been asked.
+func (w *world) count(address string) int { w.mu.Lock(); defer w.mu.Unlock(); return w.asked[address] }
+
 func right(*sntp.Packet) {}
 
 // off is a server whose clock is wrong by some time.
@@ -188,10 +191,10 @@ func TestSources(t *testing.T) {
 			servers []string
 			want    string
 		}{{DHCP, []string{"a"}, "a:123"}, {Platform, []string{"fd00::1"}, "[fd00::1]:123"}, {Configuration, []string{"c:1123"}, "c:1123"}, {Configuration, nil, "[fd00::1]:123"}} {
-			before := w.asked[step.want]
+			before := w.count(step.want)
 			w.Use(step.from, step.servers)
 			time.Sleep(time.Second)
-			if w.asked[step.want] != before+1 {
+			if w.count(step.want) != before+1 {
 				t.Errorf("after %v names %v: asked %v; want %s", step.from, step.servers, w.asked, step.want)
 			}
 		}
@@ -210,7 +213,7 @@ func TestInterval(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(0, map[string]func(*sntp.Packet){"a:123": test.server})
 			w.runs(t, []string{"a"}, 24*time.Hour)
-			if n := w.asked["a:123"]; n < test.least || n > test.most {
+			if n := w.count("a:123"); n < test.least || n > test.most {
 				t.Errorf("%s: asked %d times in a day; want %d to %d", name, n, test.least, test.most)
 			}
 		})
@@ -237,7 +240,7 @@ func TestWake(t *testing.T) {
 			}
 			cancel()
 			running.Wait()
-			if n := w.asked["a:123"]; n < test.least || n > test.most {
+			if n := w.count("a:123"); n < test.least || n > test.most {
 				t.Errorf("%s: asked %d times; want %d to %d", name, n, test.least, test.most)
 			}
 		})
@@ -250,7 +253,7 @@ func TestKiss(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(0, map[string]func(*sntp.Packet){"a:123": func(p *sntp.Packet) { p.Stratum = 0; copy(p.ReferenceID[:], code) }})
 			w.runs(t, []string{"a"}, 24*time.Hour)
-			if n := w.asked["a:123"]; n < 1 || n > most {
+			if n := w.count("a:123"); n < 1 || n > most {
 				t.Errorf("%s: asked %d times in a day; want at most %d", code, n, most)
 			}
 		})

@@ -17,22 +17,28 @@ import (
 )
 
 const (
-	// settle is how long the machine is left to change further before it is told.
+	// settle is how long something must be so to be told: a machine that is busy for a
+	// moment is not unwell.
 	settle = 3 * time.Second
 	// greetEvery is how often is looked whether there is something new.
 	greetEvery = time.Minute
+	// startLimit is how long the first word waits for the boot to be decided on.
+	startLimit = 2 * time.Minute
 )
 
-// greet tells on the console who the machine is and how it is reached, and again when
-// that has changed: nobody types there, but people look at it.
+// greet tells on the console who the machine is and how it is reached, once its boot
+// has been decided on, and again when that has changed: nobody types there, but people
+// look at it.
 func (n *Node) greet(ctx context.Context) {
-	var before []string
-	for backoff.Sleep(ctx, settle) {
-		host, _ := os.Hostname()
-		fingerprint, _ := hostkey.Fingerprint(layout.SSHDir) // none yet, or no server
-		file, _ := access.Read(layout.AccessFile)
-		now := greeting(host, n.status(ctx), file, fingerprint)
-		if !slices.Equal(now, before) && ctx.Err() == nil {
+	n.decided(ctx)
+	for before := []string(nil); ctx.Err() == nil; {
+		now := n.greeting(ctx)
+		for !slices.Equal(now, before) && backoff.Sleep(ctx, settle) {
+			again := n.greeting(ctx)
+			if !slices.Equal(now, again) {
+				now = again
+				continue
+			}
 			for _, line := range now {
 				n.say(line)
 			}
@@ -44,6 +50,25 @@ func (n *Node) greet(ctx context.Context) {
 		case <-time.After(greetEvery):
 		}
 	}
+}
+
+// decided waits until PID 1 has decided on the boot, or long enough.
+func (n *Node) decided(ctx context.Context) {
+	limited, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	for backoff.Sleep(limited, settle) {
+		if s, err := askInit(limited, layout.InitSocket); err == nil && s.GateOutcome != "" {
+			return
+		}
+	}
+}
+
+// greeting is what there is to tell now.
+func (n *Node) greeting(ctx context.Context) []string {
+	host, _ := os.Hostname()
+	fingerprint, _ := hostkey.Fingerprint(layout.SSHDir) // none yet, or no server
+	file, _ := access.Read(layout.AccessFile)
+	return greeting(host, n.status(ctx), file, fingerprint)
 }
 
 // greeting is what is told.
