@@ -10,7 +10,8 @@
 // begins a sequence with as ESC [ does; nor do the controls of bidirectional
 // text (UAX #9, 2), characters without width, or bytes that are no UTF-8.
 //
-// Text for programs (JSON, the content of a file) is not to go through here.
+// The content of a file is not to go through here: a program gets every byte. JSON
+// has an escape of its own for each character, and stays the same text (JSON).
 package printable
 
 import (
