@@ -53,7 +53,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"oci-image":  ociImage,
-			"boot-files": bootFiles(t),
+			"boot-files": bootFiles,
 
 			"compressed-image":  compressedImage,
 			"application-image": applicationImage,
@@ -201,22 +201,20 @@ func tarOf(dir string) ([]byte, error) {
 
 // bootFiles fills a directory with what a bootable image needs: boot-files DIR.
 // The kernel in it is none: the scripts build, they do not boot.
-func bootFiles(t *testing.T) func(*testscript.TestScript, bool, []string) {
+func bootFiles(ts *testscript.TestScript, _ bool, args []string) {
 	const efi = "/usr/lib/systemd/boot/efi/"
-	return func(ts *testscript.TestScript, _ bool, args []string) {
-		testkit.File(t, efi+"linuxx64.efi.stub")
-		dir := ts.MkAbs(args[0])
-		for name, from := range map[string]string{
-			"boot/vmlinuz": efi + "linuxx64.efi.stub", "boot/linuxx64.efi.stub": efi + "linuxx64.efi.stub", "boot/systemd-bootx64.efi": efi + "systemd-bootx64.efi", "boot/guard.efi": efi + "systemd-bootx64.efi",
-		} {
-			data, err := os.ReadFile(from)
-			ts.Check(err)
-			writeFile(ts, filepath.Join(dir, name), data)
-		}
-		writeFile(ts, filepath.Join(dir, "boot/linux.release"), []byte("6.1.0-test\n"))
-		writeFile(ts, filepath.Join(dir, "boot/linux.source"), []byte("linux-source-6.1 6.1.0-1\n"))
-		writeFile(ts, filepath.Join(dir, "usr/lib/ketch/init"), []byte("not really PID 1"))
+	needs(ts, false, []string{efi + "linuxx64.efi.stub"})
+	dir := ts.MkAbs(args[0])
+	for name, from := range map[string]string{
+		"boot/vmlinuz": efi + "linuxx64.efi.stub", "boot/linuxx64.efi.stub": efi + "linuxx64.efi.stub", "boot/systemd-bootx64.efi": efi + "systemd-bootx64.efi", "boot/guard.efi": efi + "systemd-bootx64.efi",
+	} {
+		data, err := os.ReadFile(from)
+		ts.Check(err)
+		writeFile(ts, filepath.Join(dir, name), data)
 	}
+	writeFile(ts, filepath.Join(dir, "boot/linux.release"), []byte("6.1.0-test\n"))
+	writeFile(ts, filepath.Join(dir, "boot/linux.source"), []byte("linux-source-6.1 6.1.0-1\n"))
+	writeFile(ts, filepath.Join(dir, "usr/lib/ketch/init"), []byte("not really PID 1"))
 }
 
 func writeFile(ts *testscript.TestScript, path string, data []byte) {

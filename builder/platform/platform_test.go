@@ -198,10 +198,16 @@ func TestBrokenRules(t *testing.T) {
 	t.Parallel()
 	var lock sync.Mutex
 	seen := map[string]bool{}
+	skipped := false
 	t.Run("each", func(t *testing.T) {
 		for _, b := range breakages() {
 			t.Run(b.platform+" "+b.name, func(t *testing.T) {
 				t.Parallel()
+				defer func() {
+					lock.Lock()
+					defer lock.Unlock()
+					skipped = skipped || t.Skipped()
+				}()
 				format := b.format
 				if format == "" {
 					format = formats()[b.platform]
@@ -226,6 +232,9 @@ func TestBrokenRules(t *testing.T) {
 			})
 		}
 	})
+	if skipped {
+		t.Skip("rules whose tests were skipped, see above, are not broken")
+	}
 	for _, p := range All() {
 		for _, r := range append(p.Rules, Rule{Name: "container"}) {
 			if !seen[p.Name+": "+r.Name] {
