@@ -25,7 +25,9 @@ const (
 
 	StateDir = "/var/lib/ketch"
 	SSHDir   = StateDir + "/ssh" // the SSH server's host key
-	LogDir   = "/var/log/ketch"
+	// SSHHostKey is its public half, a line as in authorized_keys.
+	SSHHostKey = SSHDir + "/host_ed25519.pub"
+	LogDir     = "/var/log/ketch"
 
 	Hostname      = StateDir + "/hostname"      // the name that the machine was given, which a boot begins with
 	PlatformFacts = StateDir + "/platform.json" // what the platform said last: see agent/platform

@@ -9,10 +9,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ketch-os/ketch/agent/access/hostkey"
 	"github.com/ketch-os/ketch/api/access"
 	"github.com/ketch-os/ketch/api/node"
 	"github.com/ketch-os/ketch/internal/backoff"
+	"github.com/ketch-os/ketch/internal/plainfile"
 	"github.com/ketch-os/ketch/layout"
 )
 
@@ -22,6 +22,8 @@ const (
 	settle = 3 * time.Second
 	// greetEvery is how often is looked whether there is something new.
 	greetEvery = time.Minute
+	// maxHostKey is how large the file of the public host key may be, in bytes.
+	maxHostKey = 4 << 10
 	// startLimit is how long the first word waits for the boot to be decided on.
 	startLimit = 2 * time.Minute
 )
@@ -66,7 +68,8 @@ func (n *Node) decided(ctx context.Context) {
 // greeting is what there is to tell now.
 func (n *Node) greeting(ctx context.Context) []string {
 	host, _ := os.Hostname()
-	fingerprint, _ := hostkey.Fingerprint(layout.SSHDir) // none yet, or no server
+	key, _ := plainfile.Read(layout.SSHHostKey, maxHostKey) // none yet, or no server
+	fingerprint, _ := access.Fingerprint(key)
 	file, _ := access.Read(layout.AccessFile)
 	return greeting(host, n.status(ctx), file, fingerprint)
 }

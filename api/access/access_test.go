@@ -4,11 +4,14 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/ketch-os/ketch/internal/testkit"
 )
 
 func TestWriteAndRead(t *testing.T) {
@@ -61,6 +64,27 @@ func TestDecodeRefuses(t *testing.T) {
 	} {
 		if _, err := Decode([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Decode(%.20q…) = %v; want %q in it", text, err, want)
+		}
+	}
+}
+
+// TestFingerprint: ssh-keygen -l says the same.
+func TestFingerprint(t *testing.T) {
+	const line = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKLTN1bQRSlIsn3UBXxsKTSVT5LZqYKk5qXkSpmT6M1N anna@home\n"
+	path := filepath.Join(t.TempDir(), "key.pub")
+	if err := os.WriteFile(path, []byte(line), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	said, err := exec.Command(testkit.Tool(t, "ssh-keygen"), "-l", "-f", path).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Fingerprint([]byte(line)); err != nil || got != strings.Fields(string(said))[1] {
+		t.Errorf("Fingerprint = %q, %v; ssh-keygen says %s", got, err, said)
+	}
+	for _, line := range []string{"", "ssh-ed25519", "ssh-ed25519 !"} {
+		if got, err := Fingerprint([]byte(line)); err == nil {
+			t.Errorf("Fingerprint(%q) = %q; want an error", line, got)
 		}
 	}
 }

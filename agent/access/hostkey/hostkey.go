@@ -15,7 +15,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"golang.org/x/crypto/ssh"
 
@@ -24,7 +23,7 @@ import (
 )
 
 // File is the private key's name, in OpenSSH's own form. The public key lies
-// beside it, in File + ".pub".
+// beside it, in File + ".pub": layout.SSHHostKey.
 const File = "host_ed25519"
 
 // maxFile is how large a file of a key may be, in bytes: some 400 are usual.
@@ -112,17 +111,4 @@ func writePublic(path string, key ssh.Signer) error {
 		return fmt.Errorf("keep public host key: %w", err)
 	}
 	return nil
-}
-
-// Fingerprint is the key's fingerprint as ssh-keygen(1) prints it: "SHA256:…".
-func Fingerprint(dir string) (string, error) {
-	text, err := plainfile.Read(filepath.Join(dir, File+".pub"), maxFile)
-	if err != nil {
-		return "", err
-	}
-	key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(strings.TrimSpace(string(text))))
-	if err != nil {
-		return "", fmt.Errorf("read public host key: %w", err)
-	}
-	return ssh.FingerprintSHA256(key), nil
 }

@@ -10,7 +10,9 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/ketch-os/ketch/agent/access/authkey"
+	"github.com/ketch-os/ketch/api/access"
 	"github.com/ketch-os/ketch/internal/testkit"
+	"github.com/ketch-os/ketch/layout"
 )
 
 func load(t *testing.T, dir string) (ssh.Signer, string) {
@@ -34,9 +36,15 @@ func TestKept(t *testing.T) {
 			t.Errorf("%s: %v, %v; want mode %o", name, info, err, want)
 		}
 	}
-	print, err := Fingerprint(dir)
-	if err != nil || print != ssh.FingerprintSHA256(first.PublicKey()) {
-		t.Errorf("Fingerprint = %q, %v", print, err)
+	public, err := os.ReadFile(filepath.Join(dir, File+".pub"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := access.Fingerprint(public); err != nil || got != ssh.FingerprintSHA256(first.PublicKey()) {
+		t.Errorf("its fingerprint is %q, %v", got, err)
+	}
+	if filepath.Base(layout.SSHHostKey) != File+".pub" {
+		t.Errorf("others look for it at %s", layout.SSHHostKey)
 	}
 }
 
@@ -83,8 +91,9 @@ func TestOddFiles(t *testing.T) {
 		if again, _ := load(t, dir); note == "" || !authkey.Equal(first.PublicKey(), again.PublicKey()) {
 			t.Errorf("the key is not kept, or there is no note (%q)", note)
 		}
-		if print, err := Fingerprint(dir); err != nil || print != ssh.FingerprintSHA256(first.PublicKey()) {
-			t.Errorf("Fingerprint = %q, %v", print, err)
+		public, err := os.ReadFile(filepath.Join(dir, File+".pub"))
+		if print, wrong := access.Fingerprint(public); err != nil || wrong != nil || print != ssh.FingerprintSHA256(first.PublicKey()) {
+			t.Errorf("Fingerprint = %q, %v, %v", print, err, wrong)
 		}
 	})
 }
