@@ -41,6 +41,8 @@ const (
 const (
 	// maxSmall bounds an answer that is a name or a list of keys, in bytes.
 	maxSmall = 64 << 10
+	// maxProblems bounds what is told of a platform, and maxProblem one of it, in bytes.
+	maxProblems, maxProblem = 32, 512
 	// maxKeys bounds how many keys a platform may name.
 	maxKeys = 256
 )
@@ -60,7 +62,9 @@ type Facts struct {
 
 // problem notes what is of no use.
 func (f *Facts) problem(format string, args ...any) {
-	f.Problems = append(f.Problems, fmt.Sprintf(format, args...))
+	if text := fmt.Sprintf(format, args...); len(f.Problems) < maxProblems {
+		f.Problems = append(f.Problems, strings.ToValidUTF8(text[:min(len(text), maxProblem)], ""))
+	}
 }
 
 // addKeys takes lines of authorized_keys; a bad one does not cost the good ones.

@@ -177,15 +177,23 @@ func TestBombs(t *testing.T) {
 		laughs += fmt.Sprintf("a%d: &a%d [%s*a%d]\n", i+1, i+1, strings.Repeat(fmt.Sprintf("*a%d, ", i), 9), i)
 	}
 	for name, text := range map[string]string{
-		"aliases":     laughs + "users: *a12\n",
-		"in workload": laughs + "workloads: {web: {x-a: *a12, services: {}}}\n",
-		"size":        "ketch: 1\nhostname: " + strings.Repeat("a", 2<<20),
-		"items":       "ketch: 1\nusers: [" + strings.Repeat("a,", 500_000) + "]",
-		"depth":       "ketch: 1\nusers: " + strings.Repeat("[", 50_000),
-		"a cycle":     "ketch: 1\nworkloads: {web: &a {x-b: *a}}",
+		"aliases":      laughs + "users: *a12\n",
+		"in workload":  laughs + "workloads: {web: {x-a: *a12, services: {}}}\n",
+		"size":         "ketch: 1\nhostname: " + strings.Repeat("a", 2<<20),
+		"items":        "ketch: 1\nusers: [" + strings.Repeat("a,", 500_000) + "]",
+		"depth":        "ketch: 1\nusers: " + strings.Repeat("[", 50_000),
+		"a long value": "ketch: 1\nhostname: " + strings.Repeat("ä", 100_000),
+		"a long key":   "ketch: 1\nusers: [{? " + strings.Repeat("ä", 100_000) + " : x}]",
+		"a cycle":      "ketch: 1\nworkloads: {web: &a {x-b: *a}}",
 	} {
-		if _, problems := Parse([]byte(text)); len(problems) == 0 || len(problems) > 101 {
+		_, problems := Parse([]byte(text))
+		if len(problems) == 0 || len(problems) > 101 {
 			t.Errorf("%s: %d problems; want some, and not too many", name, len(problems))
+		}
+		for _, p := range problems {
+			if len(p.String()) > 1000 {
+				t.Errorf("%s: a problem takes %d bytes to tell", name, len(p.String()))
+			}
 		}
 	}
 }

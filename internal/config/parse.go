@@ -168,7 +168,7 @@ func CheckTarget(target string) error {
 
 func checkAuthorityName(name string) error {
 	if !form(name, 64, lower+digits, lower+digits+"._-") {
-		return fmt.Errorf("%q: want lower-case letters, digits, hyphens, underscores and dots, at most 64", name)
+		return fmt.Errorf("%q: want lower-case letters, digits, hyphens, underscores and dots, at most 64", short(name))
 	}
 	return nil
 }

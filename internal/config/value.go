@@ -169,7 +169,7 @@ func afterOptions(line string) string {
 
 func short(text string) string {
 	if len(text) > 40 {
-		return text[:40] + "…"
+		return strings.ToValidUTF8(text[:40], "") + "…"
 	}
 	return text
 }
@@ -249,7 +249,7 @@ func form(name string, most int, first, all string) bool {
 // CheckUser checks the name of a user.
 func CheckUser(name string) error {
 	if !form(name, 32, lower+"_", lower+digits+"_-") {
-		return fmt.Errorf("%q is no name of a user: want lower-case letters, digits, hyphens and underscores, at most 32", name)
+		return fmt.Errorf("%q is no name of a user: want lower-case letters, digits, hyphens and underscores, at most 32", short(name))
 	}
 	return nil
 }
@@ -258,7 +258,7 @@ func CheckUser(name string) error {
 func CheckHostname(name string) error {
 	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-"
 	if len(name) > 64 {
-		return fmt.Errorf("%q has over 64 characters", name)
+		return fmt.Errorf("%q has over 64 characters", short(name))
 	}
 	for _, label := range strings.Split(name, ".") {
 		if label == "" || len(label) > 63 || strings.Trim(label, letters) != "" || label[0] == '-' || label[len(label)-1] == '-' {

@@ -46,9 +46,21 @@ func (d *Decoder) Sorted() []Problem {
 	return list
 }
 
+// maxPath and maxText bound what is told of a problem, in bytes: what it quotes may be
+// as long as the document.
+const maxPath, maxText = 256, 512
+
+// clip shortens text.
+func clip(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…"
+}
+
 // problem notes a problem, once.
 func (d *Decoder) problem(n Node, format string, args ...any) Problem {
-	p := Problem{Path: n.Path, Line: n.Line, Column: n.Column, Text: fmt.Sprintf(format, args...)}
+	p := Problem{Path: clip(n.Path, maxPath), Line: n.Line, Column: n.Column, Text: clip(fmt.Sprintf(format, args...), maxText)}
 	switch {
 	case slices.Contains(d.Problems, p) || len(d.Problems) > maxProblems:
 	case len(d.Problems) == maxProblems:

@@ -24,7 +24,7 @@ const (
 	MaxSize = 1 << 20
 	// maxMarks bounds what can begin a value in it, before it is parsed: a value
 	// takes two hundred times the memory of its mark.
-	maxMarks = 200_000
+	maxMarks = 100_000
 	// maxValues bounds the values of a document, those behind aliases included.
 	maxValues = 100_000
 	// maxDepth bounds how deep they lie in each other.
