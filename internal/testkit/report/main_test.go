@@ -77,8 +77,8 @@ func TestReport(t *testing.T) {
 		{
 			"./good ./empty",
 			[]string{
-				"ok  \texample.org/m/good", "\nskipped:\n", "  m/good TestSkipped: needs root to mount: this is user 7\n",
-				"  m/good TestSub/b: not today\n", " s  m/good TestGood\n", "\n3 passed, 0 failed, 2 skipped\n",
+				"ok  \texample.org/m/good", "\nskipped:\n", "\n  needs root to mount: this is user 7\n      m/good TestSkipped\n",
+				"\n  not today\n      m/good TestSub, 1 of its subtests\n", " s  m/good TestGood\n", "\n3 passed, 0 failed, 2 skipped\n",
 			},
 			[]string{"nobody wants", "=== RUN", "TestSub/a"},
 			false,

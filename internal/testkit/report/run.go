@@ -163,9 +163,7 @@ func (r *testRun) close() error {
 	r.table()
 	if len(r.skipped) > 0 {
 		fmt.Fprintf(r.out, "\nskipped:\n")
-		for _, s := range r.skipped {
-			fmt.Fprintf(r.out, "  %s: %s\n", s.name, s.why)
-		}
+		r.listSkipped()
 	}
 	fmt.Fprintf(r.out, "\n%d passed, %d failed, %d skipped\n", r.passed, r.failed, len(r.skipped))
 	switch {
@@ -175,6 +173,33 @@ func (r *testRun) close() error {
 		return errors.New("no test has run")
 	}
 	return nil
+}
+
+// listSkipped lists the tests that were skipped by the reason, and each test once,
+// however many of its subtests are among them.
+func (r *testRun) listSkipped() {
+	tests := map[string][]string{} // by reason
+	subtests := map[string]int{}   // by reason and test
+	for _, s := range r.skipped {
+		top, _, sub := strings.Cut(s.test, "/")
+		test := name{s.pkg, top}.String()
+		if !slices.Contains(tests[s.why], test) {
+			tests[s.why] = append(tests[s.why], test)
+		}
+		if sub {
+			subtests[s.why+test]++
+		}
+	}
+	for _, why := range slices.Sorted(maps.Keys(tests)) {
+		fmt.Fprintf(r.out, "  %s\n", why)
+		for _, test := range slices.Sorted(slices.Values(tests[why])) {
+			fmt.Fprintf(r.out, "      %s", test)
+			if n := subtests[why+test]; n > 0 {
+				fmt.Fprintf(r.out, ", %d of its subtests", n)
+			}
+			fmt.Fprintln(r.out)
+		}
+	}
 }
 
 // table lists the tests that took longest in this run, and the processor time of
