@@ -1,6 +1,7 @@
 package qemutests
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -15,16 +16,24 @@ import (
 	"github.com/ketch-os/ketch/layout"
 )
 
-// buildKetch builds the command that people use.
+// buildKetch builds the command that people use, once for all tests.
 func buildKetch(t *testing.T) string {
 	t.Helper()
-	ketch := filepath.Join(t.TempDir(), "ketch")
-	out, err := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", ketch, "../builder/ketch").CombinedOutput()
+	ketch, err := theKetch()
 	if err != nil {
-		t.Fatalf("build ketch: %v\n%s", err, out)
+		t.Fatal(err)
 	}
 	return ketch
 }
+
+var theKetch = sync.OnceValues(func() (string, error) {
+	ketch := filepath.Join(idle.dir, "ketch")
+	out, err := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", ketch, "../builder/ketch").CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("build ketch: %w\n%s", err, out)
+	}
+	return ketch, err
+})
 
 // onTerminal is a `ketch run` whose console somebody looks at.
 type onTerminal struct {
