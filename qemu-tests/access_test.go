@@ -184,6 +184,7 @@ func TestProductionImage(t *testing.T) {
 	v.m.ends(bootLimit)
 
 	v.m = boot(t, o)
+	v.m.waitLine("sshd: " + layout.SayHostKey) // it listens; the key is the one that is known
 	if out, err := v.ssh("status", "--previous"); err != nil || !strings.Contains(out, "ketchctl reboot by core from 10.0.2.2: a test of it") {
 		t.Errorf("the next boot does not tell why: %v\n%s", err, out)
 	}
