@@ -141,8 +141,10 @@ func newNode(console io.Writer) (*Node, error) {
 	}
 	n := &Node{client: c, images: &imagestore.Store{Client: c}, console: &lines{w: console}, news: make(chan struct{}, 1)}
 	n.network = &network.Network{Resolv: layout.RunDir + "/resolv.conf", Say: n.say, Changed: n.networkChanged}
-	n.clock = clock.System(imageReleased(), n.say)
-	host, err := platform.Here()
+	image, err := imageInfo()
+	n.problem("read version of the OS", err)
+	n.clock = clock.System(image.Released, n.say)
+	host, err := platform.Here(image.Platform)
 	if err != nil {
 		return nil, err
 	}
@@ -153,14 +155,10 @@ func newNode(console io.Writer) (*Node, error) {
 	}
 	n.machine = &configure.Machine{Host: host, Root: "/", Apply: applier.Apply, Problem: n.problem, Chance: rand.Float64}
 	logs := logfile.Dir(layout.LogDir)
-	version, err := imageVersion()
-	if err != nil {
-		n.problem("read version of the OS", err)
-	}
 	each := n.boundWorkloads()
 	n.workloads = &workload.Supervisor{
 		Runtime: &workload.Containerd{
-			Client: c, Logs: logs, Version: version, Each: each, Disk: n.disk, Ended: n.meter.Look,
+			Client: c, Logs: logs, Version: image.Version, Each: each, Disk: n.disk, Ended: n.meter.Look,
 		},
 		Logs:    logs,
 		Records: layout.RunDir + "/workloads",
@@ -341,23 +339,14 @@ func apart(err error) (errs []error) {
 	return errs
 }
 
-// imageVersion is the version of the running OS image.
-func imageVersion() (string, error) {
+// imageInfo is what the running OS image says of itself; where it cannot be read, as
+// little as can be: the clock has no floor but 1970 then.
+func imageInfo() (*release.Info, error) {
 	info, _, err := release.ReadInfo(os.DirFS("/usr"))
 	if err != nil {
-		return "", err
+		return &release.Info{Released: time.Unix(0, 0)}, err
 	}
-	return info.Version, nil
-}
-
-// imageReleased is when the running OS image was released; without that the clock
-// has no floor but 1970. That it cannot be read is told by who asks for the version.
-func imageReleased() time.Time {
-	info, _, err := release.ReadInfo(os.DirFS("/usr"))
-	if err != nil {
-		return time.Unix(0, 0)
-	}
-	return info.Released
+	return info, nil
 }
 
 // networkChanged tells the clock and the console of addresses and time servers.

@@ -93,10 +93,10 @@ func lastWords(dump string) string {
 // cannot.
 func (n *Node) keepKernelLog(ctx context.Context) {
 	boot, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	version, _ := imageVersion() // an error has been told already
+	image, _ := imageInfo() // an error has been told already
 	keeper := kernlog.Keeper{
 		Log: filepath.Join(layout.LogDir, layout.KernelLog+".log"), Mark: layout.KernelMark,
-		Title: fmt.Sprintf("boot %s of Ketch %s at %s", strings.TrimSpace(string(boot)), version, time.Now().UTC().Format(time.RFC3339)),
+		Title: fmt.Sprintf("boot %s of Ketch %s at %s", strings.TrimSpace(string(boot)), image.Version, time.Now().UTC().Format(time.RFC3339)),
 	}
 	for {
 		err := n.workloads.Logs.Prepare(layout.KernelLog)

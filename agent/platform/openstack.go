@@ -13,7 +13,8 @@ import (
 )
 
 // OpenStack, "Metadata service" and "Config drives" of Nova's documentation. Rackspace and
-// OnMetal are OpenStack to a machine: a config drive. What is missing is normal.
+// OnMetal are OpenStack to a machine: a config drive, which OnMetal writes to a partition.
+// What is missing is normal.
 
 // configDriveLabel is the label of the volume.
 const configDriveLabel = "config-2"
@@ -24,6 +25,17 @@ const openStackVersion = "openstack/latest"
 var openStackServices = []string{"http://169.254.169.254", "http://[fe80::a9fe:a9fe]"}
 
 func detectConfigDrive(h *Host) string { return detectVolume(h, configDriveLabel) }
+
+// imageAndDrive detects a cloud whose firmware says nothing of it: the image was made for
+// it, and there is a config drive.
+func imageAndDrive(name string) func(h *Host) string {
+	return func(h *Host) string {
+		if h.Image != name {
+			return ""
+		}
+		return detectConfigDrive(h)
+	}
+}
 
 func detectOpenStack(h *Host) string {
 	for _, product := range []string{"OpenStack Nova", "OpenStack Compute"} {

@@ -5,6 +5,8 @@
 //	metal       kernel parameter ketch.config=URL
 //	ec2         Amazon EC2: the instance metadata service, version 2 only
 //	gce         Google Compute Engine: the metadata server
+//	rackspace   the config drive, with an image made for it; so is
+//	onmetal
 //	openstack   config drive, then the metadata service
 //	nocloud     a volume labelled cidata
 //	ignition    a volume labelled ignition
@@ -109,6 +111,7 @@ type Client interface {
 type Host struct {
 	Sys     fs.FS         // sysfs
 	Cmdline *cmdline.Line // of the kernel
+	Image   string        // which platform the image was made for
 	Client  Client
 	Now     func() time.Time
 	// Volume finds a file system by its label, in either case. Without one the error is
@@ -145,6 +148,8 @@ func kinds() []kind {
 		{"metal", true, detectURL, readURL},
 		{"ec2", true, detectEC2, readEC2},
 		{"gce", true, detectGCE, readGCE},
+		{"rackspace", false, imageAndDrive("rackspace"), readConfigDrive},
+		{"onmetal", false, imageAndDrive("onmetal"), readConfigDrive},
 		{"openstack", false, detectConfigDrive, readConfigDrive},
 		{"openstack", true, detectOpenStack, readOpenStack},
 		{"nocloud", false, detectNoCloud, readNoCloud},

@@ -31,6 +31,7 @@ const (
 // host is a machine with some files in sysfs, parameters, volumes by label, and a
 // metadata service.
 type host struct {
+	image    string
 	sys      map[string]string
 	cmdline  string
 	volumes  map[string]fstest.MapFS
@@ -43,7 +44,7 @@ func (h host) Host() *Host {
 		sys[name] = &fstest.MapFile{Data: []byte(text)}
 	}
 	return &Host{
-		Sys: sys, Cmdline: cmdline.Parse(h.cmdline), Client: &fetch.Client{}, Metadata: h.services,
+		Sys: sys, Cmdline: cmdline.Parse(h.cmdline), Image: h.image, Client: &fetch.Client{}, Metadata: h.services,
 		Now: func() time.Time { return time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC) },
 		Volume: func(label string) (fs.FS, string, error) {
 			if volume, ok := h.volumes[label]; ok {
@@ -79,7 +80,9 @@ func TestFind(t *testing.T) {
 		"GCE":                          {host{sys: map[string]string{dmiProduct: "Google Compute Engine\n"}}, "gce: DMI: the product is Google Compute Engine", true},
 		"OpenStack":                    {host{sys: map[string]string{dmiProduct: "OpenStack Nova"}}, "openstack: DMI: the product is OpenStack Nova", true},
 		"OpenStack, config drive":      {host{sys: map[string]string{dmiVendor: "OpenStack Foundation"}, volumes: map[string]fstest.MapFS{"config-2": {}}}, "openstack: /dev/sr0 has the label config-2", false},
-		"Rackspace":                    {host{sys: map[string]string{dmiVendor: "Xen"}, volumes: map[string]fstest.MapFS{"config-2": {}}}, "openstack: /dev/sr0 has the label config-2", false},
+		"Rackspace":                    {host{image: "rackspace", sys: map[string]string{dmiVendor: "Xen"}, volumes: map[string]fstest.MapFS{"config-2": {}}}, "rackspace: /dev/sr0 has the label config-2", false},
+		"OnMetal":                      {host{image: "onmetal", volumes: map[string]fstest.MapFS{"config-2": {}}}, "onmetal: /dev/sr0 has the label config-2", false},
+		"Rackspace without drive":      {host{image: "rackspace", sys: map[string]string{dmiVendor: "Xen"}}, "", false},
 		"NoCloud":                      {host{volumes: map[string]fstest.MapFS{"cidata": {}}}, "nocloud: /dev/sr0 has the label cidata", false},
 		"a volume of one's own":        {host{volumes: map[string]fstest.MapFS{"ignition": {}}}, "ignition: /dev/sr0 has the label ignition", false},
 		"metal":                        {host{cmdline: "quiet ketch.config=https://x/y"}, "metal: kernel parameter ketch.config", true},
