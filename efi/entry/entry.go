@@ -3,7 +3,8 @@
 // in the order in which systemd-boot tries them.
 //
 // The order is by name alone: all entries of Ketch have the same sort key and no
-// machine ID, and their version is in their name.
+// machine ID, and the version inside an entry, by which systemd-boot sorts before
+// it looks at the name, is that of the name.
 package entry
 
 import (
