@@ -74,7 +74,7 @@ var steps = []struct {
 	name string
 	do   func(*build, context.Context) error
 }{
-	{"merge layers", (*build).merge},
+	{"merge layers", (*build).mergeLayers},
 	{"workloads", (*build).stow},
 	{"describe the image", (*build).describe},
 	{"bill of materials", (*build).describeContent},

@@ -141,7 +141,7 @@ func (d *Definition) load(path string, depth int) error {
 			return err
 		}
 	}
-	return d.merge(f, path)
+	return d.add(f, path)
 }
 
 // parse decodes one document strictly: an unknown key is an error with its line.
@@ -163,7 +163,8 @@ func parse(data []byte) (*file, error) {
 	return &f, nil
 }
 
-func (d *Definition) merge(f *file, path string) error {
+// add takes over what a file says: lists add up, a value replaces the one before.
+func (d *Definition) add(f *file, path string) error {
 	override(&d.Name, f.Name)
 	override(&d.Version, f.Version)
 	override(&d.Platform, f.Platform)

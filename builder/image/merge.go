@@ -20,7 +20,7 @@ func Merge(ctx context.Context, from Source, d *Definition) (s *Stack, err error
 	if err != nil {
 		return nil, err
 	}
-	if s, err = mergeOS(ctx, from, d, images); err != nil {
+	if s, err = stackOS(ctx, from, d, images); err != nil {
 		return nil, err
 	}
 	there := func(context.Context) (map[string]string, error) { return layerImages(s.Tree), nil }
@@ -40,8 +40,9 @@ func Merge(ctx context.Context, from Source, d *Definition) (s *Stack, err error
 // generated lists the files of usr that the builder makes itself.
 func generated() []string { return []string{layout.OSRelease, layout.ImageInfo, layout.SBOM} }
 
-func mergeOS(ctx context.Context, from Source, d *Definition, images []*oci.Image) (*Stack, error) {
-	s, err := from.merge(ctx, d.Images, images, d.Policy)
+// stackOS merges the images of the OS and maps the tree to its shape.
+func stackOS(ctx context.Context, from Source, d *Definition, images []*oci.Image) (*Stack, error) {
+	s, err := from.stack(ctx, d.Images, images, d.Policy)
 	if err != nil {
 		if refusedByPolicy(err) { // not one that could not be fetched
 			err = suspectApplication(err, d, images)
@@ -102,16 +103,16 @@ func (s *Stack) unusedBoot() (unused []tree.Removal) {
 	return unused
 }
 
-// mergeOnce merges the OS's layers, unless that has been done.
-func (b *build) mergeOnce(ctx context.Context) (err error) {
+// needStack merges the OS's layers, unless that has been done.
+func (b *build) needStack(ctx context.Context) (err error) {
 	if b.stack == nil {
-		b.stack, err = mergeOS(ctx, b.Source, b.Definition, b.images)
+		b.stack, err = stackOS(ctx, b.Source, b.Definition, b.images)
 	}
 	return err
 }
 
-func (b *build) merge(ctx context.Context) (err error) {
-	if err := b.mergeOnce(ctx); err != nil {
+func (b *build) mergeLayers(ctx context.Context) (err error) {
+	if err := b.needStack(ctx); err != nil {
 		return err
 	}
 	b.tree, b.info.Images = b.stack.Tree, b.stack.Inputs

@@ -54,11 +54,11 @@ func OpenStack(ctx context.Context, from Source, refs []ImageRef, policy tree.Po
 	if err != nil {
 		return nil, err
 	}
-	return from.merge(ctx, refs, images, policy)
+	return from.stack(ctx, refs, images, policy)
 }
 
-// merge merges images that have been opened.
-func (from Source) merge(ctx context.Context, refs []ImageRef, images []*oci.Image, policy tree.Policy) (s *Stack, err error) {
+// stack merges images that have been opened.
+func (from Source) stack(ctx context.Context, refs []ImageRef, images []*oci.Image, policy tree.Policy) (s *Stack, err error) {
 	var all []oci.Layer
 	for _, img := range images {
 		all = append(all, img.Layers...)

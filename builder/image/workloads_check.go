@@ -226,7 +226,7 @@ func (b *build) stow(ctx context.Context) error {
 // brought merges the OS's layers, unless that has been done, and tells which images
 // they bring.
 func (b *build) brought(ctx context.Context) (map[string]string, error) {
-	err := b.mergeOnce(ctx)
+	err := b.needStack(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -3,7 +3,10 @@
 //
 // It does the parts of the OCI image specification 1.1 that layers built here
 // need: uncompressed layers, one platform, and the two forms of an image
-// layout, a directory (Layout) and a tar of one (Archive).
+// layout, a directory (Layout) and a tar of one (Archive). Documents and digests are
+// go-containerregistry's; of its writer of layouts, builds that run side by side and
+// power cuts ask more: it locks nothing, replaces the index in place, and leaves the
+// blobs of images that are gone.
 package oci
 
 import (
