@@ -40,16 +40,6 @@ func TestOracles(t *testing.T) {
 	}
 }
 
-// tool runs a reference tool, which must agree, and returns what it says.
-func tool(t *testing.T, name string, args ...string) string {
-	t.Helper()
-	out, err := exec.Command(testkit.Tool(t, name), args...).CombinedOutput()
-	if err != nil {
-		t.Errorf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
-	}
-	return string(out)
-}
-
 // info is the part of qemu-img info that is held against what was asked for.
 type info struct {
 	Size     int64 `json:"virtual-size"`
@@ -66,8 +56,8 @@ type info struct {
 // judgeQEMU compares with the disk, and returns the description.
 func judgeQEMU(t *testing.T, format, disk, file string) (i info) {
 	t.Helper()
-	tool(t, "qemu-img", "compare", "-f", "raw", "-F", format, disk, file)
-	if err := json.Unmarshal([]byte(tool(t, "qemu-img", "info", "-f", format, "--output=json", file)), &i); err != nil {
+	testkit.Run(t, "qemu-img", "compare", "-f", "raw", "-F", format, disk, file)
+	if err := json.Unmarshal([]byte(testkit.Run(t, "qemu-img", "info", "-f", format, "--output=json", file)), &i); err != nil {
 		t.Fatal(err)
 	}
 	if stat, err := os.Stat(disk); err != nil || stat.Size() != i.Size {
@@ -82,7 +72,7 @@ func judgeQcow2(compat string) func(t *testing.T, disk, file string) {
 		if i.Specific.Data.Compat != compat || i.Specific.Data.Corrupt {
 			t.Errorf("qemu-img info: %+v; want compat %s", i, compat)
 		}
-		if out := tool(t, "qemu-img", "check", "-f", "qcow2", file); !strings.Contains(out, "No errors were found") {
+		if out := testkit.Run(t, "qemu-img", "check", "-f", "qcow2", file); !strings.Contains(out, "No errors were found") {
 			t.Errorf("qemu-img check: %s", out)
 		}
 	}
@@ -95,7 +85,7 @@ func judgeVMDK(t *testing.T, disk, file string) {
 	if d := i.Specific.Data; d.CreateType != "streamOptimized" || len(d.Extents) != 1 || !d.Extents[0].Compressed {
 		t.Errorf("qemu-img info: %+v; want streamOptimized", i)
 	}
-	if out := tool(t, "qemu-img", "check", "-f", "vmdk", file); !strings.Contains(out, "No errors were found") {
+	if out := testkit.Run(t, "qemu-img", "check", "-f", "vmdk", file); !strings.Contains(out, "No errors were found") {
 		t.Errorf("qemu-img check: %s", out)
 	}
 }
@@ -107,12 +97,12 @@ func judgeVHDTar(t *testing.T, disk, file string) { judgeVHD(t, disk, extract(t,
 // extract takes an archive's one member out with GNU tar.
 func extract(t *testing.T, file, member string) string {
 	t.Helper()
-	tool(t, "gzip", "-t", file)
-	if out := tool(t, "tar", "-tzf", file); out != member+"\n" {
+	testkit.Run(t, "gzip", "-t", file)
+	if out := testkit.Run(t, "tar", "-tzf", file); out != member+"\n" {
 		t.Errorf("tar -t: %q; want %s and nothing else", out, member)
 	}
 	dir := t.TempDir()
-	tool(t, "tar", "-xzSf", file, "-C", dir)
+	testkit.Run(t, "tar", "-xzSf", file, "-C", dir)
 	return filepath.Join(dir, member)
 }
 
@@ -125,8 +115,8 @@ func judgeZst(t *testing.T, disk, file string) {
 	if stat.Size() > 1*gib {
 		expand(t, file, back)
 	} else {
-		tool(t, "zstd", "-qt", file)
-		tool(t, "zstd", "-qd", "--sparse", file, "-o", back)
+		testkit.Run(t, "zstd", "-qt", file)
+		testkit.Run(t, "zstd", "-qd", "--sparse", file, "-o", back)
 	}
 	same(t, disk, back)
 }

@@ -1,7 +1,6 @@
 package oci
 
 import (
-	"archive/tar"
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -34,16 +33,7 @@ func tarOf(t testing.TB, name string, n int) []byte {
 	t.Helper()
 	data := make([]byte, n)
 	rand.NewChaCha8(sha256.Sum256([]byte(name))).Read(data)
-	var out bytes.Buffer
-	w := tar.NewWriter(&out)
-	if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(n), Typeflag: tar.TypeReg}); err != nil {
-		t.Fatal(err)
-	}
-	w.Write(data)
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return out.Bytes()
+	return testkit.Tar(t, map[string][]byte{name: data})
 }
 
 func zstded(t testing.TB, data []byte) []byte {

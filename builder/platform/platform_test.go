@@ -147,7 +147,7 @@ func breakages() []breakage {
 
 		{platform: "openstack", name: "compat=1.1", format: "qcow2", want: map[string]string{"qcow2 compat": "version 3 (compat=1.1); want version 2"}},
 		{platform: "openstack", name: "not compressed", change: qemuImg("convert", "-O", "qcow2", "-o", "compat=0.10"), want: map[string]string{"qcow2 compression": "none of"}},
-		{platform: "openstack", name: "a snapshot", change: func(t *testing.T, path string) { runTool(t, "qemu-img", "snapshot", "-c", "one", path) }, want: map[string]string{"qcow2 snapshots": "1 snapshots"}},
+		{platform: "openstack", name: "a snapshot", change: func(t *testing.T, path string) { testkit.Run(t, "qemu-img", "snapshot", "-c", "one", path) }, want: map[string]string{"qcow2 snapshots": "1 snapshots"}},
 		{platform: "openstack", name: "no screen", disk: disk{cmdline: []string{"console=ttyS0"}}, want: map[string]string{"console": `want ["tty1" "ttyS0"]`}},
 		{platform: "openstack", name: "a table beyond the file", change: overwrite(40, []byte{0, 0, 0, 0xff}), want: map[string]string{"container": "qcow2: qcow2 header: L1 table"}},
 
@@ -160,7 +160,7 @@ func breakages() []breakage {
 		{platform: "onmetal", name: "the first serial port", disk: disk{cmdline: []string{"console=ttyS0,115200n8", "8250.nr_uarts=5", "modprobe.blacklist=mei_me"}}, want: map[string]string{"console": `want ["ttyS4,115200n8"]`}},
 		{platform: "onmetal", name: "four ports", disk: disk{cmdline: []string{"console=ttyS4,115200n8", "modprobe.blacklist=mei_me"}}, want: map[string]string{"serial ports": "want 8250.nr_uarts=5"}},
 		{platform: "onmetal", name: "management engine", disk: disk{cmdline: []string{"console=ttyS4,115200n8", "8250.nr_uarts=5"}}, want: map[string]string{"management engine": "want modprobe.blacklist=mei_me"}},
-		{platform: "onmetal", name: "a snapshot", change: func(t *testing.T, path string) { runTool(t, "qemu-img", "snapshot", "-c", "one", path) }, want: map[string]string{"qcow2 snapshots": "1 snapshots"}},
+		{platform: "onmetal", name: "a snapshot", change: func(t *testing.T, path string) { testkit.Run(t, "qemu-img", "snapshot", "-c", "one", path) }, want: map[string]string{"qcow2 snapshots": "1 snapshots"}},
 
 		{platform: "metal", name: "a serial port that may not be there", disk: disk{cmdline: []string{"console=tty0", "console=ttyS0", "earlycon", "keep_bootcon"}}, want: map[string]string{"console": `["tty0" "ttyS0"]`}},
 		{platform: "metal", name: "no port of SPCR", disk: disk{cmdline: []string{"console=tty0"}}, want: map[string]string{"console of SPCR": "earlycon= []", "console of SPCR, kept": "keep_bootcon= []"}},
@@ -342,7 +342,7 @@ func repackVHD(format string) func(*testing.T, string) {
 		raw := strings.TrimSuffix(path, "vhd.tar.gz") + "raw"
 		var inside *io.SectionReader
 		if format == "qemu" {
-			runTool(t, "qemu-img", "convert", "-f", "raw", "-O", "vpc", "-o", "force_size=on", raw, raw+".vhd")
+			testkit.Run(t, "qemu-img", "convert", "-f", "raw", "-O", "vpc", "-o", "force_size=on", raw, raw+".vhd")
 			inside = section(t, raw+".vhd")
 		} else {
 			inside = section(t, convertDisk(t, raw, format))
@@ -354,15 +354,8 @@ func repackVHD(format string) func(*testing.T, string) {
 // qemuImg makes the file anew with QEMU's tool.
 func qemuImg(args ...string) func(*testing.T, string) {
 	return func(t *testing.T, path string) {
-		runTool(t, "qemu-img", append(args, path, path+".new")...)
+		testkit.Run(t, "qemu-img", append(args, path, path+".new")...)
 		check(t, os.Rename(path+".new", path))
-	}
-}
-
-func runTool(t *testing.T, name string, args ...string) {
-	t.Helper()
-	if out, err := exec.Command(testkit.Tool(t, name), args...).CombinedOutput(); err != nil {
-		t.Fatalf("%s %q: %v\n%s", name, args, err, out)
 	}
 }
 

@@ -1,7 +1,6 @@
 package sbom
 
 import (
-	"archive/tar"
 	"bytes"
 	encoding "encoding/binary"
 	"fmt"
@@ -15,26 +14,8 @@ import (
 
 	"github.com/ketch-os/ketch/builder/oslayers/oci"
 	"github.com/ketch-os/ketch/builder/tree"
+	"github.com/ketch-os/ketch/internal/testkit"
 )
-
-// tar is the layer as an archive.
-func (f files) tar(t *testing.T) []byte {
-	t.Helper()
-	var out bytes.Buffer
-	w := tar.NewWriter(&out)
-	for _, name := range slices.Sorted(maps.Keys(f)) {
-		if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o755, Size: int64(len(f[name]))}); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := w.Write([]byte(f[name])); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return out.Bytes()
-}
 
 // rpmDatabase is a database of RPM's, in its own form, with a package of which a file is
 // there, one without files, and one whose file is not there.
@@ -84,7 +65,7 @@ func rpmDatabase(t *testing.T) string {
 func TestCarriedImages(t *testing.T) {
 	binary, info := app(t)
 	carry := func(name string, f files) string {
-		archive, err := oci.Archive(name, "1", f.tar(t), oci.Image{})
+		archive, err := oci.Archive(name, "1", testkit.Tar(t, f), oci.Image{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -19,17 +19,6 @@ import (
 	"github.com/ketch-os/ketch/internal/testkit"
 )
 
-// run runs a reference tool and returns what it says.
-func run(t testing.TB, tool string, args ...string) string {
-	t.Helper()
-	cmd := exec.Command(testkit.Tool(t, tool), args...)
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v: %v\n%s", cmd, err, out)
-	}
-	return string(out)
-}
-
 func writeImage(t testing.TB, root *Inode) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "image")
@@ -115,7 +104,7 @@ func change(tree map[string]described, f func(*described)) map[string]described 
 }
 
 func TestFsck(t *testing.T) {
-	if out := run(t, "fsck.erofs", "-d3", "--extract", writeImage(t, everything())); !strings.Contains(out, "No errors found") {
+	if out := testkit.Run(t, "fsck.erofs", "-d3", "--extract", writeImage(t, everything())); !strings.Contains(out, "No errors found") {
 		t.Errorf("fsck.erofs: %s", out)
 	}
 }
@@ -127,7 +116,7 @@ func TestExtract(t *testing.T) {
 	testkit.Root(t, "to extract owners and devices")
 	root := everything()
 	target := filepath.Join(t.TempDir(), "tree")
-	run(t, "fsck.erofs", "--extract="+target, "--preserve", writeImage(t, root))
+	testkit.Run(t, "fsck.erofs", "--extract="+target, "--preserve", writeImage(t, root))
 	leaveOut := func(d *described) {
 		d.Nlink, d.SameAs, d.Xattrs = 0, "", nil
 		if d.Mode&typeMask == typeDir {
@@ -147,7 +136,7 @@ func TestDump(t *testing.T) {
 	root := everything()
 	path := writeImage(t, root)
 	f := open(t, image(t, root))
-	super := run(t, "dump.erofs", "-s", path)
+	super := testkit.Run(t, "dump.erofs", "-s", path)
 	for _, line := range []string{
 		fmt.Sprintf(`blocks: +%d`, f.Size()/BlockSize),
 		fmt.Sprintf(`inode count: +%d`, f.Inodes()),
@@ -164,7 +153,7 @@ func TestDump(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := info.Sys().(*Stat)
-		got := run(t, "dump.erofs", "--path=/"+name, path)
+		got := testkit.Run(t, "dump.erofs", "--path=/"+name, path)
 		for _, line := range []string{
 			fmt.Sprintf(`NID: +%d +Links: %d`, s.NID, s.Nlink),
 			fmt.Sprintf(`Size: %d +`, s.Size),
@@ -221,7 +210,7 @@ func TestReadMkfs(t *testing.T) {
 	// mkfs.erofs 1.5 does not find a file whose name takes all of 255 bytes.
 	maps.DeleteFunc(root.Children, func(name string, _ *Inode) bool { return len(name) == maxName })
 	root.Children["many"] = manyEntries(400)
-	run(t, "fsck.erofs", "--extract="+source, "--preserve", writeImage(t, root))
+	testkit.Run(t, "fsck.erofs", "--extract="+source, "--preserve", writeImage(t, root))
 	for i, name := range []string{"sizes/1", "sizes/4097", "sizes/8192", "many"} {
 		path := filepath.Join(source, name)
 		for attr, value := range map[string]string{"user.same": "shared by all", "trusted.each": fmt.Sprint(i)} {
@@ -240,7 +229,7 @@ func TestReadMkfs(t *testing.T) {
 	}
 	want := change(describeDisk(t, source), noSizes)
 	for _, args := range [][]string{{"-x2"}, {"-x1"}, {"-x100"}} {
-		run(t, "mkfs.erofs", append(args, made, source)...)
+		testkit.Run(t, "mkfs.erofs", append(args, made, source)...)
 		img, err := os.ReadFile(made)
 		if err != nil {
 			t.Fatal(err)

@@ -1,7 +1,6 @@
 package oci
 
 import (
-	"archive/tar"
 	"bytes"
 	"context"
 	"errors"
@@ -20,21 +19,6 @@ import (
 	"github.com/ketch-os/ketch/internal/testkit"
 )
 
-// tarOf is a tar of one file.
-func tarOf(t *testing.T, name, content string) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	w := tar.NewWriter(&b)
-	if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(content))}); err != nil {
-		t.Fatal(err)
-	}
-	io.WriteString(w, content)
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
-}
-
 // put writes an image of one file under a tag.
 func put(t *testing.T, dir, tag, content string) v1.Descriptor {
 	t.Helper()
@@ -44,7 +28,7 @@ func put(t *testing.T, dir, tag, content string) v1.Descriptor {
 	}
 	defer l.Close()
 	layer, err := l.WriteLayer(func(w io.Writer) error {
-		_, err := w.Write(tarOf(t, "usr/file", content))
+		_, err := w.Write(testkit.Tar(t, map[string]string{"usr/file": content}))
 		return err
 	})
 	if err != nil {
@@ -218,11 +202,11 @@ func TestOpenRefusesAForeignIndex(t *testing.T) {
 
 func TestArchive(t *testing.T) {
 	image := Image{Config: v1.Config{Entrypoint: []string{"/server"}, User: "1000"}, Comment: "test"}
-	archive, err := Archive("registry.example/demo:1", "1", tarOf(t, "server", "program"), image)
+	archive, err := Archive("registry.example/demo:1", "1", testkit.Tar(t, map[string]string{"server": "program"}), image)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := Archive("registry.example/demo:1", "1", tarOf(t, "server", "program"), image)
+	again, err := Archive("registry.example/demo:1", "1", testkit.Tar(t, map[string]string{"server": "program"}), image)
 	if err != nil || !bytes.Equal(archive, again) {
 		t.Errorf("Archive twice: different bytes, %v", err)
 	}
