@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/ketch-os/ketch/builder/hint"
+	"github.com/ketch-os/ketch/builder/input"
 	"github.com/ketch-os/ketch/builder/limit"
 	"github.com/ketch-os/ketch/builder/output"
 )
@@ -24,9 +25,9 @@ type Conversion struct {
 
 // Run writes the output. On an error nothing of it is left.
 func (c Conversion) Run(ctx context.Context) (err error) {
-	in, err := os.Open(c.Input)
+	in, err := input.Open(c.Input)
 	if err != nil {
-		return err
+		return hint.Add(err, "an image is a disk that ketch build wrote")
 	}
 	defer in.Close()
 	disk, err := OpenDisk(in)

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ketch-os/ketch/builder/input"
 	"github.com/ketch-os/ketch/builder/limit"
 	"github.com/ketch-os/ketch/disk/qcow2"
 	"github.com/ketch-os/ketch/disk/vhd"
@@ -69,7 +70,7 @@ const maxWrappings = 4
 // no larger than most, in bytes, its holes included. A file in which something is
 // broken opens: Broken tells.
 func Open(path string, most int64) (*File, error) {
-	f, err := os.Open(path)
+	f, err := input.Open(path)
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
 
@@ -127,7 +128,7 @@ func (d *Definition) load(path string, depth int) error {
 	}
 	f, err := parse(data)
 	if err != nil {
-		return fmt.Errorf("definition %s: %w", path, err)
+		return hint.Else(fmt.Errorf("definition %s: %w", path, err), "docs/definition.md lists the keys of a definition")
 	}
 	if f.Extends != "" {
 		if depth == 0 {
@@ -146,6 +147,13 @@ func (d *Definition) load(path string, depth int) error {
 
 // parse decodes one document strictly: an unknown key is an error with its line.
 func parse(data []byte) (*file, error) {
+	if !utf8.Valid(data) {
+		return nil, errors.New("is no text in UTF-8")
+	}
+	var document yaml.Node
+	if yaml.Unmarshal(data, &document) == nil && len(document.Content) > 0 && document.Content[0].Kind != yaml.MappingNode {
+		return nil, errors.New("has no keys: want lines such as name: …, version: …, images: …")
+	}
 	var f file
 	loader, err := yaml.NewLoader(bytes.NewReader(data), yaml.WithKnownFields())
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/ketch-os/ketch/builder/hint"
 	"github.com/ketch-os/ketch/builder/image"
+	"github.com/ketch-os/ketch/builder/input"
 	"github.com/ketch-os/ketch/disk/erofs"
 )
 
@@ -37,7 +38,7 @@ type File struct {
 // a slot, "A" or "B", or by default that of the newest boot entry. What has to be
 // unpacked becomes no larger than most, in bytes.
 func Open(name, slot string, most int64) (*Tree, error) {
-	f, err := os.Open(name)
+	f, err := input.Open(name)
 	if err != nil {
 		return nil, hint.Add(err, "an image is a disk that ketch build wrote, or a machine's own")
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ketch-os/ketch/builder/convert"
+	"github.com/ketch-os/ketch/builder/output"
 	"github.com/ketch-os/ketch/builder/progress"
 	"github.com/ketch-os/ketch/internal/cli"
 	"github.com/ketch-os/ketch/internal/printable"
@@ -36,15 +38,15 @@ same bytes. FILE is replaced when the new one is complete.
   ketch convert out/qemu/disk.raw -o disk.qcow2 --format qcow2-0.10`,
 	}
 	f := cmd.Flags()
-	output := f.StringP("output", "o", "", "write to `FILE`")
+	to := f.StringP("output", "o", "", "write to `FILE`")
 	asJSON := f.Bool("json", false, "print the result as JSON")
 	most := maxSize(f)
 	format := f.String("format", "", "write the format `NAME` whatever FILE is called")
 	cmd.RunE = do(func(ctx context.Context, e *env, args []string) error {
-		if *output == "" {
-			return cli.Usagef("-o FILE is missing")
+		if *to == "" {
+			return cli.Usagef("want an image and -o FILE")
 		}
-		return convertImage(ctx, e, convert.Conversion{Input: args[0], Output: *output, MaxSize: most.Bytes}, *format, *asJSON)
+		return convertImage(ctx, e, convert.Conversion{Input: args[0], Output: *to, MaxSize: most.Bytes}, *format, *asJSON)
 	})
 	return cmd
 }
@@ -65,7 +67,7 @@ func convertImage(ctx context.Context, e *env, c convert.Conversion, format stri
 		c.Format, err = convert.ForFile(c.Output)
 	}
 	if err != nil {
-		return err
+		return cmp.Or(output.Check(c.Output), err) // a directory's name tells no format, either
 	}
 	bar := progress.New(e.stderr)
 	c.Progress = func(done, size int64) { bar.Show("convert: "+filepath.Base(c.Output), done, size) }

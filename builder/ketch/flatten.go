@@ -38,7 +38,7 @@ is ever replaced, and that once the tar is complete.
 	out := f.StringP("output", "o", "", "write the tar to `FILE` (- for standard output)")
 	most := maxSize(f)
 	asJSON := f.Bool("json", false, "print the result as JSON")
-	links := f.String("usr-merge", "error", "a directory over a link to a directory: `error`, follow or replace")
+	links := f.String("usr-merge", "error", "what a directory over a link to a directory is: `POLICY` error, follow or replace")
 	cmd.RunE = do(func(ctx context.Context, e *env, args []string) error {
 		if *out == "" {
 			return cli.Usagef("want at least one container image and -o FILE")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
 	"strconv"
 	"text/tabwriter"
 	"time"
@@ -24,9 +25,12 @@ EFI system partition. IMAGE may also be a bare EROFS file system.`
 // inTree declares the flags of a command that reads an image's files, and
 // returns what opens the tree, which do then works on.
 func inTree(f *pflag.FlagSet) (open func(image string, do func(*imagefs.Tree) error) error, most *cli.Size) {
-	slot := f.String("slot", "", "read /usr from this slot: `A or B`")
+	slot := f.String("slot", "", "read /usr from `SLOT` A or B")
 	most = maxSize(f)
 	open = func(image string, do func(*imagefs.Tree) error) error {
+		if !slices.Contains([]string{"", "A", "B"}, *slot) {
+			return cli.Usagef("--slot %s: want A or B", *slot)
+		}
 		t, err := imagefs.Open(image, *slot, most.Bytes)
 		if err != nil {
 			return err

@@ -18,6 +18,7 @@ import (
 	"github.com/ketch-os/ketch/builder/hint"
 	"github.com/ketch-os/ketch/builder/limit"
 	"github.com/ketch-os/ketch/builder/qemu"
+	"github.com/ketch-os/ketch/disk/raw"
 	"github.com/ketch-os/ketch/internal/cli"
 	"github.com/ketch-os/ketch/internal/printable"
 	"github.com/ketch-os/ketch/layout"
@@ -207,17 +208,25 @@ func (o *runOptions) openImage(path string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	info, err := f.Stat()
+	size, err := f.Seek(0, io.SeekEnd) // of a block device, too
 	if err == nil {
-		err = limit.Check(info.Size(), o.build.maxSize.Bytes, "copy "+path)
-	}
-	if err == nil && o.sized && o.disk.Bytes < info.Size() {
-		err = cli.Usagef("--disk-size %s: the image has %s", &o.disk, &cli.Size{Bytes: info.Size()})
+		err = errors.Join(limit.Check(size, o.build.maxSize.Bytes, "copy "+path), o.suits(path, size))
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
+}
+
+// suits tells whether a machine's disk can be made of one of a size.
+func (o *runOptions) suits(path string, size int64) error {
+	if err := (&raw.Disk{Size: size}).Check(); err != nil {
+		return hint.Add(fmt.Errorf("%s: %w", path, err), "an image is what ketch build writes; a definition ends in .yaml")
+	}
+	if o.sized && o.disk.Bytes < size {
+		return cli.Usagef("--disk-size %s: the image has %s", &o.disk, &cli.Size{Bytes: size})
+	}
+	return nil
 }
 
 // imageOf builds a definition's image; an image stands for itself.

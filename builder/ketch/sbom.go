@@ -35,9 +35,6 @@ prints it as it is: an SPDX 2.3 document in JSON.
 	spdx := f.Bool("spdx", false, "print the SPDX document")
 	cmd.RunE = do(func(_ context.Context, e *env, args []string) error {
 		document, raw, err := readSBOM(args[0], most.Bytes)
-		if errors.Is(err, fs.ErrNotExist) {
-			err = hint.Add(err, "only images that ketch build has made since it writes bills of materials have one")
-		}
 		if err != nil {
 			return err
 		}
@@ -63,6 +60,9 @@ func readSBOM(path string, most int64) (*sbom.Document, []byte, error) {
 	document, raw, err := d.SBOM()
 	if err != nil {
 		err = fmt.Errorf("%s: %w", path, err)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = hint.Add(err, "only images that ketch build has made since it writes bills of materials have one")
 	}
 	return document, raw, err
 }

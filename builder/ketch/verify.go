@@ -60,6 +60,11 @@ type verified struct {
 }
 
 func verify(e *env, path string, most int64, certFiles []string, written, asJSON bool) error {
+	d, err := image.OpenWithin(path, most)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
 	var certs []*x509.Certificate
 	for _, name := range certFiles {
 		cert, err := readCert(name)
@@ -68,11 +73,6 @@ func verify(e *env, path string, most int64, certFiles []string, written, asJSON
 		}
 		certs = append(certs, cert)
 	}
-	d, err := image.OpenWithin(path, most)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
 	examine := d.Verify
 	if written {
 		examine = d.VerifyWritten

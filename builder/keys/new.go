@@ -1,7 +1,6 @@
 package keys
 
 import (
-	"cmp"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -49,8 +48,10 @@ func create(dir string, o Options) error {
 		return errors.New("no time from which they are to be valid")
 	}
 	dir = filepath.Clean(dir)
-	if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
-		return hint.Add(cmp.Or(err, fmt.Errorf("%s: %w", dir, fs.ErrExist)), "keys are never overwritten: give another directory, or remove this one")
+	if _, err := os.Lstat(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	} else if err == nil {
+		return hint.Add(fmt.Errorf("%s: %w", dir, fs.ErrExist), "keys are never overwritten: give another directory, or remove this one")
 	}
 	parent := filepath.Dir(dir)
 	if err := os.MkdirAll(parent, 0o755); err != nil {

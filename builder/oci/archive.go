@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/ketch-os/ketch/builder/hint"
+	"github.com/ketch-os/ketch/builder/input"
 	"github.com/ketch-os/ketch/builder/tree/tarfile"
 )
 
@@ -32,7 +32,7 @@ type archive struct {
 
 // indexArchive notes where in the archive its files are.
 func indexArchive(name string) (*archive, error) {
-	f, err := os.Open(name)
+	f, err := input.Open(name)
 	if err != nil {
 		return nil, err
 	}

@@ -96,6 +96,9 @@ func load(source, name string) (*definition, error) {
 	content, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		known, _ := find(source)
+		if len(known) == 0 {
+			return nil, hint.Add(fmt.Errorf("layer %s: %w", name, err), "there are no layers in %s: run it in a checkout of Ketch, or name their directory with --rootfs", source)
+		}
 		return nil, hint.Add(fmt.Errorf("layer %s: %w", name, err), "the layers are %s", strings.Join(known, ", "))
 	}
 	if err != nil {

@@ -29,14 +29,14 @@ func CopyFile(to string, src *os.File, size int64) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, dst.Close()) }()
-	info, err := src.Stat()
+	image, err := src.Seek(0, io.SeekEnd) // of a block device, too
 	if err != nil {
 		return err
 	}
-	if err := dst.Truncate(max(size, info.Size())); err != nil {
+	if err := dst.Truncate(max(size, image)); err != nil {
 		return err
 	}
-	err = sparse.Each(src, info.Size(), func(start, end int64) error { return copyRange(dst, src, start, end-start) })
+	err = sparse.Each(src, image, func(start, end int64) error { return copyRange(dst, src, start, end-start) })
 	if err != nil {
 		return fmt.Errorf("copy %s to %s: %w", src.Name(), to, err)
 	}

@@ -40,21 +40,34 @@ func Read(r io.ReaderAt, size int64) (*Table, error) {
 		}
 		disks, primaryErrs = append(disks, d), append(primaryErrs, err)
 	}
+	none := true
 	for i, d := range disks {
 		backup, err := d.backup()
+		none = none && absent(primaryErrs[i]) && absent(err)
 		if err == nil {
 			backup.Damage = append(d.mbrDamage(backup), "primary copy: "+primaryErrs[i].Error())
 			return backup, nil
 		}
 		faults = append(faults, fmt.Errorf("%d-byte sectors: primary copy: %w; backup copy: %w", d.sectorSize, primaryErrs[i], err))
 	}
-	return nil, fmt.Errorf("read partition table: %w", errors.Join(faults...))
+	if none {
+		return nil, errors.New("read partition table: there is none")
+	}
+	return nil, fmt.Errorf("read partition table: %w; %w", faults[0], faults[1])
 }
+
+var (
+	errNoSignature = errors.New("no signature")
+	errTooSmall    = errors.New("the disk has no room for a table")
+)
+
+// absent tells that nothing was written where a copy would be.
+func absent(err error) bool { return errors.Is(err, errNoSignature) || errors.Is(err, errTooSmall) }
 
 // primary reads the copy at the disk's start.
 func (d disk) primary() (*Table, error) {
 	if d.sectors < 3 {
-		return nil, fmt.Errorf("a disk of %d sectors has no room for a table", d.sectors)
+		return nil, errTooSmall
 	}
 	return d.copyAt(1)
 }
@@ -62,7 +75,7 @@ func (d disk) primary() (*Table, error) {
 // backup reads the copy at the disk's end.
 func (d disk) backup() (*Table, error) {
 	if d.sectors < 3 {
-		return nil, fmt.Errorf("a disk of %d sectors has no room for a table", d.sectors)
+		return nil, errTooSmall
 	}
 	return d.copyAt(d.sectors - 1)
 }
@@ -140,7 +153,7 @@ func (d disk) header(lba uint64) (h header, err error) {
 	decode(raw, &h)
 	switch {
 	case h.Signature != signature:
-		return h, errors.New("no signature")
+		return h, errNoSignature
 	case h.Revision != revision:
 		return h, fmt.Errorf("unknown revision %#x", h.Revision)
 	case h.HeaderSize < headerSize || int64(h.HeaderSize) > d.sectorSize:

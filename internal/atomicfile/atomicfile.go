@@ -202,23 +202,23 @@ type NotReplaceableError struct {
 }
 
 func (e *NotReplaceableError) Error() string {
-	return fmt.Sprintf("write %s: it is a %s, not a file that can be replaced", e.Path, e.Kind())
+	return fmt.Sprintf("write %s: it is a %s, not a file that can be replaced", e.Path, Kind(e.Mode))
 }
 
-// Kind says what stands there, for a person.
-func (e *NotReplaceableError) Kind() string {
+// Kind says what a name of a type stands for, for a person.
+func Kind(mode fs.FileMode) string {
 	switch {
-	case e.Mode.IsDir():
+	case mode.IsDir():
 		return "directory"
-	case e.Mode&fs.ModeSymlink != 0:
+	case mode&fs.ModeSymlink != 0:
 		return "symbolic link"
-	case e.Mode&fs.ModeNamedPipe != 0:
+	case mode&fs.ModeNamedPipe != 0:
 		return "FIFO"
-	case e.Mode&fs.ModeSocket != 0:
+	case mode&fs.ModeSocket != 0:
 		return "socket"
-	case e.Mode&fs.ModeCharDevice != 0:
+	case mode&fs.ModeCharDevice != 0:
 		return "character device"
-	case e.Mode&fs.ModeDevice != 0:
+	case mode&fs.ModeDevice != 0:
 		return "block device"
 	}
 	return "special file"

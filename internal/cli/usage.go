@@ -59,7 +59,7 @@ func None(_ *cobra.Command, args []string) error {
 func Between(least, most int, what string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
 		if len(args) < least || len(args) > most {
-			return Usagef("want %s; got %d arguments", what, len(args))
+			return Usagef("want %s; got %s", what, arguments(len(args)))
 		}
 		return nil
 	}
@@ -69,10 +69,21 @@ func Between(least, most int, what string) cobra.PositionalArgs {
 func AtLeast(least int, what string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
 		if len(args) < least {
-			return Usagef("want %s; got %d arguments", what, len(args))
+			return Usagef("want %s; got %s", what, arguments(len(args)))
 		}
 		return nil
 	}
+}
+
+// arguments counts them in words.
+func arguments(n int) string {
+	switch n {
+	case 0:
+		return "no arguments"
+	case 1:
+		return "one argument"
+	}
+	return fmt.Sprintf("%d arguments", n)
 }
 
 // choose is what a command does that only has others under it: it was not told which.

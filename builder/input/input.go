@@ -1,0 +1,37 @@
+// Package input opens what a command reads: files that a person has named. A
+// directory, a FIFO, which an open would wait at, or a device without blocks is told
+// apart from a damaged file.
+package input
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/ketch-os/ketch/internal/atomicfile"
+)
+
+// NotDiskError is the error of a name that stands for no file and no block device.
+type NotDiskError struct {
+	Path string
+	Mode fs.FileMode // its type
+}
+
+func (e *NotDiskError) Error() string {
+	return fmt.Sprintf("open %s: it is a %s, not a file", e.Path, atomicfile.Kind(e.Mode))
+}
+
+// Open opens a file or a block device for reading, anywhere in it.
+func Open(path string) (*os.File, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		if at, ok := err.(*fs.PathError); ok {
+			at.Op = "open" // that it was looked at before is our affair
+		}
+		return nil, err
+	}
+	if mode := info.Mode(); !mode.IsRegular() && mode.Type() != fs.ModeDevice {
+		return nil, &NotDiskError{path, mode.Type()}
+	}
+	return os.Open(path)
+}
