@@ -27,7 +27,7 @@ type Conversion struct {
 func (c Conversion) Run(ctx context.Context) (err error) {
 	in, err := input.Open(c.Input)
 	if err != nil {
-		return hint.Add(err, "an image is a disk that ketch build wrote")
+		return input.Explain(err, input.Image)
 	}
 	defer in.Close()
 	disk, err := OpenDisk(in)

@@ -17,6 +17,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/ketch-os/ketch/builder/hint"
+	"github.com/ketch-os/ketch/builder/input"
 	"github.com/ketch-os/ketch/builder/tree"
 )
 
@@ -124,7 +125,7 @@ func LoadDefinition(path string) (*Definition, error) {
 func (d *Definition) load(path string, depth int) error {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return hint.Add(fmt.Errorf("read definition: %w", err), "a definition is a YAML file that says what an image is made of: ketch build --help")
+		return input.Explain(fmt.Errorf("read definition: %w", err), "a definition is a YAML file that says what an image is made of: ketch build --help")
 	}
 	f, err := parse(data)
 	if err != nil {

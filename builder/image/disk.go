@@ -11,6 +11,7 @@ import (
 
 	"github.com/ketch-os/ketch/builder/diskfile"
 	"github.com/ketch-os/ketch/builder/hint"
+	"github.com/ketch-os/ketch/builder/input"
 	"github.com/ketch-os/ketch/builder/limit"
 	"github.com/ketch-os/ketch/disk/fat"
 	"github.com/ketch-os/ketch/disk/gpt"
@@ -38,7 +39,7 @@ func Open(name string) (*Disk, error) { return OpenWithin(name, limit.Default) }
 func OpenWithin(name string, most int64) (*Disk, error) {
 	f, err := diskfile.Raw(name, most)
 	if err != nil {
-		return nil, hint.Else(err, "an image is a disk that ketch build wrote, or a machine's own")
+		return nil, input.Explain(err, input.Image)
 	}
 	d, err := open(f)
 	if err != nil {

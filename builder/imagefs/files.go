@@ -11,7 +11,6 @@ import (
 	"io/fs"
 	"os"
 
-	"github.com/ketch-os/ketch/builder/hint"
 	"github.com/ketch-os/ketch/builder/image"
 	"github.com/ketch-os/ketch/builder/input"
 	"github.com/ketch-os/ketch/disk/erofs"
@@ -40,7 +39,7 @@ type File struct {
 func Open(name, slot string, most int64) (*Tree, error) {
 	f, err := input.Open(name)
 	if err != nil {
-		return nil, hint.Add(err, "an image is a disk that ketch build wrote, or a machine's own")
+		return nil, input.Explain(err, input.Image)
 	}
 	if erofs.Is(f) {
 		return openBare(f)

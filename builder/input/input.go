@@ -4,10 +4,12 @@
 package input
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 
+	"github.com/ketch-os/ketch/builder/hint"
 	"github.com/ketch-os/ketch/internal/atomicfile"
 )
 
@@ -20,6 +22,18 @@ type NotDiskError struct {
 func (e *NotDiskError) Error() string {
 	return fmt.Sprintf("open %s: it is a %s, not a file", e.Path, atomicfile.Kind(e.Mode))
 }
+
+// Explain adds what is wanted to the error of an input that is missing or something
+// else. That one may not read it, or a hint that knows better, says enough.
+func Explain(err error, want string) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	return hint.Else(err, "%s", want)
+}
+
+// Image is what is wanted in place of an image.
+const Image = "an image is a disk that ketch build wrote, or a machine's own"
 
 // Open opens a file or a block device for reading, anywhere in it.
 func Open(path string) (*os.File, error) {

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ketch-os/ketch/builder/hint"
 )
 
 func TestOpen(t *testing.T) {
@@ -35,6 +37,22 @@ func TestOpen(t *testing.T) {
 	}
 	if _, err := Open(at("none")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Open of nothing = %v; want that it does not exist", err)
+	}
+}
+
+func TestExplain(t *testing.T) {
+	advised := hint.Add(fs.ErrNotExist, "own")
+	for _, test := range []struct {
+		name string
+		err  error
+		want string
+	}{
+		{"missing", fs.ErrNotExist, "an image"}, {"a directory", &NotDiskError{"x", fs.ModeDir}, "an image"},
+		{"forbidden", &fs.PathError{Op: "open", Path: "x", Err: fs.ErrPermission}, ""}, {"one that knows better", advised, "own"},
+	} {
+		if got := hint.Of(Explain(test.err, "an image")); got != test.want {
+			t.Errorf("%s: hint %q; want %q", test.name, got, test.want)
+		}
 	}
 }
 

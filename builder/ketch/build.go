@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -194,6 +196,9 @@ func openCache(most int64) (*oci.Cache, error) {
 		return nil, err
 	}
 	layers, err := oci.OpenCache(filepath.Join(dir, "layers"))
+	if errors.Is(err, fs.ErrPermission) {
+		err = hint.Add(err, "name a directory for what is kept between builds: XDG_CACHE_HOME=DIR")
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -58,6 +58,9 @@ func create(dir string, o Options) error {
 		return err
 	}
 	temporary, err := os.MkdirTemp(parent, "."+filepath.Base(dir)+".new-")
+	if at, ok := errors.AsType[*fs.PathError](err); ok {
+		return &fs.PathError{Op: at.Op, Path: dir, Err: at.Err} // of the name that was asked for
+	}
 	if err != nil {
 		return err
 	}

@@ -117,6 +117,9 @@ func acquire(path string) (*filelock.Lock, error) {
 	if errors.Is(err, filelock.ErrHeld) {
 		return nil, hint.Add(fmt.Errorf("write %s: it is being written by someone else", path), "wait for it, or give another name with -o")
 	}
+	if at, ok := errors.AsType[*fs.PathError](err); ok {
+		err = &fs.PathError{Op: "write", Path: path, Err: at.Err} // the lock is our affair
+	}
 	return lock, err
 }
 

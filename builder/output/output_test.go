@@ -130,6 +130,14 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// The error of a directory that takes no files names what was asked for, not the lock.
+func TestCreateRefused(t *testing.T) {
+	_, err := Create(t.Context(), "/proc/tree.tar") // refused to root, too
+	if err == nil || !strings.HasPrefix(err.Error(), "write /proc/tree.tar: ") {
+		t.Errorf("Create(/proc/tree.tar) = %v; want an error that names it", err)
+	}
+}
+
 func wantOnly(t *testing.T, dir string, want ...string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
