@@ -40,7 +40,7 @@ func TestConfiguration(t *testing.T) {
 		"- {path: /etc/motd, contents: Ahoy}",
 		"- {path: /var/lib/app/seed, mode: 0600, owner: 1000, contents: seed}",
 		"- {path: /usr/bin/evil, contents: x}",
-		"workloads: {shop: {" + strings.Trim(webOn(8081), "{}") + "}}, bad: {services: {a: {image: demo}}}}",
+		"workloads: {shop: {" + webOn(8081) + "}, bad: {services: {a: {image: demo}}}}",
 	}
 	configure := func(text string) {
 		if err := os.WriteFile(o.Config, []byte(text), 0o666); err != nil {
