@@ -50,6 +50,20 @@ func script(name, text string) Service {
 	return Service{Name: name, Args: []string{"/bin/sh", "-c", text}}
 }
 
+// kill kills a service's process once its number is known: 0 would be this test's
+// own process group.
+func kill(t *testing.T, s *Supervisor, number int) {
+	t.Helper()
+	var pid int
+	testkit.Eventually(t, "the number of the process", func() bool {
+		pid = s.Status(0)[number].PID
+		return pid > 1
+	})
+	if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestOrderAndReadiness(t *testing.T) {
 	gate := filepath.Join(t.TempDir(), "gate")
 	first := script("first", "exec sleep 60")
@@ -200,7 +214,7 @@ func TestASlowProbeBlocksNobody(t *testing.T) {
 	}
 	s, _ := supervise(t, slow)
 	<-probed
-	unix.Kill(s.Status(0)[0].PID, unix.SIGKILL)
+	kill(t, s, 0)
 	testkit.Eventually(t, "a restart", func() bool { return s.Status(0)[0].Restarts == 1 && s.Status(0)[0].PID != 0 })
 	s.StopAll()
 	if got := s.Status(0)[0].State; got != pid1.StateStopped {
@@ -244,7 +258,7 @@ func TestControlGroup(t *testing.T) {
 	for i, want := range []int{2, 3} { // processes after the first has been killed
 		group := cgroup.Group(groups + "/services/" + s.units[i].Name)
 		testkit.Eventually(t, "two processes", func() bool { return len(group.PIDs()) == 2 })
-		unix.Kill(s.Status(0)[i].PID, unix.SIGKILL)
+		kill(t, s, i)
 		testkit.Eventually(t, "a restart", func() bool { return s.Status(0)[i].Restarts == 1 && len(group.PIDs()) >= want })
 		if got := len(group.PIDs()); got != want {
 			t.Errorf("%s has %d processes after a restart; want %d", group.Name(), got, want)
