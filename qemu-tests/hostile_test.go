@@ -122,7 +122,7 @@ func killsIn(problems []string, who string) (n int) {
 // endAttack ends an attacker that lives, and waits for the next one.
 func (m *machine) endAttack(service string) {
 	m.t.Helper()
-	m.shell("ctr -n ketch task kill -s SIGKILL hostile-" + service + " || true")
+	m.shell("echo 1 > /sys/fs/cgroup/ketch/workloads/hostile-" + service + "/cgroup.kill || true")
 }
 
 // hostileWorkload is a container image with the hostile program, and the Compose

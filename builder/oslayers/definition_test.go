@@ -105,7 +105,7 @@ func TestOwnDefinitions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"base", "demo", "init", "kernel", "runtime", "tools"}, names); diff != "" {
+	if diff := cmp.Diff([]string{"base", "ctr", "demo", "init", "kernel", "runtime", "tools"}, names); diff != "" {
 		t.Errorf("layers (-want +got):\n%s", diff)
 	}
 	for _, name := range names {
