@@ -16,6 +16,9 @@ type Service struct {
 	Args  []string // Args[0] is the path of the program
 	Env   []string // beside Environment
 	After string   // the service that must be ready first
+	// Patience is how long After is waited for: what helps a person whose machine
+	// does not come up must run without it, too. 0: for ever.
+	Patience time.Duration
 	// RequiresFiles must all exist, or the image has no such service.
 	RequiresFiles []string
 	// While is a file that comes and goes: the service runs while it is there.

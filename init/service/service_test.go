@@ -100,6 +100,23 @@ func TestOrderAndReadiness(t *testing.T) {
 	})
 }
 
+// TestPatience: what helps a person runs without what it comes after, if that does
+// not get ready.
+func TestPatience(t *testing.T) {
+	never := script("never", "exec sleep 60")
+	never.Ready = func() error { return errors.New("not ready") }
+	door := script("door", "exec sleep 60")
+	door.After, door.Patience = "never", 10*time.Millisecond
+	strict := script("strict", "exec sleep 60")
+	strict.After = "never"
+	s, _ := supervise(t, never, door, strict)
+	<-s.Ready("door")
+	testkit.Eventually(t, "the first starts", func() bool { return s.Status(0)[0].State == pid1.StateStarting })
+	if got := s.Status(0)[2]; got.State != pid1.StateWaiting {
+		t.Errorf("status = %+v; want the one without patience to wait", got)
+	}
+}
+
 func TestRestart(t *testing.T) {
 	s, dir := supervise(t, script("flaky", "echo started >&2; exit 7"))
 	testkit.Eventually(t, "two restarts", func() bool { return s.Status(0)[0].Restarts >= 2 })

@@ -23,6 +23,9 @@ const (
 	// aliveLimit is how long a probe may take that decides whether a service
 	// hangs. A busy machine is slow, and killing the service would not help.
 	aliveLimit = 10 * time.Second
+	// patience is how long the doors of a debug image stay shut on a machine whose
+	// services do not get ready: the boot of one that does is not held up by them.
+	patience = 5 * time.Second
 )
 
 const mib = 1 << 20
@@ -64,6 +67,8 @@ func Table(terminal, self string) []Service {
 		{
 			Name:          "debugd",
 			Args:          []string{layout.DebugDaemon},
+			After:         Ketchd,
+			Patience:      patience,
 			RequiresFiles: []string{layout.DebugDaemon},
 			Limits:        Limits{PIDsMax: 4096},
 		},
@@ -72,6 +77,8 @@ func Table(terminal, self string) []Service {
 		table = append(table, Service{
 			Name:          "console",
 			Args:          []string{self, "console"},
+			After:         Ketchd,
+			Patience:      patience,
 			RequiresFiles: []string{layout.DebugDaemon, Shell},
 			TTY:           terminal,
 			Limits:        Limits{PIDsMax: 4096},

@@ -87,8 +87,14 @@ func (u *unit) wait(needed <-chan struct{}) bool {
 	if u.After == "" {
 		return !u.stopping()
 	}
+	var over <-chan time.Time
+	if u.Patience > 0 {
+		over = time.After(u.Patience)
+	}
 	select {
 	case <-needed:
+		return true
+	case <-over:
 		return true
 	case <-u.stop:
 		return false
