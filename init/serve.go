@@ -147,6 +147,9 @@ func (s *running) good() {
 	}
 	now := timeline.Now()
 	s.m.Timeline.Change(func(b *pid1.Boot) { b.GoodUsec = now.Microseconds() })
+	if err := system.Hurry(false); err != nil {
+		s.warn(err)
+	}
 	s.m.Say("%s%.1f s", layout.SayGood, now.Seconds())
 }
 

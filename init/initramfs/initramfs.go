@@ -61,8 +61,10 @@ func (s *Stage) MountKernel() error {
 	if err != nil {
 		return err
 	}
-	if err := kmsg.Prepare(sysctl.Root); err != nil {
-		skipped = append(skipped, err)
+	for _, err := range []error{kmsg.Prepare(sysctl.Root), system.Hurry(true)} {
+		if err != nil {
+			skipped = append(skipped, err)
+		}
 	}
 	for _, err := range skipped {
 		s.Machine.Log.Printf(kmsg.Info, "%v", err)
