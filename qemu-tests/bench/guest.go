@@ -49,12 +49,13 @@ func boot(ctx context.Context, path string) ([]Figure, error) {
 	if err != nil {
 		return nil, fmt.Errorf("shutdown: %w", err)
 	}
-	pid1, ready := float64(times.PID1Usec)/1e6, float64(times.ReadyUsec)/1e6
+	pid1, ready, good := float64(times.PID1Usec)/1e6, float64(times.ReadyUsec)/1e6, float64(times.GoodUsec)/1e6
 	return []Figure{
 		{"kernel start to an empty PID 1", empty, "s", "", "icount"},
 		{"kernel start to PID 1", pid1, "s", "≤ 0.80", "icount"},
 		{"kernel start to runtime-ready", ready, "s", "", "icount, first boot: makes /var"},
-		{"runtime-ready ÷ empty PID 1", ready / empty, "×", "≤ 1.5", "icount, first boot"},
+		{"runtime-ready ÷ empty PID 1", ready / empty, "×", "≤ 3 now, 1.5 in the end", "icount, first boot"},
+		{"kernel start to a good boot", good, "s", "", "icount, first boot: imports the demo's image and starts it"},
 		{"shutdown, from the order to the kernel's last word", down, "s", "", "icount; the demo runs, /var is mounted"},
 	}, nil
 }
