@@ -2,6 +2,7 @@ package qemutests
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -157,5 +158,93 @@ func TestDebugShell(t *testing.T) {
 		if err != nil || !strings.Contains(string(out), want) {
 			t.Errorf("%s = %q, %v; want %q in it", command, out, err, want)
 		}
+	}
+}
+
+// everyday are commands as people type them, which end with status 0 where they are
+// known.
+const everyday = `seq 9 | tail -3
+seq 9 | tail -n +3
+ls -lah /etc
+ls -ltr /etc
+ls -1 /etc
+du -sh /etc
+seq 9 | sort -rn
+sort -k 2 /etc/hosts
+find /etc -type f -exec cat {} +
+find /var -maxdepth 1 -size +100k
+ps
+ps aux
+ping -c 1 127.0.0.1
+date +%s
+cp -a /etc/hosts /tmp/hosts
+cp -r /etc /tmp/etc
+tar czf /tmp/etc.tgz -C /tmp etc
+tar tzf /tmp/etc.tgz
+tar xzf /tmp/etc.tgz -C /var/tmp
+rm -rf /tmp/etc
+zcat /tmp/etc.tgz | wc -c
+seq 9 | uniq -c
+echo abc | tr -d b
+echo a b | xargs -n 1 echo
+echo a b | xargs -I{} echo x{}
+stat /etc/hosts
+sha256sum /etc/hosts
+id
+whoami
+nproc
+free -m
+uptime
+mount
+mount -o remount,rw /tmp
+mkdir /tmp/m && mount -t tmpfs none /tmp/m
+umount -l /tmp/m
+ip a
+ip route
+ip -6 route
+netstat -tln
+hexdump -C /etc/hosts
+od -c /etc/hosts
+xxd /etc/hosts
+kill -0 1
+pidof ketchd
+kill -0 $(pidof ketchd)
+dmesg | tail -n 2
+readlink -f /bin/sh
+touch /tmp/y
+chmod u+x /tmp/y
+chown 1:1 /tmp/y
+ln -sf /tmp/y /tmp/z
+cat -n /etc/hosts
+less /etc/hosts
+test -f /etc/hosts
+expr 1 + 1
+timeout 5 true
+env
+uname -a
+hostname
+wget -q -O - http://127.0.0.1:8080/
+dd if=/dev/zero of=/tmp/q bs=1k count=1
+diff /etc/hosts /tmp/hosts
+mktemp
+blkid
+fdisk -l /dev/vda
+sysctl kernel.hostname
+cut -d: -f1 /etc/hosts
+grep -ri localhost /etc/hosts
+sed -n 1,2p /etc/hosts
+top -bn1
+`
+
+func TestEverydayCommands(t *testing.T) {
+	t.Parallel()
+	m, _ := goOn(t, nil)
+	m.shell("until wget -q -O /dev/null http://127.0.0.1:8080/; do sleep 0.2; done")
+	var script strings.Builder
+	for command := range strings.Lines(everyday) {
+		fmt.Fprintf(&script, "if sh -c '%s' > /tmp/said 2>&1 < /dev/null; then :; else echo '%[1]s:' $(tail -n 1 /tmp/said); fi\n", strings.TrimSpace(command))
+	}
+	if got := m.shell(script.String()); strings.TrimSpace(got) != "" {
+		t.Errorf("not known in the shell of a debug image:\n%s", got)
 	}
 }
