@@ -200,3 +200,24 @@ func (v *visitor) status(t *testing.T) *node.Status {
 	}
 	return status
 }
+
+// TestKetchRunSSH: ketch run --ssh runs a command on a machine that it has made, and
+// ends as that does. The machine's own configuration counts as well.
+func TestKetchRunSSH(t *testing.T) {
+	t.Parallel()
+	testkit.Tool(t, "qemu-system-x86_64")
+	testkit.Tool(t, "ssh")
+	ketch, disk := buildKetch(t), newDisk(t)
+	config := filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(config, []byte("ketch: 1\nhostname: rehearsed\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	takeTurn(t)
+	cmd := exec.CommandContext(t.Context(), ketch, "run", disk, "--cpus", "1", "--config", config, "--ssh", "--", "hostname; cat; exit 7")
+	var stderr strings.Builder
+	cmd.Stdin, cmd.Stderr = strings.NewReader("said here\n"), &stderr
+	out, _ := cmd.Output()
+	if status := cmd.ProcessState.ExitCode(); status != 7 || string(out) != "rehearsed\nsaid here\n" {
+		t.Errorf("ketch run --ssh: status %d, %q, %q; want 7, and what the command says", status, out, &stderr)
+	}
+}
