@@ -13,7 +13,8 @@ import (
 type superblock struct {
 	_               [4]byte  // 0x00: inode count
 	BlocksCountLow  uint32   // 0x04
-	_               [16]byte // 0x08
+	ReservedLow     uint32   // 0x08: blocks that not everybody gets
+	_               [12]byte // 0x0c
 	LogBlockSize    uint32   // 0x18: block size is 1024 << this
 	_               [28]byte // 0x1c
 	Magic           uint16   // 0x38
@@ -63,6 +64,9 @@ func (s *superblock) clean() bool {
 func (s *superblock) quotas() bool {
 	return s.FeatureROCompat&featureQuota != 0 && s.FeatureROCompat&featureProject != 0
 }
+
+// equipped tells whether workloads can be bounded, and something is kept from them.
+func (s *superblock) equipped() bool { return s.quotas() && s.ReservedLow > 0 }
 
 // blockSize is in bytes.
 func (s *superblock) blockSize() int64 { return minBlockSize << s.LogBlockSize }

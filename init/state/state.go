@@ -31,7 +31,7 @@ import (
 
 // Limit is how long Mount may take at most: a check of a large file system is
 // slow.
-const Limit = makeLimit + checkLimit + time.Minute
+const Limit = makeLimit + 2*checkLimit + time.Minute
 
 const (
 	makeLimit  = 5 * time.Minute
@@ -91,10 +91,19 @@ func booted(m *machine.Machine) error {
 	return nil
 }
 
-// mountOptions are those of the file system. A file system that an earlier
-// version has made has no quotas, and could not be mounted with them.
+const (
+	// reservedPercent is the part of the file system that is kept for who has
+	// CAP_SYS_RESOURCE: PID 1, containerd and ketchd can work on when it is full.
+	reservedPercent = "1"
+	// nobody is who has it too, by ext4's rules: without this, user 0, and that is who
+	// writes what containers write (docs of package linux/quota).
+	nobody = "65534"
+)
+
+// mountOptions are those of the file system. One that could not be given quotas
+// could not be mounted with them.
 func (p *partition) mountOptions() string {
-	const options = "errors=remount-ro"
+	const options = "errors=remount-ro,resuid=" + nobody + ",resgid=" + nobody
 	f, err := os.Open(p.node)
 	if err != nil {
 		return options
@@ -222,7 +231,7 @@ func (p *partition) format() error {
 	}
 	_, err := p.reaper.Run(makeLimit, "/usr/sbin/mkfs.ext4", "-q", "-F",
 		"-U", id.String(), "-L", layout.LabelState,
-		"-m", "0", // nobody but root writes there: no reserve for root
+		"-m", reservedPercent,
 		// Workloads are bounded in what they may take, by quotas of projects.
 		"-O", "quota,project",
 		// The kernel writes the inode tables later, and a new partition needs no TRIM.
@@ -253,14 +262,39 @@ func (p *partition) check() error {
 	if err != nil {
 		return fmt.Errorf("state partition %s: %w", p.node, err)
 	}
-	if super.clean() {
-		return nil
+	switch {
+	case !super.equipped():
+		return p.equip()
+	case !super.clean():
+		return p.fsck()
 	}
-	out, err := p.reaper.Run(checkLimit, "/usr/sbin/e2fsck", "-p", p.node)
+	return nil
+}
+
+func (p *partition) fsck(more ...string) error {
+	out, err := p.reaper.Run(checkLimit, append([]string{"/usr/sbin/e2fsck", "-p", p.node}, more...)...)
 	if err != nil && !corrected(err) {
 		return fmt.Errorf("check state partition: %w", err)
 	}
 	p.m.Log.Printf(kmsg.Info, "state partition checked: %s", out)
+	return nil
+}
+
+// equip gives a file system that an earlier version has made what it lacks: project
+// quotas, and a reserve. tune2fs writes the superblock last, so that an attempt that
+// was cut short is made again; what it left is put right by the check before. A file
+// system that cannot be changed (its inodes have no room for a project's number) is
+// used as it is.
+func (p *partition) equip() error {
+	if err := p.fsck("-f"); err != nil {
+		return err
+	}
+	_, err := p.reaper.Run(checkLimit, "/usr/sbin/tune2fs", "-O", "quota,project", "-Q", "prjquota", "-m", reservedPercent, p.node)
+	if err != nil {
+		p.m.Degrade("bound what workloads write: %v", err)
+		return nil
+	}
+	p.m.Log.Printf(kmsg.Info, "state partition %s: it has project quotas and a reserve now", p.node)
 	return nil
 }
 

@@ -7,13 +7,16 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/ketch-os/ketch/disk/gpt"
+	"github.com/ketch-os/ketch/init/machine"
 	"github.com/ketch-os/ketch/init/reaper"
 	"github.com/ketch-os/ketch/internal/testkit"
 	"github.com/ketch-os/ketch/layout"
+	"github.com/ketch-os/ketch/linux/kmsg"
 )
 
 // image is the table of a disk as the builder makes it: 1 GiB.
@@ -208,4 +211,46 @@ func FuzzSuperblock(f *testing.F) {
 			t.Errorf("superblock of %d blocks of %d", s.blocks(), s.blockSize())
 		}
 	})
+}
+
+// TestEquip: a file system as earlier versions made it gets project quotas and a
+// reserve, and is whole. One whose inodes have no room for a project is left as it is,
+// and the machine says so.
+func TestEquip(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		args     []string
+		equipped bool
+	}{
+		{"old", []string{"-m", "0"}, true},
+		{"with a reserve alone", []string{"-m", "5"}, true},
+		{"with quotas alone", []string{"-m", "0", "-O", "quota,project", "-E", "quotatype=prjquota"}, true},
+		{"small inodes", []string{"-m", "0", "-I", "128"}, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if !testkit.InNamespaces(t, unix.CLONE_NEWPID|unix.CLONE_NEWNS) {
+				return
+			}
+			path := ext4(t, test.args...)
+			p := &partition{m: machine.New(), reaper: reaper.New(&kmsg.Log{}), node: path}
+			if err := p.check(); err != nil {
+				t.Fatal(err)
+			}
+			f, err := os.Open(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			super, err := readSuperblock(f)
+			if err != nil || super.equipped() != test.equipped || !super.clean() {
+				t.Errorf("superblock = %+v, %v; want it equipped: %v", super, err, test.equipped)
+			}
+			if degraded := p.m.Degraded(); len(degraded) > 0 == test.equipped {
+				t.Errorf("degraded: %q", degraded)
+			}
+			if out, err := p.reaper.Run(time.Minute, "/usr/sbin/e2fsck", "-fn", path); err != nil {
+				t.Errorf("e2fsck -fn: %v\n%s", err, out)
+			}
+		})
+	}
 }
