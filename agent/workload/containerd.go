@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
 	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/errdefs/pkg/errgrpc"
@@ -40,7 +43,12 @@ type Containerd struct {
 	Version string // of the OS: told to containers as KETCH_VERSION
 	Each    bound.Bounds
 	Disk    *bound.Disk
+	// HostIDs has every container share the host's users: where its files lie, ids
+	// cannot be mapped.
+	HostIDs bool
 	Ended   func(name string) // called when a container has ended, while its control group is there
+
+	making sync.Mutex // held while a container gets its ids and is made
 }
 
 // Adopt returns the task of the service's container, or nil when there is none. The
@@ -148,8 +156,11 @@ func (c *Containerd) digest(ctx context.Context, s compose.Service) (string, err
 	if err != nil {
 		return "", err
 	}
-	return digest(s, found.Target().Digest.String(), c.Version)
+	return digest(s, found.Target().Digest.String(), c.Version, strconv.FormatBool(c.hostIDs(s)))
 }
+
+// hostIDs tells whether the users of a service are the host's.
+func (c *Containerd) hostIDs(s compose.Service) bool { return s.HostIDs || c.HostIDs }
 
 func (c *Containerd) image(ctx context.Context, s compose.Service) (client.Image, error) {
 	found, err := c.Client.GetImage(ctx, s.Image)
@@ -177,13 +188,23 @@ func (c *Containerd) create(ctx context.Context, s compose.Service) (client.Cont
 	if err != nil && !errdefs.IsNotFound(err) {
 		return nil, fmt.Errorf("remove old writable layer: %w", err)
 	}
+	c.making.Lock()
+	defer c.making.Unlock()
+	var own ids
+	var mapped []snapshots.Opt
+	if !c.hostIDs(s) {
+		if own, err = c.chooseIDs(ctx); err != nil {
+			return nil, err
+		}
+		mapped = append(mapped, client.WithUserNSRemapperLabels(own.mapping(), own.mapping()))
+	}
 	container, err := c.Client.NewContainer(ctx, s.Name,
 		client.WithImage(found),
 		client.WithImageStopSignal(found, "SIGTERM"),
-		client.WithAdditionalContainerLabels(map[string]string{digestLabel: digest}),
+		client.WithAdditionalContainerLabels(map[string]string{digestLabel: digest, idsLabel: own.label()}),
 		client.WithSnapshotter(imagestore.Snapshotter),
-		client.WithNewSnapshot(s.Name, found),
-		client.WithNewSpec(specOptions(s, found, config.Config, c.Version, c.Each)...),
+		client.WithNewSnapshot(s.Name, found, mapped...),
+		client.WithNewSpec(specOptions(s, own, found, config.Config, c.Version, c.Each)...),
 	)
 	if err != nil {
 		return nil, err

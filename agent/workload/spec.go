@@ -30,11 +30,11 @@ const (
 )
 
 // specOptions turn containerd's default specification (its default capabilities,
-// no new privileges, masked paths) into the one of a service. It may open the
-// devices that runc gives every container, and no other: containerd's list has the
-// machine's console. The seccomp profile comes last, because it depends on the
-// capabilities.
-func specOptions(s compose.Service, image oci.Image, config ocispec.ImageConfig, version string, each bound.Bounds) []oci.SpecOpts {
+// no new privileges, masked paths) into the one of a service, whose users are those
+// of m. It may open the devices that runc gives every container, and no other:
+// containerd's list has the machine's console. The seccomp profile comes last,
+// because it depends on the capabilities.
+func specOptions(s compose.Service, m ids, image oci.Image, config ocispec.ImageConfig, version string, each bound.Bounds) []oci.SpecOpts {
 	options := []oci.SpecOpts{
 		oci.WithImageConfig(image),
 		withArgs(s, config),
@@ -47,6 +47,9 @@ func specOptions(s compose.Service, image oci.Image, config ocispec.ImageConfig,
 		oci.WithDroppedCapabilities([]string{"CAP_MKNOD"}),
 		withHostname,
 		withOOMScore,
+	}
+	if m.own() {
+		options = append(options, oci.WithUserNamespace(m.mapping(), m.mapping()), withHostSys)
 	}
 	if s.User != "" {
 		options = append(options, oci.WithUser(s.User))
@@ -88,6 +91,20 @@ func limitOptions(l compose.Limits) (options []oci.SpecOpts) {
 var cgroupMount = specs.Mount{
 	Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup",
 	Options: []string{"ro", "nosuid", "noexec", "nodev"},
+}
+
+// withHostSys binds the host's /sys, read-only. The kernel lets only who owns a
+// network mount its sysfs, and a user namespace does not own the host's.
+func withHostSys(_ context.Context, _ oci.Client, _ *containers.Container, s *oci.Spec) error {
+	for i, m := range s.Mounts {
+		if m.Type == "sysfs" {
+			s.Mounts[i] = specs.Mount{
+				Destination: m.Destination, Type: "bind", Source: "/sys",
+				Options: []string{"rbind", "ro", "nosuid", "noexec", "nodev"},
+			}
+		}
+	}
+	return nil
 }
 
 // hostFiles binds files of the host into a container, read-only, as far as they

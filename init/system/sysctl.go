@@ -60,6 +60,7 @@ func sysctls() []sysctl.Setting {
 		{Name: "net.ipv4.conf.default.send_redirects", Value: "0", Why: "we are nobody's router"},
 		{Name: "net.ipv4.conf.all.accept_source_route", Value: "0", Why: "packets do not choose their way"},
 		{Name: "net.ipv4.conf.default.accept_source_route", Value: "0", Why: "packets do not choose their way"},
+		{Name: "net.ipv4.ip_unprivileged_port_start", Value: "0", Why: "root in a container has no rights over the host's network; nothing but workloads listens"},
 		{Name: "net.ipv4.ping_group_range", Value: "0 2147483647", Why: "ping without privilege, in containers too"},
 	}
 }

@@ -46,6 +46,7 @@ type Service struct {
 	User        string
 	WorkingDir  string
 	ReadOnly    bool
+	HostIDs     bool // its users are the host's: root is root (userns_mode: host)
 	Labels      map[string]string
 	Restart     Restart
 	Limits      Limits

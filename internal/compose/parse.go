@@ -34,6 +34,7 @@ var keys = [...]tree.Path{
 	"services.*.read_only",
 	"services.*.restart",
 	"services.*.user",
+	"services.*.userns_mode",
 	"services.*.working_dir",
 }
 
@@ -149,6 +150,8 @@ func convert(project string, from types.ServiceConfig) (to Service, faults []*Fa
 	if from.NetworkMode != "host" {
 		fail("network_mode", fmt.Errorf("%q is not supported in this version: it must be host", from.NetworkMode))
 	}
+	to.HostIDs, err = hostIDs(from.UserNSMode)
+	fail("userns_mode", err)
 	to.Limits, field, err = limits(from)
 	fail(field, err)
 	return to, faults
@@ -182,6 +185,15 @@ func checkLabel(key, value string) error {
 		return fmt.Errorf("no such label; Ketch's begin with %s: %s and %s", LabelPrefix, ConsoleLabel, EssentialLabel)
 	}
 	return nil
+}
+
+// hostIDs takes over the user namespace of a service: one of its own unless it asks
+// for the host's.
+func hostIDs(mode string) (bool, error) {
+	if mode != "" && mode != "host" {
+		return false, fmt.Errorf("%q is not supported in this version: it must be host, or left out for ids of the container's own", mode)
+	}
+	return mode == "host", nil
 }
 
 const (

@@ -1,0 +1,88 @@
+package workload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// ids is the first of the host's user and group ids that are a container's, and
+// stand for its own from 0 on (user_namespaces(7)). 0 is for a container without a
+// user namespace: its ids are the host's.
+type ids uint32
+
+// idsLabel holds the ids of a container.
+const idsLabel = "org.ketch.ids"
+
+const (
+	// idCount is how many ids a container has: those up to nobody's.
+	idCount = 1 << 16
+	// firstIDs and endIDs bound what containers get: the ids that systemd sets aside
+	// for them (systemd, "Users, Groups, UIDs and GIDs on systemd Systems").
+	firstIDs = 524288
+	endIDs   = 1879048192
+)
+
+// errNoIDs is the error of a machine that has given all ids away.
+var errNoIDs = errors.New("no user ids are left for one more container")
+
+// own tells whether the container has a user namespace.
+func (m ids) own() bool { return m != 0 }
+
+func (m ids) mapping() []specs.LinuxIDMapping {
+	return []specs.LinuxIDMapping{{ContainerID: 0, HostID: uint32(m), Size: idCount}}
+}
+
+// label is what is noted of the ids, at the container.
+func (m ids) label() string { return strconv.FormatUint(uint64(m), 10) }
+
+// parseIDs reads a label; one that no container of ours has stands for no ids.
+func parseIDs(label string) ids {
+	n, err := strconv.ParseUint(label, 10, 32)
+	if err != nil || n < firstIDs || n >= endIDs || n%idCount != 0 {
+		return 0
+	}
+	return ids(n)
+}
+
+// freeIDs chooses the ids after the last that any container has, so that those of one
+// that is gone come back late; and any that are free when the end is reached.
+func freeIDs(taken map[ids]bool) (ids, error) {
+	last := ids(firstIDs - idCount)
+	for m := range taken {
+		last = max(last, m)
+	}
+	if next := last + idCount; next < endIDs {
+		return next, nil
+	}
+	for m := ids(firstIDs); m < endIDs; m += idCount {
+		if !taken[m] {
+			return m, nil
+		}
+	}
+	return 0, errNoIDs
+}
+
+// chooseIDs chooses ids that no container has. The containers themselves are the
+// record of what is taken: c.making is held until the new one is among them.
+func (c *Containerd) chooseIDs(ctx context.Context) (ids, error) {
+	all, err := c.Client.ContainerService().List(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("list containers: %w", err)
+	}
+	return freeIDs(takenIDs(all))
+}
+
+func takenIDs(all []containers.Container) map[ids]bool {
+	taken := map[ids]bool{}
+	for _, container := range all {
+		if m := parseIDs(container.Labels[idsLabel]); m.own() {
+			taken[m] = true
+		}
+	}
+	return taken
+}
