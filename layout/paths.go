@@ -36,9 +36,10 @@ const (
 
 	CurrentRun  = StateDir + "/boot/current.json" // what this boot leaves for the next: a pid1.Run
 	PreviousRun = StateDir + "/boot/previous.json"
-	CrashDir    = StateDir + "/crash"     // the kernel's last words, a directory for each crash
-	KernelLog   = "kernel"                // the kernel log's name among the logs
-	KernelMark  = RunDir + "/kernel.next" // how far it has been copied
+	CrashDir    = StateDir + "/crash"            // the kernel's last words, a directory for each crash
+	Streak      = StateDir + "/boot/streak.json" // boots that workloads may have ended: see agent/lastrun
+	KernelLog   = "kernel"                       // the kernel log's name among the logs
+	KernelMark  = RunDir + "/kernel.next"        // how far it has been copied
 
 	DebugDaemon = "/usr/lib/ketch/debug/debugd" // only in a debug image
 )

@@ -35,6 +35,7 @@ import (
 	"github.com/ketch-os/ketch/agent/clock"
 	"github.com/ketch-os/ketch/agent/configure"
 	"github.com/ketch-os/ketch/agent/imagestore"
+	"github.com/ketch-os/ketch/agent/lastrun"
 	"github.com/ketch-os/ketch/agent/logfile"
 	"github.com/ketch-os/ketch/agent/memory"
 	"github.com/ketch-os/ketch/agent/network"
@@ -72,6 +73,7 @@ type Node struct {
 	disk      *bound.Disk
 	clock     *clock.Clock
 	machine   *configure.Machine
+	streak    lastrun.Streak
 	console   io.Writer
 	news      chan struct{} // for the console: addresses have changed
 
@@ -114,6 +116,7 @@ func Run(ctx context.Context, console io.Writer) error {
 	background.Go(func() { n.workloads.Logs.Keep(late, n.say, n.meter.LogCut) })
 	background.Go(func() { n.keepBounds(late) })
 	background.Go(func() { n.keepKernelLog(late) })
+	background.Go(func() { n.settle(late, n.streak) })
 	background.Go(func() { n.clock.Run(late) })
 	background.Go(func() { n.greet(ctx) })
 	configured := make(chan struct{}, 1)
@@ -156,6 +159,7 @@ func newNode(console io.Writer) (*Node, error) {
 	n.machine = &configure.Machine{Host: host, Root: "/", Apply: applier.Apply, Problem: n.problem, Chance: rand.Float64}
 	logs := logfile.Dir(layout.LogDir)
 	each := n.boundWorkloads()
+	n.streak = n.countBoot()
 	n.workloads = &workload.Supervisor{
 		Runtime: &workload.Containerd{
 			Client: c, Logs: logs, Version: image.Version, Each: each, Disk: n.disk, Ended: n.meter.Look,
@@ -165,6 +169,7 @@ func newNode(console io.Writer) (*Node, error) {
 		Console: n.console,
 		Say:     n.say,
 		Chance:  rand.Float64,
+		Hold:    func() time.Duration { return n.streak.Hold() - uptime() },
 	}
 	return n, nil
 }

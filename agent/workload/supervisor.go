@@ -59,7 +59,7 @@ const (
 )
 
 // Supervisor keeps services running as their restart policies ask. Its zero
-// value is not usable: all fields but Console must be set.
+// value is not usable: all fields but Console and Hold must be set.
 type Supervisor struct {
 	Runtime Runtime
 	Logs    logfile.Dir
@@ -67,6 +67,9 @@ type Supervisor struct {
 	Console io.Writer         // gets the output of services with compose.ConsoleLabel; nil: none does
 	Say     func(what string) // a short line for the console
 	Chance  func() float64    // a random number in [0, 1)
+	// Hold is for how long from now on services are held back that are not essential;
+	// nil: they never are.
+	Hold func() time.Duration
 
 	mu      sync.Mutex
 	units   []*unit           // sorted by name; nil before Take

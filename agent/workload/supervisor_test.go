@@ -424,3 +424,47 @@ func TestConsole(t *testing.T) {
 	cancel()
 	<-done
 }
+
+// TestHold: what is not essential starts when the time is over, what is at once.
+func TestHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		runtime := &heldRuntime{begin: time.Now(), starts: map[string]time.Duration{}}
+		s := &Supervisor{
+			Runtime: runtime, Logs: logfile.Dir(t.TempDir()), Records: t.TempDir(),
+			Say: func(string) {}, Chance: func() float64 { return 0.5 }, Hold: func() time.Duration { return time.Minute },
+		}
+		s.Take(&compose.Set{Services: []compose.Service{
+			{Name: "essential", Labels: map[string]string{compose.EssentialLabel: "true"}}, {Name: "other"},
+		}})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { s.Run(ctx); close(done) }()
+		time.Sleep(time.Second)
+		if got := s.Status()[1]; got.State != node.Waiting || !strings.Contains(got.Error, "held back") {
+			t.Errorf("the other service is %s (%s); want it held back", got.State, got.Error)
+		}
+		time.Sleep(time.Hour)
+		cancel()
+		<-done
+		want := map[string]time.Duration{"essential": 0, "other": time.Minute}
+		if diff := cmp.Diff(want, runtime.starts); diff != "" {
+			t.Errorf("starts (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// heldRuntime notes when each service was started first. Its processes end at once.
+type heldRuntime struct {
+	mu     sync.Mutex
+	begin  time.Time
+	starts map[string]time.Duration
+}
+
+func (*heldRuntime) Adopt(context.Context, compose.Service) (Task, error) { return nil, nil }
+func (*heldRuntime) Prune(context.Context, map[string]bool) error         { return nil }
+func (r *heldRuntime) Start(_ context.Context, s compose.Service) (Task, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.starts[s.Name] = time.Since(r.begin)
+	return nil, errors.New("it is enough to have tried")
+}

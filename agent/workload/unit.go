@@ -40,6 +40,9 @@ func (u *unit) run(ctx context.Context) {
 	if u.record, err = loadRecord(u.s.Records, name); err != nil {
 		u.s.Say(fmt.Sprintf("workload %s: read record: %v", name, err))
 	}
+	if !u.held(ctx) {
+		return
+	}
 	if u.service.Console() && u.s.Console != nil {
 		copied := u.copyToConsole(ctx)
 		defer copied.Wait()
@@ -47,6 +50,15 @@ func (u *unit) run(ctx context.Context) {
 	for again := true; again; {
 		again = u.turn(ctx)
 	}
+}
+
+// held waits as long as the service is held back; it tells whether ctx still holds.
+func (u *unit) held(ctx context.Context) bool {
+	if u.s.Hold == nil || u.service.Essential() || u.s.Hold() <= 0 {
+		return true
+	}
+	u.show(node.Waiting, func(w *node.Workload) { w.Error = "held back: see the machine's problems" })
+	return backoff.Sleep(ctx, u.s.Hold())
 }
 
 // turn sees the service through one life of its container.
