@@ -228,7 +228,7 @@ func (s *running) newGate() *gate.Gate {
 			{Name: "gate file can be read", Holds: func() error { return unread }},
 		},
 		Sources: []gate.Source{
-			gate.Ketchd(layout.KetchdSocket), // workloads and HTTP probes
+			gate.Ketchd(layout.KetchdSocket, s.alone), // workloads and HTTP probes
 			gate.Commands(s.reaper, file.Checks),
 		},
 	}
@@ -244,6 +244,10 @@ func (s *running) stateHolds() error {
 	}
 	return fmt.Errorf("%w; version %s was good on this machine", s.noState, to)
 }
+
+// alone tells that there is no better version to go back to: to reboot would not mend
+// what the machine itself lacks.
+func (s *running) alone() bool { return better(s.m.Record()) == "" }
 
 // better names the version to go back to from a running one, the first of the
 // boot record, that has never been good. It is empty where there is none.

@@ -166,6 +166,29 @@ func TestFull(t *testing.T) {
 	}
 }
 
+func TestRoom(t *testing.T) {
+	room := Room{Percent: 5, Bytes: 200, Inodes: 100}
+	for _, test := range []struct {
+		space space
+		want  bool
+	}{
+		{space{1000, 50, 1000, 50}, true},
+		{space{1000, 49, 1000, 50}, false},
+		{space{1000, 50, 1000, 49}, false},
+		{space{1e6, 200, 1e6, 100}, true}, // of a large one, not five percent
+		{space{1e6, 199, 1e6, 100}, false},
+		{space{1e6, 200, 1e6, 99}, false},
+		{space{1000, 50, 0, 0}, true}, // inodes that nobody counts
+	} {
+		if got := test.space.has(room); got != test.want {
+			t.Errorf("%+v has %+v: %v; want %v", test.space, room, got, test.want)
+		}
+	}
+	if !(&Disk{Path: t.TempDir() + "/none"}).Has(room) {
+		t.Error("what cannot be asked has no room")
+	}
+}
+
 func TestDiskWithoutQuotas(t *testing.T) {
 	d := &Disk{Path: t.TempDir()}
 	d.Bound("x", d.Path+"/no-number")

@@ -111,6 +111,42 @@ func part(has, total, free, n int64) int64 {
 	return max(min(has+more, most), 1)
 }
 
+// Full tells whether a workload is at its limits, or as near as makes no difference.
+func (d *Disk) Full(name string) bool {
+	use, err := d.use(name)
+	return err == nil && len(full(name, use)) > 0
+}
+
+// Bytes is what a workload has of the disk; 0 where that cannot be told.
+func (d *Disk) Bytes(name string) int64 {
+	use, _ := d.use(name)
+	return use.Bytes
+}
+
+func (d *Disk) use(name string) (quota.Use, error) {
+	d.mu.Lock()
+	id, ok := d.projects[name]
+	d.mu.Unlock()
+	if !ok {
+		return quota.Use{}, fmt.Errorf("workload %s has no project", name)
+	}
+	return quota.Read(d.Path, id)
+}
+
+// Room is what should be free of a file system: a part of it in percent, or so many
+// bytes and inodes where that is less.
+type Room struct{ Percent, Bytes, Inodes int64 }
+
+// Has tells whether there is room. A file system that cannot be asked has.
+func (d *Disk) Has(r Room) bool {
+	s, err := statfs(d.Path)
+	return err != nil || s.has(r)
+}
+
+func (s space) has(r Room) bool {
+	return s.freeBytes >= min(s.bytes*r.Percent/100, r.Bytes) && s.freeInodes >= min(s.inodes*r.Percent/100, r.Inodes)
+}
+
 // Problems says what is full: the file system, and which workloads may not write
 // any more.
 func (d *Disk) Problems() (problems []string) {

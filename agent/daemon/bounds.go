@@ -2,7 +2,10 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/ketch-os/ketch/agent/bound"
 	"github.com/ketch-os/ketch/agent/workload"
@@ -32,6 +35,18 @@ func (n *Node) boundWorkloads() bound.Bounds {
 	n.problem("bound workloads", err)
 	n.problem("share the disk's time", bound.ShareDisk(cgroup.Root, workload.CgroupParent, statePath))
 	return all.Each()
+}
+
+// hostIDs tells whether workloads must share the host's users: the kernel cannot map
+// the ids of files in memory (tmpfs, before Linux 6.3), where a machine without its
+// state partition has all its files.
+func (n *Node) hostIDs() bool {
+	var fs unix.Statfs_t
+	if err := unix.Statfs(statePath, &fs); err != nil || fs.Type != unix.TMPFS_MAGIC {
+		return false
+	}
+	n.problem("user namespaces", errors.New(statePath+" is in memory: root in a workload is root"))
+	return true
 }
 
 // keepBounds looks at the bounds until ctx ends.

@@ -68,6 +68,7 @@ type Node struct {
 	client    *client.Client
 	network   *network.Network
 	images    *imagestore.Store
+	runtime   *workload.Containerd
 	workloads *workload.Supervisor
 	meter     *bound.Meter
 	disk      *bound.Disk
@@ -160,10 +161,11 @@ func newNode(console io.Writer) (*Node, error) {
 	logs := logfile.Dir(layout.LogDir)
 	each := n.boundWorkloads()
 	n.streak = n.countBoot()
+	n.runtime = &workload.Containerd{
+		Client: c, Logs: logs, Version: image.Version, Each: each, Disk: n.disk, HostIDs: n.hostIDs(), Ended: n.meter.Look,
+	}
 	n.workloads = &workload.Supervisor{
-		Runtime: &workload.Containerd{
-			Client: c, Logs: logs, Version: image.Version, Each: each, Disk: n.disk, Ended: n.meter.Look,
-		},
+		Runtime: n.runtime,
 		Logs:    logs,
 		Records: layout.RunDir + "/workloads",
 		Console: n.console,
@@ -210,6 +212,9 @@ func (n *Node) work(ctx context.Context, dir string, configured <-chan struct{},
 	case <-tried:
 	case <-ctx.Done():
 		return
+	}
+	if n.runtime != nil { // no workload has started yet, and all that there are are known
+		n.problem("make room on "+statePath, n.reclaim(ctx))
 	}
 	for ctx.Err() == nil {
 		set = n.runWorkloads(ctx, dir, set, configured)

@@ -28,7 +28,20 @@ const (
 // of the workloads and their images, and the HTTP probes of the machine's gate file.
 func (n *Node) gate(ctx context.Context) *pid1.GateAnswer {
 	checks := append(n.workloads.Checks(), n.checkImages()...)
-	return &pid1.GateAnswer{Checks: append(checks, probeGate(ctx, layout.GateFile)...)}
+	checks = append(checks, probeGate(ctx, layout.GateFile)...)
+	if !n.disk.Has(exhausted) {
+		excuse(checks, statePath+" is full")
+	}
+	return &pid1.GateAnswer{Checks: checks}
+}
+
+// excuse says of all that does not hold why that is nobody's fault.
+func excuse(checks []pid1.Check, why string) {
+	for i := range checks {
+		if !checks[i].Passed {
+			checks[i].Excused = why
+		}
+	}
 }
 
 // probeGate sends the requests of a gate file. A file that cannot be read asks for

@@ -109,3 +109,13 @@ func TestCheckImages(t *testing.T) {
 		}
 	}
 }
+
+// TestExcuse: what holds needs no excuse.
+func TestExcuse(t *testing.T) {
+	got := []pid1.Check{{Name: "a", Passed: true}, {Name: "b", Reason: "exited"}}
+	excuse(got, "full")
+	want := []pid1.Check{{Name: "a", Passed: true}, {Name: "b", Reason: "exited", Excused: "full"}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("excuse (-want +got):\n%s", diff)
+	}
+}

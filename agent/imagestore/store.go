@@ -15,6 +15,7 @@ import (
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -79,6 +80,50 @@ func (s *Store) importLayout(ctx context.Context, path string) (names []string, 
 		names = append(names, image.Name)
 	}
 	return names, errors.Join(problems...)
+}
+
+// Drop removes the images that were imported once and that no layout in dir has now,
+// without importing any: it makes room. A layout that cannot be read keeps all.
+func (s *Store) Drop(ctx context.Context, dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	var carried []string
+	for _, entry := range entries {
+		names, err := namesOf(filepath.Join(dir, entry.Name()))
+		if err != nil {
+			return err
+		}
+		carried = append(carried, names...)
+	}
+	return s.prune(ctx, carried)
+}
+
+func namesOf(path string) (names []string, err error) {
+	layout, err := imagelayout.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer layout.Close()
+	images, err := layout.Images()
+	for _, image := range images {
+		names = append(names, image.Name)
+	}
+	return names, err
+}
+
+// Collect has containerd remove now what nothing holds any more: content, layers.
+func (s *Store) Collect(ctx context.Context) error {
+	service := s.Client.LeasesService()
+	lease, err := service.Create(ctx, leases.WithRandomID())
+	if err == nil {
+		err = service.Delete(ctx, lease, leases.SynchronousDelete)
+	}
+	if err != nil {
+		return fmt.Errorf("collect garbage: %w", err)
+	}
+	return nil
 }
 
 // importImage brings in one image. A lease keeps containerd's garbage collector

@@ -116,6 +116,9 @@ type Check struct {
 	Passed bool    `json:"passed"`
 	After  float64 `json:"after,omitempty"`  // seconds since the kernel started, when it first held
 	Reason string  `json:"reason,omitempty"` // why it does not hold
+	// Excused says why it is not this version's fault that it does not hold: a boot
+	// that has no better version to go back to is good all the same.
+	Excused string `json:"excused,omitempty"`
 }
 
 // Boot is the timeline of this boot: the content of layout.BootTimeline. All

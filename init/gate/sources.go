@@ -32,10 +32,14 @@ func Commands(r *reaper.Reaper, checks []gatefile.Check) Source {
 }
 
 // Ketchd is the source of the checks that ketchd looks after, because PID 1 speaks
-// to no network and knows no workloads. path is ketchd's socket.
-func Ketchd(path string) Source {
+// to no network and knows no workloads. path is ketchd's socket. Those that it excuses
+// count as passed where lenient says so.
+func Ketchd(path string, lenient func() bool) Source {
 	return func() []pid1.Check {
 		checks, err := ask(path)
+		for i, c := range checks {
+			checks[i].Passed = c.Passed || c.Excused != "" && lenient()
+		}
 		return append([]pid1.Check{result("ketchd looks after its checks", err)}, checks...)
 	}
 }

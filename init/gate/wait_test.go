@@ -176,12 +176,36 @@ func TestKetchd(t *testing.T) {
 			mux.HandleFunc("GET /v1/gate", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, answer) })
 		}
 		go http.Serve(listener, mux)
-		if diff := cmp.Diff(want, Ketchd(path)()); diff != "" {
+		if diff := cmp.Diff(want, Ketchd(path, strict)()); diff != "" {
 			t.Errorf("answer %q (-want +got):\n%s", answer, diff)
 		}
 		listener.Close()
-		if got := Ketchd(path)(); len(got) != 1 || got[0].Passed || !strings.Contains(got[0].Reason, path) {
+		if got := Ketchd(path, strict)(); len(got) != 1 || got[0].Passed || !strings.Contains(got[0].Reason, path) {
 			t.Errorf("without ketchd: %+v; want the reason", got)
+		}
+	}
+}
+
+// strict is a machine that has a better version to go back to.
+func strict() bool { return false }
+
+// TestExcused: what ketchd excuses holds the gate only while there is a better version.
+func TestExcused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	listener, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/gate", func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, `{"checks":[{"name":"a","reason":"no space","excused":"full"},{"name":"b","reason":"refused"}]}`)
+	})
+	go http.Serve(listener, mux)
+	for _, alone := range []bool{true, false} {
+		got := Ketchd(path, func() bool { return alone })()
+		if len(got) != 3 || got[1].Passed != alone || got[1].Reason != "no space" || got[2].Passed {
+			t.Errorf("alone %v: checks %+v; want the excused one to hold: %v", alone, got, alone)
 		}
 	}
 }
