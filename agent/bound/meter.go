@@ -39,9 +39,24 @@ type Meter struct {
 	Group cgroup.Group // of all workloads
 	Now   func() time.Time
 
-	mu   sync.Mutex
-	of   map[string]*[len(counters)]reached
-	logs map[string]*reached // logs that were cut
+	mu    sync.Mutex
+	of    map[string]*[len(counters)]reached
+	logs  tally // logs that were cut
+	locks tally // containers that were ended for their file locks
+}
+
+// tally counts what has happened, by workload.
+type tally map[string]*reached
+
+func (t *tally) add(name string, now time.Time) {
+	if *t == nil {
+		*t = tally{}
+	}
+	if (*t)[name] == nil {
+		(*t)[name] = new(reached)
+	}
+	r := (*t)[name]
+	r.note(r.seen+1, now)
 }
 
 // Look notes what the control group of a workload has counted. It is to be called
@@ -90,14 +105,13 @@ func count(text, key string) int64 {
 func (m *Meter) LogCut(name string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.logs == nil {
-		m.logs = map[string]*reached{}
-	}
-	if m.logs[name] == nil {
-		m.logs[name] = new(reached)
-	}
-	r := m.logs[name]
-	r.note(r.seen+1, m.Now())
+	m.logs.add(name, m.Now())
+}
+
+func (m *Meter) noteLocks(name string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.locks.add(name, m.Now())
 }
 
 // flood is how many times a log must have been cut before that is reported.
@@ -121,6 +135,11 @@ func (m *Meter) Problems(names []string) (problems []string) {
 	for name, r := range m.logs {
 		if late(r) && r.total >= flood && slices.Contains(names, name) {
 			problems = append(problems, fmt.Sprintf("workload %s: writes so much that its log was cut %d times", name, r.total))
+		}
+	}
+	for name, r := range m.locks {
+		if late(r) {
+			problems = append(problems, fmt.Sprintf("workload %s: was ended %d times: it held more than %d file locks", name, r.total, mostLocks))
 		}
 	}
 	slices.Sort(problems)

@@ -52,9 +52,11 @@ func (n *Node) hostIDs() bool {
 // keepBounds looks at the bounds until ctx ends.
 func (n *Node) keepBounds(ctx context.Context) {
 	for backoff.Sleep(ctx, boundsEvery) {
-		for _, name := range n.workloadNames() {
+		names := n.workloadNames()
+		for _, name := range names {
 			n.meter.Look(name)
 		}
+		n.problem("bound file locks", n.meter.EndLockers("/proc", names))
 		n.problem("share the disk", n.disk.Share())
 	}
 }

@@ -1,0 +1,50 @@
+package bound
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestEndLockers: who holds too many locks is ended and named, nobody else; and as
+// long as the machine has few, nobody is looked at.
+func TestEndLockers(t *testing.T) {
+	line := func(n int) string {
+		return strings.Repeat("lock:\t1: OFDLCK  ADVISORY  READ -1 00:26:131 0 0\n", n)
+	}
+	proc := t.TempDir()
+	put(t, proc, map[string]string{
+		"locks":      strings.Repeat("1: POSIX  ADVISORY  WRITE 7 fe:08:131 0 EOF\n", mostLocks),
+		"7/fdinfo/0": "pos:\t0\n" + line(mostLocks/2), "7/fdinfo/1": line(mostLocks / 2), "8/fdinfo/3": line(1), "9/fdinfo/3": line(mostLocks),
+	})
+	dir := group(t, map[string]string{
+		"many/cgroup.procs": "7\n8\n", "many/cgroup.kill": "", "few/cgroup.procs": "9\n10\n", "few/cgroup.kill": "",
+	})
+	m := &Meter{Group: dir, Now: func() time.Time { return time.Unix(1e9, 0) }}
+	names := []string{"many", "few", "gone"}
+	killed := func(name string) bool {
+		text, err := os.ReadFile(filepath.Join(string(dir), name, "cgroup.kill"))
+		return err == nil && string(text) == "1"
+	}
+	if err := m.EndLockers(proc, names); err != nil || killed("many") {
+		t.Errorf("EndLockers on a machine with %d locks = %v, killed %v; want nobody looked at", mostLocks, err, killed("many"))
+	}
+	put(t, proc, map[string]string{"locks": strings.Repeat("x\n", mostLocks+1)})
+	if err := m.EndLockers(proc, names); err != nil || !killed("many") || killed("few") {
+		t.Errorf("EndLockers = %v, killed many: %v, few: %v; want many alone", err, killed("many"), killed("few"))
+	}
+	want := fmt.Sprintf("workload many: was ended 1 times: it held more than %d file locks", mostLocks)
+	if got := m.Problems(names); len(got) != 1 || got[0] != want {
+		t.Errorf("problems %q; want %q", got, want)
+	}
+	os.Remove(filepath.Join(string(dir), "many/cgroup.kill"))
+	if err := m.EndLockers(proc, names); err == nil || !strings.Contains(err.Error(), "end workload many") {
+		t.Errorf("EndLockers of one that cannot be ended = %v", err)
+	}
+	if err := m.EndLockers(t.TempDir(), names); err == nil {
+		t.Error("EndLockers without /proc = nil; want an error")
+	}
+}
