@@ -1,6 +1,8 @@
 package qemutests
 
 import (
+	"archive/tar"
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
@@ -10,12 +12,13 @@ import (
 
 	"github.com/ketch-os/ketch/api/node"
 	"github.com/ketch-os/ketch/builder/oslayers/oci"
+	"github.com/ketch-os/ketch/builder/qemu"
 	"github.com/ketch-os/ketch/layout"
 )
 
 // hostileDisk is the size of the disk of the machine that is attacked: a small
-// /var is full soon.
-const hostileDisk = 3584 * layout.MiB
+// /var, of some 300 MiB, is full soon.
+const hostileDisk = 2944 * layout.MiB
 
 // hostileLife is how long the machine may run in all.
 const hostileLife = 25 * time.Minute
@@ -24,24 +27,33 @@ const hostileLife = 25 * time.Minute
 const attackLimit = 3 * time.Minute
 
 // attacks are what a container tries to use up, or to get at, the one after the
-// other on one machine. Of "wild" the Compose file bounds nothing, "small" has 64 MiB,
-// so that what is charged to memory is used up soon.
+// other on one machine. Of "wild" the Compose file bounds nothing. "small" and "host"
+// have 32 MiB and 200 processes, so that what is charged to them is used up soon; the
+// users of "host" are the machine's own.
 var attacks = []struct {
 	name, service string
 	result        string // how the line begins that the attacker writes; empty: it may not live to write one
 	problem       string // what `ketchctl status` says of it; empty: nothing
 }{
-	{"keys", "small", "refused after 0", ""},
+	{"keys", "host", "refused after 0", ""},
 	{"devices", "small", "opened 0", ""},
-	{"crashes", "small", "crashed 200 times", ""},
+	{"devices", "host", "opened 0", ""},
+	{"namespaces", "small", "made 0", ""},
+	{"doors", "small", "reached 0", ""},
+	{"murder", "host", "reached 0", ""},
+	{"crashes", "small", "crashed 100 times", ""},
+	{"signals", "host", "refused after", ""},
+	{"terminals", "small", "", ""},
 	{"processes", "wild", "refused after", "was refused a process or thread"},
-	{"threads", "wild", "refused after", "was refused a process or thread"},
+	{"threads", "small", "refused after", "was refused a process or thread"},
 	{"memory", "wild", "", "had a process killed"},
+	{"queues", "host", "", "had a process killed"},
 	{"files", "small", "", "had a process killed"},
 	{"sockets", "small", "", "had a process killed"},
 	{"pipes", "small", "", "had a process killed"},
-	{"inotify", "small", "", "had a process killed"},
-	{"epoll", "small", "", "had a process killed"},
+	{"inotify", "host", "", "had a process killed"},
+	{"epoll", "host", "", "had a process killed"},
+	{"locks", "small", "", "was ended"},
 	{"lines", "wild", "begun", "its log was cut"},
 	{"disk", "wild", "begun", "its writable layer has"},
 	{"inodes", "small", "begun", "its writable layer has"},
@@ -49,47 +61,100 @@ var attacks = []struct {
 
 // TestHostileWorkload: whatever a container takes, of every kind of thing that the
 // kernel has to give, the machine stays good, no service of it ends, what it is
-// asked it answers, and it says who did it.
+// asked it answers, its other workload too, and it says who did it. In the end it is
+// rebooted with what was filled, and is good again.
 func TestHostileWorkload(t *testing.T) {
 	t.Parallel()
-	o := direct(t, copyOf(t, buildVersion(t, "", hostileWorkload(t)), hostileDisk))
-	o.ExitOnReboot = true
+	disk := copyOf(t, buildVersion(t, "", hostileWorkload(t)), hostileDisk)
+	o := direct(t, disk)
+	port := freePort(t)
+	o.ExitOnReboot, o.Ports = true, []qemu.Forward{{Host: port, Guest: 8080}}
+	demo := fmt.Sprintf("http://127.0.0.1:%d/", port)
 	m := launch(t, o, hostileLife, oomSigns...)
 	m.waitLine(layout.ConsolePrefix + layout.SayGood)
 	before := m.pids()
 	for _, attack := range attacks {
-		begun := time.Now()
-		root := "/run/containerd/io.containerd.runtime.v2.task/ketch/hostile-" + attack.service + "/rootfs"
-		killed := m.kills(attack.service)
-		m.shell(fmt.Sprintf("echo %s > /tmp/attack; until test -e %s/hostile && cp /tmp/attack %[2]s/attack; do sleep 0.2; done", attack.name, root))
-		m.waitAttack(attack.name, root, attack.result, "workload hostile-"+attack.service+": ", attack.problem, killed)
+		begun, used := time.Now(), m.ProcessorTime()
+		who := "workload hostile-" + attack.service + ": "
+		events := killsIn(m.status().Problems, who)
+		m.order(attack.service, attack.name)
+		m.waitAttack(attack.name, attack.service, attack.result, attack.problem, events)
 		m.survives(before)
+		m.get(demo)
 		m.endAttack(attack.service)
-		t.Logf("%s: %.1f s", attack.name, time.Since(begun).Seconds())
+		t.Logf("%s: %.1f s, %.1f s of processor time", attack.name, time.Since(begun).Seconds(), (m.ProcessorTime() - used).Seconds())
 	}
+	m.storm(before)
 	m.powerOff()
 	for line := range strings.Lines(m.Console.String()) {
 		if strings.Contains(line, "forged") {
 			t.Errorf("a container has written to the console: %s", line)
 		}
 	}
+	again := launch(t, o, hostileLife, oomSigns...)
+	again.waitLine(layout.ConsolePrefix + layout.SayGood)
+	again.waitLine("workload hostile-wild: running")
+	again.get(demo)
+	again.powerOff()
+}
+
+const (
+	// stormSpeed is how many requests a second the disk answers in a storm, stormTurns
+	// how often the machine writes and flushes then, stormMost how often eight writers
+	// in a container may for each of these. Without weights they do eight times.
+	stormSpeed, stormTurns, stormMost = 200, 30, 4
+)
+
+// storm has a container write and flush as fast as it can, to a disk that is slow. The
+// machine's own writing gets its turn.
+func (m *machine) storm(before map[string]int) {
+	m.t.Helper()
+	m.order("wild", "storm")
+	m.shell("until test -e " + hostileRoot("wild") + "/result; do sleep 0.2; done")
+	m.throttle(stormSpeed)
+	writes := func() int64 { return number(m.t, m.shell("cat "+hostileRoot("wild")+"/storm"), nil) }
+	begun, first := time.Now(), writes()
+	m.shell(fmt.Sprintf("filler sync /var/lib/ketch %d", stormTurns))
+	n := writes() - first
+	m.t.Logf("storm: %d writes of the container beside %d of the machine, in %.1f s", n, stormTurns, time.Since(begun).Seconds())
+	if n > stormTurns*stormMost {
+		m.t.Errorf("a container has written %d times while the machine has %d times; want at most %d", n, stormTurns, stormTurns*stormMost)
+	}
+	m.survives(before)
+	m.throttle(0)
+	m.endAttack("wild")
+}
+
+// order tells a service what to do, as soon as its container is there to be told. Its
+// files are those of its process.
+func (m *machine) order(service, word string) {
+	m.t.Helper()
+	root := hostileRoot(service)
+	m.shell(fmt.Sprintf("echo %s > /tmp/attack; until test -e %s/waits && cp /tmp/attack %[2]s/attack; do sleep 0.2; done", word, root))
+}
+
+func hostileRoot(service string) string {
+	return "/run/containerd/io.containerd.runtime.v2.task/ketch/hostile-" + service + "/rootfs"
 }
 
 // waitAttack waits until an attack has got what it can get, and the status names
 // the attacker.
-func (m *machine) waitAttack(name, root, result, who, problem string, killed int) {
+func (m *machine) waitAttack(name, service, result, problem string, events int) {
 	m.t.Helper()
-	var said string
+	root, who := hostileRoot(service), "workload hostile-"+service+": "
+	if result != "" {
+		m.shell(fmt.Sprintf("until test -e %s/result; do sleep 0.2; done", root))
+	}
+	said := m.shell("cat " + root + "/result || true")
 	s := new(node.Status)
 	for deadline := time.Now().Add(attackLimit); time.Now().Before(deadline); time.Sleep(time.Second) {
-		said = m.shell("cat " + root + "/result || true")
 		s = m.status()
 		done := strings.HasPrefix(said, result)
 		if problem != "" {
 			done = done && names(s.Problems, who, problem)
 		}
-		if result == "" {
-			done = done && killsIn(s.Problems, who) > killed
+		if result == "" && problem != "" {
+			done = done && killsIn(s.Problems, who) > events
 		}
 		if done {
 			return
@@ -107,14 +172,13 @@ func names(problems []string, who, what string) bool {
 	return false
 }
 
-// kills is how many times the kernel has killed for the memory of a service.
-func (m *machine) kills(service string) int {
-	return killsIn(m.status().Problems, "workload hostile-"+service+": ")
-}
-
+// killsIn is how many times a service has been killed for what it took.
 func killsIn(problems []string, who string) (n int) {
 	for _, p := range problems {
-		fmt.Sscanf(p, who+"had a process killed %d times", &n)
+		var memory, locks int
+		fmt.Sscanf(p, who+"had a process killed %d times", &memory)
+		fmt.Sscanf(p, who+"was ended %d times", &locks)
+		n += memory + locks
 	}
 	return n
 }
@@ -125,19 +189,50 @@ func (m *machine) endAttack(service string) {
 	m.shell("echo 1 > /sys/fs/cgroup/ketch/workloads/hostile-" + service + "/cgroup.kill || true")
 }
 
-// hostileWorkload is a container image with the hostile program, and the Compose
-// file that runs it twice.
+// hostileWorkload is a container image with the hostile program and device nodes, and
+// the Compose file that runs it three times.
 func hostileWorkload(t *testing.T) files {
 	t.Helper()
-	layer := tarOf(t, files{"hostile": compile(t, "hostile")})
+	layer := nodesOf(t, files{"hostile": compile(t, "hostile")}, map[string][2]int64{
+		"node-console": {5, 1}, "node-ttyS0": {4, 64}, "node-kmsg": {1, 11}, "node-tun": {10, 200}, "node-null": {1, 3},
+	})
 	archive, err := oci.Archive("docker.io/library/hostile:latest", "latest", layer, oci.Image{Config: v1.Config{Entrypoint: []string{"/hostile"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	const service = "    image: hostile\n    network_mode: host\n    restart: always\n"
+	const small = "    mem_limit: 32m\n    pids_limit: 200\n"
 	return files{
+		"usr/bin/filler":                      compile(t, "filler"),
 		layout.ImagesDir[1:] + "/hostile.tar": archive,
 		layout.EtcSkeleton[1:] + "/ketch/compose/hostile.yaml": []byte(
-			"services:\n  wild:\n" + service + "  small:\n" + service + "    mem_limit: 64m\n"),
+			"services:\n  wild:\n" + service + "  small:\n" + service + small + "  host:\n" + service + small + "    userns_mode: host\n"),
 	}
+}
+
+// nodesOf makes an archive of files and of character devices that anybody may open.
+func nodesOf(t testing.TB, content files, devices map[string][2]int64) []byte {
+	t.Helper()
+	var archive bytes.Buffer
+	w := tar.NewWriter(&archive)
+	for name, data := range content {
+		header := &tar.Header{Typeflag: tar.TypeReg, Name: name, Size: int64(len(data)), Mode: 0o755}
+		err := w.WriteHeader(header)
+		if err == nil {
+			_, err = w.Write(data)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, number := range devices {
+		header := &tar.Header{Typeflag: tar.TypeChar, Name: name, Mode: 0o666, Devmajor: number[0], Devminor: number[1]}
+		if err := w.WriteHeader(header); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return archive.Bytes()
 }

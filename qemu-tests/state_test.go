@@ -92,7 +92,7 @@ func inodeTable(t *testing.T, fs string) int64 {
 	return number(t, first, err)
 }
 
-func number(t *testing.T, text string, err error) int64 {
+func number(t testing.TB, text string, err error) int64 {
 	t.Helper()
 	n, parseErr := strconv.ParseInt(text, 10, 64)
 	if err := errors.Join(err, parseErr); err != nil {

@@ -116,16 +116,22 @@ func TestShutdownWithDeadDisk(t *testing.T) {
 	t.Parallel()
 	m, _ := goOn(t, nil, "blocked for more than")
 	m.shell("mkdir /var/load; load /var/load")
-	throttle := map[string]any{"device": "disk", "iops": 1}
-	for _, unused := range []string{"iops_rd", "iops_wr", "bps", "bps_rd", "bps_wr"} {
-		throttle[unused] = 0
-	}
-	if err := m.CommandWith(m.ctx, "block_set_io_throttle", throttle); err != nil {
-		t.Fatal(err)
-	}
+	m.throttle(1)
 	if err := m.Command(m.ctx, "system_powerdown"); err != nil {
 		t.Fatal(err)
 	}
 	m.waitLine(layout.ConsolePrefix + layout.SayDown)
 	m.ends(hangLimit)
+}
+
+// throttle lets the disk answer so many requests a second; 0 is no limit.
+func (m *machine) throttle(requests int) {
+	m.t.Helper()
+	throttle := map[string]any{"device": "disk", "iops": requests}
+	for _, unused := range []string{"iops_rd", "iops_wr", "bps", "bps_rd", "bps_wr"} {
+		throttle[unused] = 0
+	}
+	if err := m.CommandWith(m.ctx, "block_set_io_throttle", throttle); err != nil {
+		m.t.Fatal(err)
+	}
 }

@@ -14,6 +14,8 @@ func TestParse(t *testing.T) {
 		name, text string
 		want       []Service
 	}{
+		{"the host's users", "services: {web: {image: demo, network_mode: host, userns_mode: host}}", []Service{
+			{Name: "site-web", Image: "docker.io/library/demo:latest", Restart: Restart{When: Never}, HostIDs: true}}},
 		{"smallest", "services: {web: {image: demo, network_mode: host}}", []Service{
 			{Name: "site-web", Image: "docker.io/library/demo:latest", Restart: Restart{When: Never}}}},
 		{"lists", `
@@ -90,6 +92,7 @@ func TestParseRefuses(t *testing.T) {
 		{"bridge", "services: {web: {image: demo, network_mode: bridge}}", "services.web.network_mode"},
 		{"ports", service("ports: ['80:80']"), ":5: services.web.ports: not supported"},
 		{"volumes", service("volumes: ['/a:/b']"), ":5: services.web.volumes: not supported"},
+		{"userns_mode", service("userns_mode: keep-id"), ":5: services.web.userns_mode: \"keep-id\" is not supported"},
 		{"privileged", service("privileged: true"), ":5: services.web.privileged: not supported"},
 		{"build", service("build: ."), ":5: services.web.build: not supported"},
 		{"depends_on", service("depends_on: [web]"), ":5: services.web.depends_on: not supported"},

@@ -4,24 +4,31 @@
  * waits, so that one container serves for attack after attack.
  */
 #define _GNU_SOURCE
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <mqueue.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
+#include <sys/ipc.h>
 #include <sys/klog.h>
 #include <sys/mman.h>
+#include <sys/msg.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -220,18 +227,161 @@ static void lines(void)
 			hold();
 }
 
-/* Devices by their numbers, and the kernel's log by its system call. */
+/* Locks of ranges, many on each of many files: the kernel charges them to nobody. */
+static void locks(void)
+{
+	enum { each = 200 };
+	struct rlimit most;
+	getrlimit(RLIMIT_NOFILE, &most);
+	most.rlim_cur = most.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &most);
+	for (;;) {
+		struct flock range = {.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_len = 1};
+		int fd = open("/hostile", O_RDONLY);
+		int i;
+		for (i = 0; fd >= 0 && i < each; i++) {
+			range.l_start = 2 * i;
+			fcntl(fd, F_OFD_SETLK, &range);
+		}
+	}
+}
+
+/* Signals that wait, for a process that takes none. */
+static void signals(void)
+{
+	union sigval value = {0};
+	sigset_t all;
+	long made = 0;
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, NULL);
+	while (sigqueue(getpid(), SIGRTMIN, value) == 0)
+		made++;
+	result("refused after %ld: %s\n", made, strerror(errno));
+	hold();
+}
+
+/* Messages in queues, of POSIX until they are refused and then of System V. */
+static void queues(void)
+{
+	struct mq_attr attr = {.mq_maxmsg = 10, .mq_msgsize = 8192};
+	static struct { long type; char text[8192]; } message = {.type = 1};
+	char name[32];
+	long made;
+	int id;
+	for (made = 0;; made++) {
+		sprintf(name, "/q%ld", made);
+		mqd_t queue = mq_open(name, O_CREAT | O_RDWR | O_NONBLOCK, 0600, &attr);
+		if (queue == (mqd_t)-1)
+			break;
+		while (mq_send(queue, message.text, 8192, 0) == 0)
+			;
+		mq_close(queue);
+	}
+	printf("queues: POSIX refused after %ld: %s\n", made, strerror(errno));
+	for (made = 0; (id = msgget(IPC_PRIVATE, IPC_CREAT | 0600)) >= 0; made++)
+		while (msgsnd(id, &message, sizeof message.text, IPC_NOWAIT) == 0)
+			;
+	result("refused after %ld: %s\n", made, strerror(errno));
+	hold();
+}
+
+/* User namespaces in its own: what is root there could get at more of the kernel. */
+static void namespaces(void)
+{
+	char stack[4096];
+	unsigned long args[11] = {CLONE_NEWUSER, [4] = SIGCHLD};
+	long made = 0;
+	int i;
+	for (i = 0; i < 2000; i++) {
+		if (unshare(CLONE_NEWUSER) == 0)
+			made++;
+		if (syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, stack + sizeof stack, NULL, NULL, 0) >= 0)
+			made++;
+		if (syscall(SYS_clone3, args, sizeof args) >= 0)
+			made++;
+	}
+	result("made %ld\n", made);
+	hold();
+}
+
+static void terminals(void)
+{
+	struct rlimit most;
+	long made = 0;
+	getrlimit(RLIMIT_NOFILE, &most);
+	most.rlim_cur = most.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &most);
+	while (posix_openpt(O_RDWR | O_NOCTTY) >= 0)
+		made++;
+	result("refused after %ld: %s\n", made, strerror(errno));
+	hold();
+}
+
+/* Whoever it could end: its shim is its parent, the machine's services live beside it. */
+static void murder(void)
+{
+	pid_t pid;
+	int reached = 0;
+	if (kill(-1, SIGKILL) == 0)
+		reached++;
+	if (kill(getppid() ? getppid() : 1 << 30, SIGKILL) == 0)
+		reached++;
+	for (pid = 2; pid < 1 << 15; pid++)
+		if (kill(pid, SIGKILL) == 0)
+			reached++;
+	result("reached %d\n", reached);
+	hold();
+}
+
+/* Sockets that have no file, so that whoever shares the network sees them: abstract
+ * ones, and ports but the demo's. */
+static void doors(void)
+{
+	char line[512];
+	int reached = 0;
+	FILE *file = fopen("/proc/net/unix", "r");
+	while (file && fgets(line, sizeof line, file)) {
+		struct sockaddr_un to = {.sun_family = AF_UNIX};
+		char *name = strchr(line, '@');
+		if (!name)
+			continue;
+		name[strcspn(name, "\n")] = 0;
+		strncpy(to.sun_path + 1, name + 1, sizeof to.sun_path - 2);
+		int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+		if (connect(fd, (struct sockaddr *)&to, offsetof(struct sockaddr_un, sun_path) + strlen(name)) == 0) {
+			printf("doors: %s\n", name);
+			reached++;
+		}
+	}
+	int family;
+	for (family = 0; family < 2; family++) {
+		file = fopen(family ? "/proc/net/tcp6" : "/proc/net/tcp", "r");
+		while (file && fgets(line, sizeof line, file)) {
+			unsigned port, state;
+			if (sscanf(line, " %*d: %*[0-9A-F]:%x %*[0-9A-F]:%*x %x", &port, &state) == 2 && state == 10 && port != 8080) {
+				printf("doors: port %u\n", port);
+				reached++;
+			}
+		}
+	}
+	result("reached %d\n", reached);
+	hold();
+}
+
+/* Devices by their numbers, by nodes that it makes and by those that its image
+ * brings; and the kernel's log by its system call. */
 static void devices(void)
 {
 	static const struct { const char *name; mode_t type; unsigned major, minor; } all[] = {
 		{"console", S_IFCHR, 5, 1}, {"tty0", S_IFCHR, 4, 0}, {"ttyS0", S_IFCHR, 4, 64}, {"kmsg", S_IFCHR, 1, 11},
 		{"vda", S_IFBLK, 254, 0}, {"vda", S_IFBLK, 253, 0}, {"watchdog", S_IFCHR, 10, 130}, {"tun", S_IFCHR, 10, 200},
 	};
+	static const char *const brought[] = {"/dev/net/tun", "/dev/console", "/dev/kmsg", "/node-console", "/node-ttyS0", "/node-kmsg", "/node-tun", "/node-null"};
 	const char forged[] = "ketch: FATAL: a line that a container has forged\r\n";
+	char path[32];
 	size_t i;
-	int opened = 0;
+	int opened = 0, way;
 	for (i = 0; i < sizeof all / sizeof *all; i++) {
-		char path[32];
 		sprintf(path, "/dev-%zu", i);
 		mknod(path, all[i].type | 0600, makedev(all[i].major, all[i].minor));
 		int fd = open(path, O_RDWR | O_NOCTTY);
@@ -241,6 +391,16 @@ static void devices(void)
 			opened++;
 		}
 	}
+	for (i = 0; i < sizeof brought / sizeof *brought; i++)
+		for (way = O_RDONLY; way <= O_WRONLY; way++) {
+			int fd = open(brought[i], way | O_NOCTTY | O_NONBLOCK);
+			if (fd >= 0) {
+				printf("devices: opened %s\n", brought[i]);
+				if (way == O_WRONLY)
+					write(fd, forged, strlen(forged));
+				opened++;
+			}
+		}
 	if (klogctl(3, malloc(4096), 4096) > 0) {
 		puts("devices: read the kernel log");
 		opened++;
@@ -249,14 +409,47 @@ static void devices(void)
 	hold();
 }
 
+/* Writes that go to the disk at once, in several processes; how many is kept in
+ * /storm, for who compares. */
+static void storm(void)
+{
+	enum { writers = 8, size = 4096, blocks = 1024 };
+	static char data[size] __attribute__((aligned(size)));
+	int fd = open("/storm", O_RDWR | O_CREAT | O_TRUNC, 0600);
+	ftruncate(fd, size);
+	volatile long *done = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	long i;
+	for (i = 0; i < writers; i++)
+		if (fork() == 0) {
+			char name[32];
+			long block;
+			sprintf(name, "/storm%ld", i);
+			int out = open(name, O_WRONLY | O_CREAT | O_DIRECT, 0600);
+			for (block = 0;; block++) {
+				if (pwrite(out, data, size, block % blocks * size) < 0 || fsync(out) < 0)
+					_exit(1);
+				__sync_fetch_and_add(done, 1);
+			}
+		}
+	result("begun\n");
+	for (;;) {
+		char text[32];
+		usleep(100000);
+		pwrite(fd, text, sprintf(text, "%20ld\n", *done), 0);
+	}
+}
+
 /* Children that crash: what is done about them must not be the machine's work. */
 static void crashes(void)
 {
+	int *volatile nowhere = NULL;
 	int i;
-	for (i = 0; i < 200; i++) {
+	for (i = 0; i < 100; i++) {
 		pid_t pid = fork();
-		if (pid == 0)
+		if (pid == 0 && i % 2)
 			abort();
+		if (pid == 0)
+			*nowhere = 1;
 		waitpid(pid, NULL, 0);
 	}
 	result("crashed %d times\n", i);
@@ -271,6 +464,7 @@ int main(void)
 	unlink("/fill");
 	unlink("/result");
 	puts("hostile: waits");
+	close(open("/waits", O_CREAT | O_WRONLY, 0600));
 	while (!*word) {
 		FILE *file = fopen("/attack", "r");
 		usleep(50000);
@@ -281,6 +475,7 @@ int main(void)
 		fclose(file);
 	}
 	unlink("/attack");
+	unlink("/waits");
 	if (!strcmp(word, "processes")) processes();
 	if (!strcmp(word, "threads")) threads();
 	if (!strcmp(word, "files")) descriptors(open_file);
@@ -294,6 +489,14 @@ int main(void)
 	if (!strcmp(word, "inodes")) inodes();
 	if (!strcmp(word, "lines")) lines();
 	if (!strcmp(word, "devices")) devices();
+	if (!strcmp(word, "locks")) locks();
+	if (!strcmp(word, "signals")) signals();
+	if (!strcmp(word, "queues")) queues();
+	if (!strcmp(word, "namespaces")) namespaces();
+	if (!strcmp(word, "terminals")) terminals();
+	if (!strcmp(word, "murder")) murder();
+	if (!strcmp(word, "doors")) doors();
+	if (!strcmp(word, "storm")) storm();
 	if (!strcmp(word, "crashes")) crashes();
 	return 2;
 }
