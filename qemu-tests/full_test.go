@@ -19,7 +19,7 @@ func TestFullDisk(t *testing.T) {
 	changed := insiderWorkload(t).with(files{"usr/bin/filler": compile(t, "filler")})
 	const compose = "usr/share/ketch/etc/ketch/compose/insider.yaml"
 	changed[compose] = append(changed[compose], "    labels: {org.ketch.essential: 'true'}\n"...) // of the last service
-	disk := copyOf(t, buildVersion(t, "", changed), hostileDisk)
+	disk := copyOf(t, buildVersion(t, "", changed), 0)
 	port := freePort(t)
 	o := direct(t, disk)
 	o.Ports = []qemu.Forward{{Host: port, Guest: 8080}}

@@ -16,9 +16,8 @@ import (
 	"github.com/ketch-os/ketch/layout"
 )
 
-// hostileDisk is the size of the disk of the machine that is attacked: a small
-// /var, of some 300 MiB, is full soon.
-const hostileDisk = 2944 * layout.MiB
+// The disk of a machine that is attacked is as large as the image: its /var, of some
+// 480 MiB, is full soon.
 
 // hostileLife is how long the machine may run in all.
 const hostileLife = 25 * time.Minute
@@ -65,7 +64,7 @@ var attacks = []struct {
 // rebooted with what was filled, and is good again.
 func TestHostileWorkload(t *testing.T) {
 	t.Parallel()
-	disk := copyOf(t, buildVersion(t, "", hostileWorkload(t)), hostileDisk)
+	disk := copyOf(t, buildVersion(t, "", hostileWorkload(t)), 0)
 	o := direct(t, disk)
 	port := freePort(t)
 	o.ExitOnReboot, o.Ports = true, []qemu.Forward{{Host: port, Guest: 8080}}
@@ -101,7 +100,7 @@ func TestHostileWorkload(t *testing.T) {
 const (
 	// stormSpeed is how many requests a second the disk answers in a storm, stormTurns
 	// how often the machine writes and flushes then, stormMost how often eight writers
-	// in a container may for each of these. Without weights they do eight times.
+	// in a container may for each of these. Without a target they do eight times.
 	stormSpeed, stormTurns, stormMost = 200, 30, 4
 )
 
@@ -113,6 +112,7 @@ func (m *machine) storm(before map[string]int) {
 	m.shell("until test -e " + hostileRoot("wild") + "/result; do sleep 0.2; done")
 	m.throttle(stormSpeed)
 	writes := func() int64 { return number(m.t, m.shell("cat "+hostileRoot("wild")+"/storm"), nil) }
+	m.shell(fmt.Sprintf("filler sync /var/lib/ketch %d", 2*stormTurns)) // until the kernel has noticed
 	begun, first := time.Now(), writes()
 	m.shell(fmt.Sprintf("filler sync /var/lib/ketch %d", stormTurns))
 	n := writes() - first

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -12,18 +11,17 @@ import (
 	"github.com/ketch-os/ketch/linux/cgroup"
 )
 
-const (
-	// ioWeight is the part of the disk's time that workloads get while others want it
-	// too: those have 100 each, the kernel's default. What nobody wants is theirs.
-	ioWeight = "default 10"
-	// ioQuality is when the kernel takes the disk for busy: when more than one of
-	// twenty reads, or writes, takes longer than 50 ms. It then gives out less, down to
-	// a hundredth of what its model of the disk says (cgroup-v2.rst, io.cost.qos).
-	ioQuality = "enable=1 rpct=95.00 rlat=50000 wpct=95.00 wlat=50000 min=1.00 max=10000.00"
-)
+// ioTarget is how long a request of the machine's own may take, in microseconds: when
+// more than a tenth of them take longer, the kernel lets workloads have ever fewer
+// requests under way, down to one, until it is so again. It is what the kernel expects
+// of an SSD (block/blk-iolatency.c, blk-iocost.c).
+const ioTarget = 25_000
 
-// ShareDisk has the kernel weigh who uses the disk that path is on, and gives the
-// group of all workloads, below root, the lowest weight.
+// ShareDisk has the machine's own requests to the disk that path is on go before those
+// of workloads: every group below root but that of all workloads gets a target
+// (cgroup-v2.rst, io.latency). A disk that is slow by itself slows workloads, never
+// the machine: nothing is held back while all meet their targets, and those that have
+// one never are.
 func ShareDisk(root, group, path string) error {
 	disk, err := diskOf(path)
 	if err != nil {
@@ -32,10 +30,22 @@ func ShareDisk(root, group, path string) error {
 	if disk == "" {
 		return nil
 	}
+	return protect(root, group, disk)
+}
+
+func protect(root, group, disk string) error {
+	all, err := cgroup.Group(root).Children()
+	if err != nil {
+		return err
+	}
 	top, _, _ := strings.Cut(strings.TrimPrefix(group, "/"), "/")
-	return errors.Join(
-		cgroup.Group(root).Set("io.cost.qos", disk+" "+ioQuality),
-		cgroup.Group(filepath.Join(root, top)).Set("io.weight", ioWeight))
+	var faults []error
+	for _, other := range all {
+		if other.Name() != top {
+			faults = append(faults, other.Set("io.latency", fmt.Sprintf("%s target=%d", disk, ioTarget)))
+		}
+	}
+	return errors.Join(faults...)
 }
 
 // diskOf is the device number of the whole disk that a path is on; empty where it is

@@ -24,12 +24,22 @@ func TestWholeDisk(t *testing.T) {
 	}
 }
 
+// TestShareDisk: every group but that of workloads is protected. /proc is on no disk.
 func TestShareDisk(t *testing.T) {
 	root := t.TempDir()
+	put(t, root, map[string]string{"init/io.latency": "", "services/io.latency": "", "ketch/io.latency": ""})
 	if err := ShareDisk(root, "/ketch/workloads", "/proc"); err != nil {
 		t.Errorf("ShareDisk of what is in memory = %v; want nothing done", err)
 	}
 	if err := ShareDisk(root, "/ketch/workloads", filepath.Join(root, "none")); err == nil {
 		t.Error("ShareDisk of no file = nil; want an error")
+	}
+	if err := protect(root, "/ketch/workloads", "254:0"); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"init": "254:0 target=25000", "services": "254:0 target=25000", "ketch": ""} {
+		if got, err := os.ReadFile(filepath.Join(root, name, "io.latency")); string(got) != want {
+			t.Errorf("io.latency of %s = %q, %v; want %q", name, got, err, want)
+		}
 	}
 }
