@@ -78,3 +78,13 @@ func TestSpecOfIDs(t *testing.T) {
 		}
 	}
 }
+
+func FuzzParseIDs(f *testing.F) {
+	f.Add("524288")
+	f.Fuzz(func(t *testing.T, label string) {
+		m := parseIDs(label)
+		if m.own() && (m < firstIDs || m >= endIDs || parseIDs(m.label()) != m) {
+			t.Errorf("parseIDs(%q) = %d", label, m)
+		}
+	})
+}

@@ -14,8 +14,8 @@ func TestDocumented(t *testing.T) {
 		socket = "../../docs/control-socket.md"
 	)
 	testkit.Example[Boot](t, boot, "boot.json", "firmwareUsec", "loaderUsec", "steps.error")
-	testkit.Example[GateReport](t, boot, "gate report", "checks.reason")
+	testkit.Example[GateReport](t, boot, "gate report", "checks.reason", "checks.excused")
 	testkit.Example[Record](t, record, "record", "floor", "versions.failed", "versions.revoked", "versions.failedAt", "versions.words")
 	testkit.Example[Run](t, record, "account", "fatal", "failure", "watchdogReset", "gate.*", "boot.*")
-	testkit.Example[Status](t, socket, "status", "goingDown", "degraded", "services.lastExit", "services.reason", "gate.reason", "boot.*", "record.*")
+	testkit.Example[Status](t, socket, "status", "goingDown", "degraded", "services.lastExit", "services.reason", "gate.reason", "gate.excused", "boot.*", "record.*")
 }
