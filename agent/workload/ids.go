@@ -49,16 +49,9 @@ func parseIDs(label string) ids {
 	return ids(n)
 }
 
-// freeIDs chooses the ids after the last that any container has, so that those of one
-// that is gone come back late; and any that are free when the end is reached.
+// freeIDs chooses the first ids that are not taken. Nothing on the disk is owned by
+// them longer than their container lasts: they may be given again.
 func freeIDs(taken map[ids]bool) (ids, error) {
-	last := ids(firstIDs - idCount)
-	for m := range taken {
-		last = max(last, m)
-	}
-	if next := last + idCount; next < endIDs {
-		return next, nil
-	}
 	for m := ids(firstIDs); m < endIDs; m += idCount {
 		if !taken[m] {
 			return m, nil
