@@ -33,7 +33,7 @@ func (n *Node) reclaim(ctx context.Context) error {
 		do   func(context.Context) error
 	}{
 		{"what containerd does not need", n.images.Collect},
-		{"the containers of services that are gone", func(ctx context.Context) error { return n.runtime.Prune(ctx, n.configured()) }},
+		{"the containers of services that are gone", func(ctx context.Context) error { return n.runtime.Prune(ctx, n.named()) }},
 		{"the images of other versions", func(ctx context.Context) error { return n.images.Drop(ctx, layout.ImagesDir) }},
 		{"the older part of the logs", n.trimLogs},
 	} {
@@ -77,8 +77,8 @@ func (n *Node) trimLogs(context.Context) error {
 	return err
 }
 
-// configured are the names of the workloads that there are.
-func (n *Node) configured() map[string]bool {
+// named are the workloads that there are, by name.
+func (n *Node) named() map[string]bool {
 	names := map[string]bool{}
 	for _, name := range n.workloadNames() {
 		names[name] = true
