@@ -27,7 +27,9 @@ func TestFullDisk(t *testing.T) {
 	runTool(t, "tune2fs", "-O", "^quota,^project", "-m", "0", stateOn(t, disk))
 
 	m := boot(t, o)
-	m.waitLine("it has project quotas and a reserve now")
+	if log := m.shell("dmesg | grep 'state partition' || true"); !strings.Contains(log, "it has project quotas and a reserve now") {
+		t.Errorf("the kernel's log says %q; want quotas and a reserve in it", log)
+	}
 	if problems := m.status().Problems; len(problems) > 0 {
 		t.Errorf("the status of a machine whose /var has been equipped: %q", problems)
 	}
