@@ -1,11 +1,8 @@
 /*
  * filler DIR: takes all inodes and all blocks of the file system that DIR is on.
- * filler sync DIR COUNT: writes a block and flushes it, so many times.
  */
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 static char data[1 << 20];
@@ -34,17 +31,8 @@ static void fill(const char *dir)
 
 int main(int argc, char **argv)
 {
-	if (argc == 2)
-		fill(argv[1]);
-	else if (argc == 4 && !strcmp(argv[1], "sync")) {
-		char name[256];
-		long i;
-		snprintf(name, sizeof name, "%s/synced", argv[2]);
-		int fd = open(name, O_WRONLY | O_CREAT, 0600);
-		for (i = atol(argv[3]); i > 0; i--)
-			if (pwrite(fd, data, 4096, 0) < 0 || fsync(fd) < 0)
-				return 1;
-	} else
+	if (argc != 2)
 		return 2;
+	fill(argv[1]);
 	return 0;
 }

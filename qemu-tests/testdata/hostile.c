@@ -409,36 +409,6 @@ static void devices(void)
 	hold();
 }
 
-/* Writes that go to the disk at once, in several processes; how many is kept in
- * /storm, for who compares. */
-static void storm(void)
-{
-	enum { writers = 8, size = 4096, blocks = 1024 };
-	static char data[size] __attribute__((aligned(size)));
-	int fd = open("/storm", O_RDWR | O_CREAT | O_TRUNC, 0600);
-	ftruncate(fd, size);
-	volatile long *done = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	long i;
-	for (i = 0; i < writers; i++)
-		if (fork() == 0) {
-			char name[32];
-			long block;
-			sprintf(name, "/storm%ld", i);
-			int out = open(name, O_WRONLY | O_CREAT | O_DIRECT, 0600);
-			for (block = 0;; block++) {
-				if (pwrite(out, data, size, block % blocks * size) < 0 || fsync(out) < 0)
-					_exit(1);
-				__sync_fetch_and_add(done, 1);
-			}
-		}
-	result("begun\n");
-	for (;;) {
-		char text[32];
-		usleep(100000);
-		pwrite(fd, text, sprintf(text, "%20ld\n", *done), 0);
-	}
-}
-
 /* Children that crash: what is done about them must not be the machine's work. */
 static void crashes(void)
 {
@@ -496,7 +466,6 @@ int main(void)
 	if (!strcmp(word, "terminals")) terminals();
 	if (!strcmp(word, "murder")) murder();
 	if (!strcmp(word, "doors")) doors();
-	if (!strcmp(word, "storm")) storm();
 	if (!strcmp(word, "crashes")) crashes();
 	return 2;
 }
