@@ -5,7 +5,6 @@
 //	each            processes, memory: what its Compose file asks for, else a share
 //	each            bytes and inodes of its writable layer: a project quota
 //	each            file locks: ketchd ends one that holds too many
-//	all together    time of the disk: what the machine's own requests leave
 //
 // What else a container can use up is charged to its memory (files, sockets,
 // pipes, watches), or denied to it (devices, keys), or the kernel gives it to

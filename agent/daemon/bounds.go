@@ -33,7 +33,6 @@ func (n *Node) boundWorkloads() bound.Bounds {
 	all := bound.All(threads, memory)
 	_, err = bound.Make(cgroup.Root, workload.CgroupParent, all)
 	n.problem("bound workloads", err)
-	n.problem("share the disk's time", bound.ShareDisk(cgroup.Root, workload.CgroupParent, statePath))
 	return all.Each()
 }
 
