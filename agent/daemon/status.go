@@ -44,12 +44,10 @@ func (n *Node) status(ctx context.Context) *node.Status {
 	} else {
 		s.Images = images
 	}
-	if sockets, err := listening.Read(os.DirFS("/proc")); err != nil {
-		errs[4] = err
-	} else {
-		for _, l := range sockets {
-			s.Listening = append(s.Listening, node.Socket{Protocol: l.Protocol, Address: l.Address.String(), Program: l.Program})
-		}
+	sockets, err := listening.Read(os.DirFS("/proc"))
+	errs[4] = err
+	for _, l := range sockets {
+		s.Listening = append(s.Listening, node.Socket{Protocol: l.Protocol, Address: l.Address.String(), Program: l.Program})
 	}
 	for _, err := range errs {
 		if err != nil {

@@ -3,10 +3,12 @@
 package listening
 
 import (
+	"bufio"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/netip"
 	"path"
@@ -35,19 +37,28 @@ func tables() []table {
 	}
 }
 
-// Read lists the sockets that a /proc shows, by protocol and address.
+// Whoever runs on the machine decides how many sockets listen, and how many
+// descriptors are open: a look at them is bounded.
+const (
+	maxSockets     = 512  // sockets that are listed of one table
+	maxDescriptors = 8192 // descriptors that are looked at to tell whose they are
+	maxOfOne       = 1024 // of one process
+)
+
+// ErrMore tells that more sockets listen than are listed.
+var ErrMore = errors.New("more sockets listen than are listed")
+
+// Read lists the sockets that a /proc shows, by protocol and address. With ErrMore
+// the list is as good as any: it has as many as are looked at.
 func Read(proc fs.FS) (all []Socket, err error) {
+	more := false
 	for _, t := range tables() {
-		text, err := fs.ReadFile(proc, "net/"+t.file)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // a kernel without IPv6
-		}
-		if err == nil {
-			var found []Socket
-			found, err = parse(string(text), t)
-			all = append(all, found...)
-		}
-		if err != nil {
+		found, err := readTable(proc, t)
+		all = append(all, found...)
+		switch {
+		case errors.Is(err, ErrMore):
+			more = true
+		case err != nil:
 			return nil, fmt.Errorf("list sockets: net/%s: %w", t.file, err)
 		}
 	}
@@ -61,7 +72,22 @@ func Read(proc fs.FS) (all []Socket, err error) {
 		}
 		return a.Address.Compare(b.Address)
 	})
+	if more {
+		return all, ErrMore
+	}
 	return all, nil
+}
+
+func readTable(proc fs.FS, t table) ([]Socket, error) {
+	file, err := proc.Open("net/" + t.file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // a kernel without IPv6
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return parse(file, t)
 }
 
 // The fields of a line.
@@ -72,16 +98,24 @@ const (
 	fields     = 10
 )
 
-// parse reads a table: a heading, and a line for each socket.
-func parse(text string, t table) (all []Socket, err error) {
-	_, lines, _ := strings.Cut(text, "\n")
-	for line := range strings.Lines(lines) {
-		f := strings.Fields(line)
+// parse reads a table: a heading, and a line for each socket. The kernel writes those
+// of TCP that listen before all others; the first that does not is the end of them.
+func parse(from io.Reader, t table) (all []Socket, err error) {
+	lines := bufio.NewScanner(from)
+	lines.Scan() // the heading
+	for lines.Scan() {
+		f := strings.Fields(lines.Text())
 		if len(f) < fields {
-			return nil, fmt.Errorf("line %q has %d fields; want %d", strings.TrimSpace(line), len(f), fields)
+			return nil, fmt.Errorf("line %q has %d fields; want %d", strings.TrimSpace(lines.Text()), len(f), fields)
 		}
 		if f[fieldState] != t.state {
+			if t.protocol == "tcp" {
+				return all, nil
+			}
 			continue
+		}
+		if len(all) == maxSockets {
+			return all, ErrMore
 		}
 		address, err := parseAddress(f[fieldLocal])
 		if err != nil {
@@ -89,7 +123,7 @@ func parse(text string, t table) (all []Socket, err error) {
 		}
 		all = append(all, Socket{Protocol: t.protocol, Address: address, inode: f[fieldInode]})
 	}
-	return all, nil
+	return all, lines.Err()
 }
 
 // parseAddress reads "0100007F:1F90": an address in words of this machine's byte
@@ -114,24 +148,59 @@ func parseAddress(text string) (netip.AddrPort, error) {
 	return netip.AddrPortFrom(address, uint16(number)), nil
 }
 
-// programs finds who has sockets open, by inode.
+// programs finds who has sockets open, by inode. The first processes come first: those
+// are the machine's own.
 func programs(proc fs.FS, sockets []Socket) map[string]string {
-	wanted := map[string]bool{}
+	wanted := map[string]string{}
 	for _, s := range sockets {
-		wanted["socket:["+s.inode+"]"] = true
+		wanted["socket:["+s.inode+"]"] = s.inode
 	}
 	found := map[string]string{}
-	links, err := fs.Glob(proc, "[0-9]*/fd/*")
-	if err != nil || len(wanted) == 0 {
-		return found
-	}
-	for _, link := range links {
-		target, err := fs.ReadLink(proc, link)
-		if err != nil || !wanted[target] {
-			continue // closed, or somebody else's
+	left := maxDescriptors
+	for _, pid := range processes(proc) {
+		if len(found) == len(wanted) || left <= 0 {
+			return found
 		}
-		comm, _ := fs.ReadFile(proc, path.Join(path.Dir(path.Dir(link)), "comm"))
-		found[strings.TrimSuffix(strings.TrimPrefix(target, "socket:["), "]")] = strings.TrimSpace(string(comm))
+		dir := strconv.Itoa(pid)
+		open := descriptors(proc, dir, min(left, maxOfOne))
+		left -= len(open)
+		for _, fd := range open {
+			target, err := fs.ReadLink(proc, path.Join(dir, "fd", fd.Name()))
+			if inode := wanted[target]; err == nil && inode != "" { // else closed, or somebody else's
+				comm, _ := fs.ReadFile(proc, path.Join(dir, "comm"))
+				found[inode] = strings.TrimSpace(string(comm))
+			}
+		}
 	}
 	return found
+}
+
+// processes are the numbers of all that run, in their order.
+func processes(proc fs.FS) (pids []int) {
+	entries, err := fs.ReadDir(proc, ".")
+	if err != nil {
+		return nil
+	}
+	for _, e := range entries {
+		if pid, err := strconv.Atoi(e.Name()); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	slices.Sort(pids)
+	return pids
+}
+
+// descriptors lists what a process has open, as far as the limit reaches.
+func descriptors(proc fs.FS, pid string, limit int) []fs.DirEntry {
+	dir, err := proc.Open(path.Join(pid, "fd"))
+	if err != nil {
+		return nil
+	}
+	defer dir.Close()
+	list, ok := dir.(fs.ReadDirFile)
+	if !ok {
+		return nil
+	}
+	open, _ := list.ReadDir(limit)
+	return open
 }

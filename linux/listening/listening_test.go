@@ -1,9 +1,13 @@
 package listening
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -57,6 +61,59 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// TestBounds: whoever listens a thousand times, or has a thousand files open, keeps
+// nobody waiting, and does not hide the machine's own.
+func TestBounds(t *testing.T) {
+	line := func(port, inode int) string {
+		return fmt.Sprintf("   0: 0100007F:%04X 00000000:0000 0A 0:0 0:0 0 0 0 %d 1\n", port, inode)
+	}
+	dir, tcp := t.TempDir(), heading+line(22, 1)
+	write := func(name, text string) {
+		os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700)
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link := func(pid, fd, inode int) {
+		name := filepath.Join(dir, fmt.Sprintf("%d/fd/%d", pid, fd))
+		os.MkdirAll(filepath.Dir(name), 0o700)
+		if err := os.Symlink(fmt.Sprintf("socket:[%d]", inode), name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("7/comm", "ketch-sshd\n")
+	link(7, 3, 1)
+	for i := range 2 * maxDescriptors {
+		tcp += line(1024+i%1000, 100+i)
+		link(100+i/(2*maxOfOne), i, 99999)
+	}
+	write("net/tcp", tcp)
+	proc := &counted{FS: os.DirFS(dir)}
+	all, err := Read(proc)
+	if !errors.Is(err, ErrMore) || len(all) != maxSockets {
+		t.Errorf("Read = %d sockets, %v; want %d and that there are more", len(all), err, maxSockets)
+	}
+	if i := slices.IndexFunc(all, func(s Socket) bool { return s.Address.Port() == 22 }); i < 0 || all[i].Program != "ketch-sshd" {
+		t.Errorf("the machine's own is not among %+v", all)
+	}
+	if proc.links > maxDescriptors {
+		t.Errorf("%d descriptors were looked at; want at most %d", proc.links, maxDescriptors)
+	}
+}
+
+// counted counts the links that are read.
+type counted struct {
+	fs.FS
+	links int
+}
+
+func (c *counted) ReadLink(name string) (string, error) {
+	c.links++
+	return fs.ReadLink(c.FS, name)
+}
+
+func (c *counted) Lstat(name string) (fs.FileInfo, error) { return fs.Lstat(c.FS, name) }
+
 // TestThisMachine: a socket of this very process is found, by its name.
 func TestThisMachine(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -79,7 +136,7 @@ func TestThisMachine(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add(heading + "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 11 1\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		all, err := parse(text, tables()[0])
+		all, err := parse(strings.NewReader(text), tables()[0])
 		if err == nil && len(all) > strings.Count(text, "0A") {
 			t.Errorf("parse(%q) = %v", text, all)
 		}
