@@ -39,21 +39,25 @@ func tables() []table {
 
 // Whoever runs on the machine decides how many sockets listen, and how many
 // descriptors are open: a look at them is bounded.
-const (
-	maxSockets     = 512  // sockets that are listed of one table
-	maxDescriptors = 8192 // descriptors that are looked at to tell whose they are
-	maxOfOne       = 1024 // of one process
-)
+type bounds struct {
+	sockets     int // that are listed of one table
+	descriptors int // that are looked at to tell whose the sockets are
+	ofOne       int // of those: of one process
+}
 
 // ErrMore tells that more sockets listen than are listed.
 var ErrMore = errors.New("more sockets listen than are listed")
 
 // Read lists the sockets that a /proc shows, by protocol and address. With ErrMore
 // the list is as good as any: it has as many as are looked at.
-func Read(proc fs.FS) (all []Socket, err error) {
+func Read(proc fs.FS) ([]Socket, error) {
+	return read(proc, bounds{sockets: 512, descriptors: 8192, ofOne: 1024})
+}
+
+func read(proc fs.FS, most bounds) (all []Socket, err error) {
 	more := false
 	for _, t := range tables() {
-		found, err := readTable(proc, t)
+		found, err := readTable(proc, t, most.sockets)
 		all = append(all, found...)
 		switch {
 		case errors.Is(err, ErrMore):
@@ -62,7 +66,7 @@ func Read(proc fs.FS) (all []Socket, err error) {
 			return nil, fmt.Errorf("list sockets: net/%s: %w", t.file, err)
 		}
 	}
-	owners := programs(proc, all)
+	owners := programs(proc, all, most)
 	for i := range all {
 		all[i].Program = owners[all[i].inode]
 	}
@@ -78,7 +82,7 @@ func Read(proc fs.FS) (all []Socket, err error) {
 	return all, nil
 }
 
-func readTable(proc fs.FS, t table) ([]Socket, error) {
+func readTable(proc fs.FS, t table, most int) ([]Socket, error) {
 	file, err := proc.Open("net/" + t.file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil // a kernel without IPv6
@@ -87,7 +91,7 @@ func readTable(proc fs.FS, t table) ([]Socket, error) {
 		return nil, err
 	}
 	defer file.Close()
-	return parse(file, t)
+	return parse(file, t, most)
 }
 
 // The fields of a line.
@@ -100,7 +104,7 @@ const (
 
 // parse reads a table: a heading, and a line for each socket. The kernel writes those
 // of TCP that listen before all others; the first that does not is the end of them.
-func parse(from io.Reader, t table) (all []Socket, err error) {
+func parse(from io.Reader, t table, most int) (all []Socket, err error) {
 	lines := bufio.NewScanner(from)
 	lines.Scan() // the heading
 	for lines.Scan() {
@@ -114,7 +118,7 @@ func parse(from io.Reader, t table) (all []Socket, err error) {
 			}
 			continue
 		}
-		if len(all) == maxSockets {
+		if len(all) == most {
 			return all, ErrMore
 		}
 		address, err := parseAddress(f[fieldLocal])
@@ -150,19 +154,19 @@ func parseAddress(text string) (netip.AddrPort, error) {
 
 // programs finds who has sockets open, by inode. The first processes come first: those
 // are the machine's own.
-func programs(proc fs.FS, sockets []Socket) map[string]string {
+func programs(proc fs.FS, sockets []Socket, most bounds) map[string]string {
 	wanted := map[string]string{}
 	for _, s := range sockets {
 		wanted["socket:["+s.inode+"]"] = s.inode
 	}
 	found := map[string]string{}
-	left := maxDescriptors
+	left := most.descriptors
 	for _, pid := range processes(proc) {
 		if len(found) == len(wanted) || left <= 0 {
 			return found
 		}
 		dir := strconv.Itoa(pid)
-		open := descriptors(proc, dir, min(left, maxOfOne))
+		open := descriptors(proc, dir, min(left, most.ofOne))
 		left -= len(open)
 		for _, fd := range open {
 			target, err := fs.ReadLink(proc, path.Join(dir, "fd", fd.Name()))

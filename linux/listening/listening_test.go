@@ -3,11 +3,9 @@ package listening
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -67,52 +65,38 @@ func TestBounds(t *testing.T) {
 	line := func(port, inode int) string {
 		return fmt.Sprintf("   0: 0100007F:%04X 00000000:0000 0A 0:0 0:0 0 0 0 %d 1\n", port, inode)
 	}
-	dir, tcp := t.TempDir(), heading+line(22, 1)
-	write := func(name, text string) {
-		os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700)
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+	most := bounds{sockets: 20, descriptors: 60, ofOne: 10}
+	proc, tcp := &counted{MapFS: fstest.MapFS{}}, heading+line(22, 1)
+	proc.MapFS["7/comm"] = &fstest.MapFile{Data: []byte("ketch-sshd\n")}
+	proc.MapFS["7/fd/3"] = &fstest.MapFile{Data: []byte("socket:[1]"), Mode: os.ModeSymlink}
+	for i := range 2 * most.descriptors {
+		tcp += line(1024+i, 100+i)
+		name := fmt.Sprintf("%d/fd/%d", 100+i/(2*most.ofOne), i)
+		proc.MapFS[name] = &fstest.MapFile{Data: []byte("socket:[99999]"), Mode: os.ModeSymlink}
 	}
-	link := func(pid, fd, inode int) {
-		name := filepath.Join(dir, fmt.Sprintf("%d/fd/%d", pid, fd))
-		os.MkdirAll(filepath.Dir(name), 0o700)
-		if err := os.Symlink(fmt.Sprintf("socket:[%d]", inode), name); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write("7/comm", "ketch-sshd\n")
-	link(7, 3, 1)
-	for i := range 2 * maxDescriptors {
-		tcp += line(1024+i%1000, 100+i)
-		link(100+i/(2*maxOfOne), i, 99999)
-	}
-	write("net/tcp", tcp)
-	proc := &counted{FS: os.DirFS(dir)}
-	all, err := Read(proc)
-	if !errors.Is(err, ErrMore) || len(all) != maxSockets {
-		t.Errorf("Read = %d sockets, %v; want %d and that there are more", len(all), err, maxSockets)
+	proc.MapFS["net/tcp"] = &fstest.MapFile{Data: []byte(tcp)}
+	all, err := read(proc, most)
+	if !errors.Is(err, ErrMore) || len(all) != most.sockets {
+		t.Errorf("Read = %d sockets, %v; want %d and that there are more", len(all), err, most.sockets)
 	}
 	if i := slices.IndexFunc(all, func(s Socket) bool { return s.Address.Port() == 22 }); i < 0 || all[i].Program != "ketch-sshd" {
 		t.Errorf("the machine's own is not among %+v", all)
 	}
-	if proc.links > maxDescriptors {
-		t.Errorf("%d descriptors were looked at; want at most %d", proc.links, maxDescriptors)
+	if proc.links > most.descriptors {
+		t.Errorf("%d descriptors were looked at; want at most %d", proc.links, most.descriptors)
 	}
 }
 
 // counted counts the links that are read.
 type counted struct {
-	fs.FS
+	fstest.MapFS
 	links int
 }
 
 func (c *counted) ReadLink(name string) (string, error) {
 	c.links++
-	return fs.ReadLink(c.FS, name)
+	return c.MapFS.ReadLink(name)
 }
-
-func (c *counted) Lstat(name string) (fs.FileInfo, error) { return fs.Lstat(c.FS, name) }
 
 // TestThisMachine: a socket of this very process is found, by its name.
 func TestThisMachine(t *testing.T) {
@@ -136,7 +120,7 @@ func TestThisMachine(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add(heading + "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 11 1\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		all, err := parse(strings.NewReader(text), tables()[0])
+		all, err := parse(strings.NewReader(text), tables()[0], 512)
 		if err == nil && len(all) > strings.Count(text, "0A") {
 			t.Errorf("parse(%q) = %v", text, all)
 		}
