@@ -257,8 +257,8 @@ func (p *partition) check() error {
 	if err != nil {
 		return err
 	}
-	super, err := readSuperblock(f)
-	f.Close()
+	defer f.Close()
+	super, err := p.superblock(f)
 	if err != nil {
 		return fmt.Errorf("state partition %s: %w", p.node, err)
 	}
@@ -269,6 +269,33 @@ func (p *partition) check() error {
 		return p.fsck()
 	}
 	return nil
+}
+
+// superblock reads it. One that a power cut has torn is put right by a copy.
+func (p *partition) superblock(f *os.File) (*superblock, error) {
+	s, err := readSuperblock(f)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkWhole(f); !errors.Is(err, errTorn) {
+		return s, err
+	}
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return nil, err
+	}
+	b, err := findBackup(f, size)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.fsck(b.args()...); err != nil {
+		return nil, err
+	}
+	p.m.Log.Printf(kmsg.Warning, "state partition %s: %v; it was put right by its copy in block %d", p.node, errTorn, b.block)
+	if err := checkWhole(f); err != nil {
+		return nil, err
+	}
+	return readSuperblock(f)
 }
 
 func (p *partition) fsck(more ...string) error {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -210,6 +211,7 @@ func FuzzSuperblock(f *testing.F) {
 		if s, err := readSuperblock(strings.NewReader(image)); err == nil && (s.blocks() < 0 || s.blockSize() < 1024) {
 			t.Errorf("superblock of %d blocks of %d", s.blocks(), s.blockSize())
 		}
+		findBackup(strings.NewReader(image), int64(len(image)))
 	})
 }
 
@@ -252,5 +254,89 @@ func TestEquip(t *testing.T) {
 				t.Errorf("e2fsck -fn: %v\n%s", err, out)
 			}
 		})
+	}
+}
+
+// TestTornSuperblock: a power cut leaves one sector of the superblock as it was, and
+// the file system is put right by a copy, if there is one that is whole and its own.
+func TestTornSuperblock(t *testing.T) {
+	const small, large = 1 << 10, 4 << 10
+	flip := func(t *testing.T, path string, offset int64) {
+		t.Helper()
+		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		b := make([]byte, 1)
+		if _, err := f.ReadAt(b, offset); err != nil {
+			t.Fatal(err)
+		}
+		b[0] ^= 1
+		if _, err := f.WriteAt(b, offset); err != nil {
+			t.Fatal(err)
+		}
+	}
+	firstCopy := func(block int64) int64 {
+		if block == small {
+			return 8193 * small
+		}
+		return 8 * block * block
+	}
+	for _, test := range []struct {
+		name   string
+		block  int64
+		damage []int64 // offsets of bytes that are not as they were
+		mended bool
+	}{
+		{"first sector, 1 KiB blocks", small, []int64{superblockOffset + 0x34}, true},
+		{"second sector, 1 KiB blocks", small, []int64{superblockOffset + 0x300}, true},
+		{"first sector, 4 KiB blocks", large, []int64{superblockOffset + 0x34}, true},
+		{"second sector, 4 KiB blocks", large, []int64{superblockOffset + 0x300}, true},
+		{"the first copy, too", small, []int64{superblockOffset + 0x34, firstCopy(small) + 0x34}, true},
+		{"the first copy's magic number, too", large, []int64{superblockOffset + 0x34, firstCopy(large) + 0x38}, true},
+		{"a copy of another file system", small, []int64{superblockOffset + uuidOffset}, false},
+		{"no magic number", small, []int64{superblockOffset + 0x38}, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if !testkit.InNamespaces(t, unix.CLONE_NEWPID|unix.CLONE_NEWNS) {
+				return
+			}
+			path := filepath.Join(t.TempDir(), "ext4")
+			if out, err := exec.Command(testkit.Tool(t, "mkfs.ext4"), "-q", "-F", "-b", strconv.FormatInt(test.block, 10), "-m", "1",
+				"-O", "quota,project", "-E", "quotatype=prjquota", path, "600M").CombinedOutput(); err != nil {
+				t.Fatalf("mkfs.ext4: %v\n%s", err, out)
+			}
+			for _, offset := range test.damage {
+				flip(t, path, offset)
+			}
+			p := &partition{m: machine.New(), reaper: reaper.New(&kmsg.Log{}), node: path}
+			if err := p.check(); (err == nil) != test.mended {
+				t.Fatalf("check = %v; want it mended: %v", err, test.mended)
+			}
+			if out, err := p.reaper.Run(time.Minute, "/usr/sbin/e2fsck", "-fn", path); (err == nil) != test.mended {
+				t.Errorf("e2fsck -fn: %v\n%s", err, out)
+			}
+		})
+	}
+}
+
+// TestNoCopy: a file system of one group has no copy, and is left as it is.
+func TestNoCopy(t *testing.T) {
+	path := ext4(t, "-b", "4096")
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := checkWhole(f); err != nil {
+		t.Errorf("checkWhole of a new file system = %v", err)
+	}
+	f.WriteAt([]byte{7}, superblockOffset+0x34)
+	if err := checkWhole(f); !errors.Is(err, errTorn) {
+		t.Errorf("checkWhole of a torn one = %v; want %v", err, errTorn)
+	}
+	if b, err := findBackup(f, 16<<20); !errors.Is(err, errTorn) {
+		t.Errorf("findBackup = %+v, %v; want %v", b, err, errTorn)
 	}
 }
