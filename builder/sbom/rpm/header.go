@@ -45,6 +45,13 @@ const (
 // maxEntries bounds the index; RPM's own bound for entries and data is far above.
 const maxEntries = 0xffff
 
+// maxPath bounds a file's path, in bytes: the kernel takes none that is longer (PATH_MAX).
+const maxPath = 4096
+
+// maxPaths bounds the bytes of all paths of a package, in those of its header. Each file
+// repeats the name of its directory. What the header tells of a file takes some 80 bytes.
+const maxPaths = 16
+
 // header is one that is being read.
 type header struct {
 	entries map[uint32]entry
@@ -189,9 +196,17 @@ func (h *header) files() ([]string, error) {
 		return nil, fmt.Errorf("%d files in %d directories", len(bases), len(of))
 	}
 	var files []string
+	left := maxPaths * len(h.data)
 	for i, base := range bases {
 		if int64(of[i]) >= int64(len(dirs)) {
 			return nil, fmt.Errorf("file %d lies in directory %d of %d", i, of[i], len(dirs))
+		}
+		size := len(dirs[of[i]]) + len(base)
+		if size > maxPath {
+			return nil, fmt.Errorf("file %d has a path of %d bytes, more than %d", i, size, maxPath)
+		}
+		if left -= size; left < 0 {
+			return nil, fmt.Errorf("the paths of %d files are more than %d times as long as what they are made of", len(bases), maxPaths)
 		}
 		files = append(files, strings.TrimPrefix(path.Join("/", dirs[of[i]], base), "/"))
 	}

@@ -50,6 +50,7 @@ func eachNDB(data []byte, do func([]byte) error) error {
 	if end > int64(len(data)) {
 		return fmt.Errorf("%d bytes of slots in %d", end, len(data))
 	}
+	seen := map[uint32]bool{}
 	for at := int64(binary.Size(h)); at+ndbBlock <= end; at += ndbBlock {
 		var slot ndbSlot
 		if err := decode(data, at, &slot); err != nil {
@@ -61,6 +62,10 @@ func eachNDB(data []byte, do func([]byte) error) error {
 		if slot.Index == 0 || slot.Offset == 0 {
 			continue
 		}
+		if seen[slot.Index] {
+			return fmt.Errorf("byte %d: package %d a second time", at, slot.Index)
+		}
+		seen[slot.Index] = true
 		if err := ndbHeaderOf(data, slot, do); err != nil {
 			return err
 		}

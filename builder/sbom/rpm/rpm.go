@@ -92,10 +92,15 @@ func Read(tree Tree) ([]Package, error) {
 // keys are packages in name only: RPM lists the public keys that it trusts as such.
 const keys = "gpg-pubkey"
 
-// parse reads the packages of a database.
+// parse reads the packages of a database. Their headers do not share a byte: all of them
+// together are no longer than the database.
 func parse(data []byte, each func([]byte, func([]byte) error) error) ([]Package, error) {
 	var packages []Package
+	left := len(data)
 	err := each(data, func(header []byte) error {
+		if left -= len(header); left < 0 {
+			return errors.New("the headers are longer than the database: some are there twice")
+		}
 		p, err := parseHeader(header)
 		if err == nil && p.Name != keys {
 			packages = append(packages, p)

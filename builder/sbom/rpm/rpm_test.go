@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -243,6 +245,81 @@ func TestParseHeader(t *testing.T) {
 	for at := range sample(t) {
 		if _, err := parseHeader(sample(t)[:at]); err == nil {
 			t.Errorf("a header cut off after %d bytes: no error", at)
+		}
+	}
+}
+
+// listing is a header with files of one letter, all in one directory.
+func listing(t testing.TB, dir string, count int) []byte {
+	t.Helper()
+	var index, data bytes.Buffer
+	put := func(tag, kind, count int, value []byte) {
+		if err := binary.Write(&index, binary.BigEndian, entry{uint32(tag), uint32(kind), uint32(data.Len()), uint32(count)}); err != nil {
+			t.Fatal(err)
+		}
+		data.Write(value)
+	}
+	put(tagName, typeString, 1, []byte("tool\x00"))
+	put(tagVersion, typeString, 1, []byte("v1\x00"))
+	put(tagDirNames, typeArray, 1, []byte(dir+"\x00"))
+	put(tagBaseNames, typeArray, count, bytes.Repeat([]byte("a\x00"), count))
+	put(tagDirIndexes, typeInt32, count, make([]byte, 4*count))
+	counts := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, 5), uint32(data.Len()))
+	return slices.Concat(counts, index.Bytes(), data.Bytes())
+}
+
+// TestBombs: what is small in a database does not become large by being repeated.
+func TestBombs(t *testing.T) {
+	for what, test := range map[string]struct {
+		header []byte
+		want   string
+	}{
+		"a path as long as any":    {listing(t, "/"+strings.Repeat("d", maxPath-2), 1), ""},
+		"a path that is too long":  {listing(t, "/"+strings.Repeat("d", maxPath-1), 1), "has a path of 4097 bytes"},
+		"a directory, many files":  {listing(t, "/"+strings.Repeat("d", 4000), 1000), "the paths of 1000 files are more than 16 times as long"},
+		"a directory of few bytes": {listing(t, "/usr/share/large", 1000), ""},
+	} {
+		p, err := parseHeader(test.header)
+		if test.want == "" && (err != nil || len(p.Files) == 0) || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
+			t.Errorf("%s: %d files, %v; want %q", what, len(p.Files), err, test.want)
+		}
+	}
+
+	// The second slot leads to the blob of the first: under its own number, and under another.
+	one := ndb(t, [][]byte{sample(t)})
+	for number, want := range map[uint32]string{1: "package 1 a second time", 2: "not the blob of package 2"} {
+		twice := bytes.Clone(one)
+		copy(twice[48:64], twice[32:48])
+		binary.LittleEndian.PutUint32(twice[52:], number)
+		if _, err := Read(files{"var/lib/rpm/Packages.db": twice}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Read of an ndb whose slots lead to one blob: %v; want %q", err, want)
+		}
+	}
+
+	// A form that finds a header again and again.
+	if _, err := parse(sample(t), func(data []byte, do func([]byte) error) error {
+		return errors.Join(do(data), do(data))
+	}); err == nil || !strings.Contains(err.Error(), "some are there twice") {
+		t.Errorf("parse of a header that is found twice: %v", err)
+	}
+}
+
+// TestSameCell: a leaf of SQLite's whose pointers all lead to one cell.
+func TestSameCell(t *testing.T) {
+	const page, cell = 4096, 2048
+	data := make([]byte, page)
+	copy(data, sqliteMagic)
+	binary.BigEndian.PutUint16(data[16:], page)
+	data[sqliteHeader] = sqliteLeaf
+	// A payload of 103 bytes and number 1; a blob of 100 bytes, whose type is 12 + 2·100.
+	copy(data[cell:], []byte{103, 1, 3, 0x81, 12 + 2*100 - 128})
+	for count, want := range map[int]string{1: "has no table Packages", 30: "has no table Packages", 60: "some are there twice"} {
+		binary.BigEndian.PutUint16(data[sqliteHeader+3:], uint16(count))
+		for i := range count {
+			binary.BigEndian.PutUint16(data[sqliteHeader+8+2*i:], cell)
+		}
+		if err := eachSQLite(data, nil); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%d pointers to one cell: %v; want %q", count, err, want)
 		}
 	}
 }

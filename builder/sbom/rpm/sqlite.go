@@ -13,6 +13,7 @@ type sqlite struct {
 	page   int64 // bytes of a page
 	usable int64 // bytes of it that hold something
 	pages  int   // that may still be read: no more than there are
+	bytes  int64 // of rows that may still be read, likewise: several pointers may lead to one cell
 }
 
 // sqliteMagic begins a database (section 1.3).
@@ -56,7 +57,7 @@ func openSQLite(data []byte) (*sqlite, error) {
 	if page < 512 || page&(page-1) != 0 {
 		return nil, fmt.Errorf("pages of %d bytes", page)
 	}
-	db := &sqlite{data: data, page: page, usable: page - int64(data[20]), pages: len(data) / int(page)}
+	db := &sqlite{data: data, page: page, usable: page - int64(data[20]), pages: len(data) / int(page), bytes: int64(len(data))}
 	if db.usable < 480 { // section 1.3.4
 		return nil, fmt.Errorf("%d usable bytes in a page", db.usable)
 	}
@@ -154,6 +155,9 @@ func (db *sqlite) row(cell []byte, do func([]value) error) error {
 func (db *sqlite) payload(cell []byte, size int64) ([]byte, error) {
 	if size < 0 || size > int64(len(db.data)) {
 		return nil, fmt.Errorf("a payload of %d bytes", size)
+	}
+	if db.bytes -= size; db.bytes < 0 {
+		return nil, errors.New("the rows are longer than the database: some are there twice")
 	}
 	local := db.local(size)
 	if local > int64(len(cell)) {
