@@ -6,7 +6,7 @@
 //	at first    the clock is stepped: nothing has used it yet that would mind
 //	from then   it is slewed; only an offset that is large three times in a row is stepped
 //	never       before the image's release, more than ten years after it, or, once it was
-//	            right, more than an hour back
+//	            right, more than an hour back, however many steps it takes
 //
 // Leap seconds are not announced to the kernel: after one the clock is slewed.
 package clock
@@ -40,7 +40,7 @@ const (
 	atFirst = 20 * time.Millisecond
 	// confirmed is how often in a row an offset must be large to be believed.
 	confirmed = 3
-	// maxBack is how far a clock that was right is set back.
+	// maxBack is how far a clock that was right is set back, in all.
 	maxBack = time.Hour
 	// maxYears is how long after its release an image believes that it runs.
 	maxYears = 10
@@ -95,6 +95,8 @@ type Clock struct {
 type state struct {
 	synchronised  bool
 	at            time.Time // of the last agreement
+	latest        time.Time // that was ever set
+	since         time.Time // when it was, by a clock that nothing sets
 	offset, wrong time.Duration
 	poll          time.Duration
 	large         int // how often in a row the offset was
@@ -319,8 +321,8 @@ func (c *Clock) apply(offset, wrong time.Duration, agree int) (pause time.Durati
 		return 0, fmt.Errorf("the servers say it is %s, before this image was made: not believed", wanted.UTC().Format(time.RFC3339))
 	case wanted.After(c.Floor.AddDate(maxYears, 0, 0)):
 		return 0, fmt.Errorf("the servers say it is %s, %d years after this image was made: not believed", wanted.UTC().Format(time.RFC3339), maxYears)
-	case s.synchronised && offset < -maxBack:
-		return 0, fmt.Errorf("the servers say that the clock is %v ahead: it was right before, and is not set back by more than %v", size.Round(time.Second), maxBack)
+	case s.synchronised && wanted.Before(s.furthest().Add(-maxBack)):
+		return 0, fmt.Errorf("the servers say that the clock is %v ahead: it was right before, and is not set back by more than %v in all", size.Round(time.Second), maxBack)
 	case !s.synchronised && size > atFirst, size > slewed && s.large+1 >= confirmed:
 		if err := c.Kernel.Step(offset); err != nil {
 			return 0, err
@@ -336,8 +338,20 @@ func (c *Clock) apply(offset, wrong time.Duration, agree int) (pause time.Durati
 	if err != nil {
 		return 0, err
 	}
+	s.reached(wanted)
 	c.right(size)
 	return time.Duration(float64(s.poll) * (0.9 + c.Chance()/5)), nil
+}
+
+// furthest is what time it would be, had the clock never been set back.
+func (s *state) furthest() time.Time { return s.latest.Add(time.Since(s.since)) }
+
+// reached notes the time that the clock has been set to. The monotonic reading is taken
+// off it: the clock is stepped, and a step does not change that.
+func (s *state) reached(now time.Time) {
+	if now = now.Round(0); !s.synchronised || now.After(s.furthest()) {
+		s.latest, s.since = now, time.Now()
+	}
 }
 
 // right notes that the clock is, and how soon to look again: the pause grows while the

@@ -314,6 +314,26 @@ func TestLater(t *testing.T) {
 	}
 }
 
+// TestBackInSteps: a liar who takes the clock back by less than what is refused, again and again.
+func TestBackInSteps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		var w *world
+		w = newWorld(0, map[string]func(*sntp.Packet){"a:123": func(p *sntp.Packet) {
+			if time.Since(began) > 10*time.Minute {
+				off(w.now().Sub(time.Now()) - maxBack + time.Minute)(p)
+			}
+		}})
+		w.runs(t, []string{"a"}, 24*time.Hour)
+		if w.shift < -maxBack || w.shift > -maxBack/2 || len(w.steps) != 1 {
+			t.Errorf("after a day the clock is off by %v, in steps %v; want one", w.shift, w.steps)
+		}
+		if problem := w.Status().Problem; !strings.Contains(problem, "not set back by more than 1h0m0s in all") {
+			t.Errorf("problem = %q", problem)
+		}
+	})
+}
+
 // TestPick: the intervals that most share.
 func TestPick(t *testing.T) {
 	r := func(server string, offset, wrong time.Duration) reading {
