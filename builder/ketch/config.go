@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
+	"io/fs"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -27,7 +29,8 @@ Reads each file as ketchd on the machine does: Ketch's own YAML, Ignition 3, or
 fetched: what a configuration names by a URL is listed, not looked at. A FILE of
 - is the standard input.
 
-The exit status is 1 when something is wrong.
+The exit status is 1 when something is wrong, and when a file cannot be read or is
+empty; the others are checked all the same.
 
   ketch config check web.yaml`,
 	}
@@ -36,8 +39,8 @@ The exit status is 1 when something is wrong.
 		var all []checkedConfig
 		for _, name := range args {
 			checked, err := checkConfig(ctx, e.stdin, name)
-			if err != nil {
-				return err
+			if err != nil { // the others are checked all the same
+				checked = checkedConfig{Path: name, Kind: userdata.Unknown, Problems: []config.Problem{{Text: cause(err)}}}
 			}
 			all = append(all, checked)
 		}
@@ -71,20 +74,14 @@ type checkedConfig struct {
 }
 
 func checkConfig(ctx context.Context, stdin io.Reader, name string) (checkedConfig, error) {
-	in := stdin
-	if name != "-" || stdin == nil {
-		f, err := os.Open(name)
-		if err != nil {
-			return checkedConfig{}, err
-		}
-		defer f.Close()
-		in = f
-	}
-	text, err := io.ReadAll(io.LimitReader(in, userdata.MaxSize+1))
+	text, err := readConfig(stdin, name)
 	if err != nil {
 		return checkedConfig{}, err
 	}
 	result := userdata.Parse(ctx, text, nil)
+	if result.Kind == userdata.None && len(result.Problems) == 0 {
+		result.Problems = []config.Problem{{Text: "empty: no configuration in it"}}
+	}
 	c := checkedConfig{Path: name, Kind: result.Kind, Passed: len(result.Problems) == 0, Problems: result.Problems, NotLooked: result.LeftOut}
 	if c.Problems == nil {
 		c.Problems = []config.Problem{}
@@ -93,6 +90,28 @@ func checkConfig(ctx context.Context, stdin io.Reader, name string) (checkedConf
 		c.NotLooked = append(c.NotLooked, content.Source)
 	}
 	return c, nil
+}
+
+// readConfig reads a file, or the standard input for -, up to what is too much.
+func readConfig(stdin io.Reader, name string) ([]byte, error) {
+	in := stdin
+	if name != "-" || stdin == nil {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		in = f
+	}
+	return io.ReadAll(io.LimitReader(in, userdata.MaxSize+1))
+}
+
+// cause leaves out the path, which stands before the problem.
+func cause(err error) string {
+	if at, ok := errors.AsType[*fs.PathError](err); ok {
+		return at.Op + ": " + at.Err.Error()
+	}
+	return err.Error()
 }
 
 // show prints what was found for a person: problems go where errors do.
