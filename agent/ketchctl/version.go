@@ -12,6 +12,6 @@ func (m machine) version() (cli.Version, error) {
 	if err != nil {
 		return v, err
 	}
-	v.Version = info.Version
+	v.Version, v.OS = info.Version, true
 	return v, nil
 }

@@ -20,7 +20,9 @@ import (
 
 func convertCommand() *cobra.Command {
 	var formats strings.Builder
+	var names []string
 	for _, f := range convert.Formats() {
+		names = append(names, f.Name)
 		formats.WriteString(fmt.Sprintf("  %-11s %s\n", f.Name, f.About))
 	}
 	cmd := &cobra.Command{
@@ -42,6 +44,7 @@ same bytes. FILE is replaced when the new one is complete.
 	asJSON := f.Bool("json", false, "print the result as JSON")
 	most := maxSize(f)
 	format := f.String("format", "", "write the format `NAME` whatever FILE is called")
+	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(names, cobra.ShellCompDirectiveNoFileComp))
 	cmd.RunE = do(func(ctx context.Context, e *env, args []string) error {
 		if *to == "" {
 			return cli.Usagef("want an image and -o FILE")

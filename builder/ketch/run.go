@@ -112,6 +112,7 @@ Ctrl-A X ends the machine, Ctrl-A C leads to QEMU's monitor and back.`,
 	f.IntVar(&o.cpus, "cpus", 2, "`N` processors of the machine")
 	f.Var(&o.ports, "port", "forward a port of this host's loopback: `HOST:GUEST` (repeatable)")
 	f.StringVar(&o.network, "network", qemu.NetworkRestricted, "what the machine reaches: `NETWORK` user, restricted or none")
+	_ = cmd.RegisterFlagCompletionFunc("network", cobra.FixedCompletions(qemu.Networks(), cobra.ShellCompDirectiveNoFileComp))
 	f.BoolVar(&o.json, "json", false, "with --test: print the result, and what CMD prints, as JSON")
 	f.StringVar(&o.serial, "serial", "", "with --test: write the console to `FILE`")
 	f.Var(&o.disk, "disk-size", "make the machine's disk `SIZE` large, at least: a number with K, M, G or T")

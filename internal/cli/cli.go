@@ -47,6 +47,9 @@ func Run(ctx context.Context, root *cobra.Command, args []string, s Streams) int
 	root.SetIn(s.In)
 	root.SetOut(s.Out)
 	root.SetErr(s.Err)
+	if len(args) > 0 && strings.HasPrefix(args[0], cobra.ShellCompRequestCmd) {
+		plainUsages(root)
+	}
 	root.SetArgs(append([]string{}, args...)) // nil would stand for this process's own
 	cmd, err := root.ExecuteContextC(ctx)
 	return report(cmd, err, s.Err)

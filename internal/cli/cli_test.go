@@ -29,6 +29,7 @@ func (cured) Hint() string { return "press it" }
 func example(do func(*cobra.Command, []string) error) *cobra.Command {
 	build := &cobra.Command{Use: "build FILE", Short: "Build a thing", Args: One("a file"), RunE: do}
 	build.Flags().String("output", "", "write to `FILE`")
+	build.Flags().Int("jobs", 4, "`N` at a time")
 	build.Flags().Bool("internal", false, "")
 	_ = build.Flags().MarkHidden("internal")
 	fresh := &cobra.Command{Use: "new", Short: "Make keys", Args: None, RunE: do}
@@ -93,6 +94,7 @@ This program:
 Build a thing.
 
 Flags:
+      --jobs N        N at a time (default 4)
       --output FILE   write to FILE
 `
 	for _, test := range []struct {
@@ -164,8 +166,11 @@ func run(t *testing.T, args ...string) string {
 }
 
 func TestVersion(t *testing.T) {
-	if got, want := run(t, "version"), "version  1.2\ncommit   abc, and changes\ngo       go1 linux/x\nkernel   6.1\n"; got != want {
-		t.Errorf("version = %q; want %q", got, want)
+	const want = "version      1.2\ncommit       abc, and changes\ngo           go1 linux/x\nhost kernel  6.1\n"
+	for _, asked := range []string{"version", "--version"} {
+		if got := run(t, asked); got != want {
+			t.Errorf("%s = %q; want %q", asked, got, want)
+		}
 	}
 	var v Version
 	if err := json.Unmarshal([]byte(run(t, "version", "--json")), &v); err != nil || v.Commit != "abc" || v.Kernel != "6.1" {
@@ -185,6 +190,12 @@ func TestCompletion(t *testing.T) {
 	}
 	if got := run(t, "__complete", "build", "--o"); !strings.HasPrefix(got, "--output") {
 		t.Errorf("completion of --o = %q; want --output", got)
+	}
+	if got := run(t, "__complete", "build", "--output"); !strings.HasPrefix(got, "--output\twrite to FILE\n") {
+		t.Errorf("completion of --output = %q; want what it is, without backquotes", got)
+	}
+	if got := run(t, "__complete", ""); strings.Contains(got, "no-help") || !strings.Contains(got, "help\tTell more of a command\n") {
+		t.Errorf("completion of nothing = %q; want help in it, once", got)
 	}
 	for _, shell := range shells {
 		script := run(t, "completion", shell)
@@ -220,11 +231,15 @@ func TestMan(t *testing.T) {
 	}
 	page, err := os.ReadFile(filepath.Join(dir, "ship-build.1"))
 	const text = `.TH SHIP\-BUILD 1 "" "Ketch" "Ketch"
+.ad l
 .SH NAME
 ship\-build \- Build a thing
 .SH SYNOPSIS
 ship build FILE
 .SH OPTIONS
+.TP
+\fB\-\-jobs\fP N
+N at a time (default 4)
 .TP
 \fB\-\-output\fP FILE
 write to FILE
@@ -233,6 +248,15 @@ ship(1)
 `
 	if string(page) != text || err != nil {
 		t.Errorf("page: %v\n%s\nwant\n%s", err, page, text)
+	}
+	page, err = os.ReadFile(filepath.Join(dir, "ship.1"))
+	for _, want := range []string{
+		".SH NAME\nship \\- makes things\n", ".SH SYNOPSIS\nship COMMAND\n",
+		".SH SEE ALSO\nship\\-build(1),\nship\\-completion(1),\nship\\-keys(1),\nship\\-version(1)\n",
+	} {
+		if err != nil || !strings.Contains(string(page), want) {
+			t.Errorf("page of the program: %v\n%s\nwant %q in it", err, page, want)
+		}
 	}
 }
 

@@ -4,10 +4,20 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // shells are those whose completion cobra writes and people of servers use.
 var shells = []string{"bash", "zsh", "fish"}
+
+// plainUsages takes the backquotes out of what is said of flags: a shell that
+// completes them shows the words as they are.
+func plainUsages(cmd *cobra.Command) {
+	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) { _, f.Usage = pflag.UnquoteUsage(f) })
+	for _, c := range cmd.Commands() {
+		plainUsages(c)
+	}
+}
 
 func completionCommand(program string) *cobra.Command {
 	return &cobra.Command{

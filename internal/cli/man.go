@@ -33,7 +33,7 @@ func writePages(dir string, cmd *cobra.Command) error {
 		return err
 	}
 	for _, under := range cmd.Commands() {
-		if !under.IsAvailableCommand() || under.Name() == "help" {
+		if !under.IsAvailableCommand() {
 			continue
 		}
 		if err := writePages(dir, under); err != nil {
@@ -46,14 +46,16 @@ func writePages(dir string, cmd *cobra.Command) error {
 // pageName is what man is asked for: ketch-keys-new.
 func pageName(cmd *cobra.Command) string { return strings.ReplaceAll(cmd.CommandPath(), " ", "-") }
 
+// writePage writes one page. Its lines are not stretched to the margin: what is
+// typed would have more blanks than one.
 func writePage(w io.Writer, cmd *cobra.Command) {
-	fmt.Fprintf(w, ".TH %s 1 \"\" \"Ketch\" \"Ketch\"\n", strings.ToUpper(roff(pageName(cmd))))
+	fmt.Fprintf(w, ".TH %s 1 \"\" \"Ketch\" \"Ketch\"\n.ad l\n", strings.ToUpper(roff(pageName(cmd))))
 	about := cmd.Short
 	if about == "" {
 		about = strings.TrimSuffix(strings.TrimPrefix(cmd.Long, cmd.Name()+" "), ".")
 	}
 	fmt.Fprintf(w, ".SH NAME\n%s \\- %s\n", roff(pageName(cmd)), roff(about))
-	fmt.Fprintf(w, ".SH SYNOPSIS\n%s\n", roff(usageLine(cmd)))
+	fmt.Fprintf(w, ".SH SYNOPSIS\n%s\n", roff(synopsis(cmd)))
 	if cmd.Short != "" && cmd.Long != "" {
 		fmt.Fprint(w, ".SH DESCRIPTION\n")
 		writeText(w, cmd.Long)
@@ -68,9 +70,32 @@ func writePage(w io.Writer, cmd *cobra.Command) {
 	}
 	writeText(w, cmd.Example)
 	writeFlags(w, cmd)
-	if cmd.HasParent() {
-		fmt.Fprintf(w, ".SH SEE ALSO\n%s(1)\n", roff(pageName(cmd.Parent())))
+	writeSeeAlso(w, cmd)
+}
+
+// synopsis is how a command is called; of one with others under it, which of them.
+func synopsis(cmd *cobra.Command) string {
+	if cmd.HasAvailableSubCommands() {
+		return usageLine(cmd) + " COMMAND"
 	}
+	return usageLine(cmd)
+}
+
+// writeSeeAlso names the page above and those below.
+func writeSeeAlso(w io.Writer, cmd *cobra.Command) {
+	var pages []string
+	if cmd.HasParent() {
+		pages = append(pages, pageName(cmd.Parent()))
+	}
+	for _, c := range cmd.Commands() {
+		if c.IsAvailableCommand() {
+			pages = append(pages, pageName(c))
+		}
+	}
+	for i, page := range pages {
+		pages[i] = roff(page) + "(1)"
+	}
+	fmt.Fprintf(w, ".SH SEE ALSO\n%s\n", strings.Join(pages, ",\n"))
 }
 
 // writeText writes paragraphs; those that are indented stay as they are.
@@ -101,12 +126,26 @@ func writeFlags(w io.Writer, cmd *cobra.Command) {
 		fmt.Fprint(w, title)
 		title = ""
 		value, usage := pflag.UnquoteUsage(f)
+		usage += defaultOf(f)
 		name := "--" + f.Name
 		if f.Shorthand != "" {
 			name = "-" + f.Shorthand + ", " + name
 		}
-		fmt.Fprintf(w, ".TP\n\\fB%s\\fP %s\n%s\n", roff(name), roff(value), roff(usage))
+		heading := strings.TrimSuffix(fmt.Sprintf("\\fB%s\\fP %s", roff(name), roff(value)), " ")
+		fmt.Fprintf(w, ".TP\n%s\n%s\n", heading, roff(usage))
 	})
+}
+
+// defaultOf tells what a flag is unless it is given, where that is something.
+func defaultOf(f *pflag.Flag) string {
+	switch f.DefValue {
+	case "", "0", "0s", "false", "[]", "<nil>":
+		return ""
+	}
+	if f.Value.Type() == "string" {
+		return fmt.Sprintf(" (default %q)", f.DefValue)
+	}
+	return fmt.Sprintf(" (default %s)", f.DefValue)
 }
 
 // roff escapes a line. A dash stays the character that people type, and a dot or

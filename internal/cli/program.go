@@ -22,8 +22,9 @@ type Group struct {
 func Program(root *cobra.Command, version func() (Version, error), groups ...Group) *cobra.Command {
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.DisableDefaultCmd = true
+	ours := helpCommand()
 	groups = append(groups, Group{"This program", []*cobra.Command{
-		helpCommand(), versionCommand(version), completionCommand(root.Name()), manCommand(),
+		ours, versionCommand(version), completionCommand(root.Name()), manCommand(),
 	}})
 	for _, g := range groups {
 		root.AddGroup(&cobra.Group{ID: g.Title, Title: g.Title})
@@ -32,13 +33,29 @@ func Program(root *cobra.Command, version func() (Version, error), groups ...Gro
 			root.AddCommand(cmd)
 		}
 	}
-	root.RunE = choose
+	root.RunE = orVersion(root, version)
 	root.Args = cobra.ArbitraryArgs
-	root.SetHelpCommand(&cobra.Command{Use: "no-help", Hidden: true})
+	root.SetHelpCommand(ours)
 	root.SetFlagErrorFunc(flagError)
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { help(cmd.OutOrStdout(), cmd) })
 	root.SetUsageFunc(func(cmd *cobra.Command) error { help(cmd.ErrOrStderr(), cmd); return nil })
 	return root
+}
+
+// orVersion is choose, but for --version, which fingers know as the command.
+func orVersion(root *cobra.Command, version func() (Version, error)) func(*cobra.Command, []string) error {
+	asked := root.Flags().Bool("version", false, "do what the command version does")
+	_ = root.Flags().MarkHidden("version")
+	return func(cmd *cobra.Command, args []string) error {
+		if !*asked || len(args) > 0 {
+			return choose(cmd, args)
+		}
+		v, err := version()
+		if err != nil {
+			return err
+		}
+		return v.Print(cmd.OutOrStdout())
+	}
 }
 
 // Parent makes a command of those under it.
@@ -113,10 +130,11 @@ func overview(w io.Writer, cmd *cobra.Command) {
 	printFlags(w, cmd)
 }
 
-// inGroup lists the commands of a group that are to be seen.
+// inGroup lists the commands of a group that are to be seen. Help is one of them,
+// which cobra counts as none.
 func inGroup(cmd *cobra.Command, id string) (in []*cobra.Command) {
 	for _, c := range cmd.Commands() {
-		if c.GroupID == id && c.IsAvailableCommand() {
+		if c.GroupID == id && (c.IsAvailableCommand() || c.Name() == "help") {
 			in = append(in, c)
 		}
 	}

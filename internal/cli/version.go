@@ -19,6 +19,7 @@ type Version struct {
 	Go      string `json:"go"`                // "go1.26.6"
 	Machine string `json:"machine"`           // "linux/amd64"
 	Kernel  string `json:"kernel"`            // that runs now: uname -r
+	OS      bool   `json:"-"`                 // the program is of an OS, and Kernel is of the same
 }
 
 // Built is the version of this program.
@@ -61,7 +62,11 @@ func (v Version) Print(out io.Writer) error {
 	case v.Changed:
 		commit += ", and changes"
 	}
-	fmt.Fprintf(w, "commit\t%s\ngo\t%s %s\nkernel\t%s\n", commit, v.Go, v.Machine, v.Kernel)
+	whose := "host kernel"
+	if v.OS {
+		whose = "kernel"
+	}
+	fmt.Fprintf(w, "commit\t%s\ngo\t%s %s\n%s\t%s\n", commit, v.Go, v.Machine, whose, v.Kernel)
 	return w.Flush()
 }
 
