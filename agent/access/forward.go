@@ -111,17 +111,36 @@ func join(ctx context.Context, channel ssh.Channel, tcp *net.TCPConn) {
 type listeners struct {
 	mu   sync.Mutex
 	open map[endpoint][]net.Listener
+	over bool // the connection has ended: none is added
+}
+
+// add keeps what listens for an endpoint, unless the connection has ended meanwhile.
+func (l *listeners) add(asked endpoint, opened []net.Listener) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.over {
+		return false
+	}
+	if l.open == nil {
+		l.open = map[endpoint][]net.Listener{}
+	}
+	l.open[asked] = opened
+	return true
 }
 
 func (l *listeners) closeAll() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, several := range l.open {
-		for _, one := range several {
-			one.Close()
-		}
+		closeEach(several)
 	}
-	l.open = nil
+	l.open, l.over = nil, true
+}
+
+func closeEach(several []net.Listener) {
+	for _, one := range several {
+		one.Close()
+	}
 }
 
 // listen waits for connections to forward to the client (RFC 4254, 7.1): ssh -R.
@@ -145,12 +164,10 @@ func (c *connection) listen(payload []byte) (reply []byte, ok bool) {
 		asked.Port = uint32(opened[0].Addr().(*net.TCPAddr).Port)
 		reply = ssh.Marshal(struct{ Port uint32 }{asked.Port})
 	}
-	c.listeners.mu.Lock()
-	if c.listeners.open == nil {
-		c.listeners.open = map[endpoint][]net.Listener{}
+	if !c.listeners.add(asked, opened) {
+		closeEach(opened)
+		return nil, false
 	}
-	c.listeners.open[asked] = opened
-	c.listeners.mu.Unlock()
 	for _, l := range opened {
 		c.work.Go(func() { c.accept(l, asked) })
 	}
@@ -237,9 +254,7 @@ func (c *connection) cancel(payload []byte) bool {
 	c.listeners.mu.Lock()
 	defer c.listeners.mu.Unlock()
 	several, ok := c.listeners.open[asked]
-	for _, one := range several {
-		one.Close()
-	}
+	closeEach(several)
 	delete(c.listeners.open, asked)
 	return ok
 }

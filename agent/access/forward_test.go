@@ -199,3 +199,23 @@ func TestPermitListen(t *testing.T) {
 		}
 	}
 }
+
+// TestListenAfterEnd: a request that is answered when the connection has ended already
+// leaves nothing open.
+func TestListenAfterEnd(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := endpoint{"localhost", uint32(l.Addr().(*net.TCPAddr).Port)}
+	l.Close()
+	c := &connection{may: &right{}}
+	c.listeners.closeAll()
+	if _, ok := c.listen(ssh.Marshal(asked)); ok {
+		t.Error("a port is forwarded to a client that has gone")
+	}
+	if conn, err := net.Dial("tcp", endpoint{"127.0.0.1", asked.Port}.String()); err == nil {
+		conn.Close()
+		t.Error("the port is open")
+	}
+}
