@@ -1,12 +1,14 @@
 package access
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -147,14 +149,15 @@ func signals() map[string]syscall.Signal {
 }
 
 // nameOf is a signal's name in the protocol; one that has none there has that of the
-// kernel and a domain of its own.
+// kernel and a domain of its own. Real-time signals have none there, either.
 func nameOf(signal syscall.Signal) string {
 	for name, s := range signals() {
 		if s == signal {
 			return name
 		}
 	}
-	return unix.SignalName(signal)[len("SIG"):] + "@ketch"
+	kernels := cmp.Or(unix.SignalName(signal), fmt.Sprintf("SIG%d", int(signal)))
+	return strings.TrimPrefix(kernels, "SIG") + "@ketch"
 }
 
 // signal passes one on to all that the session runs.

@@ -32,6 +32,7 @@ type session struct {
 
 	mu      sync.Mutex
 	process *process // once it runs
+	gone    bool     // nobody listens any more: nothing is started
 }
 
 // terminal is what a client asks for with "pty-req" (RFC 4254, 6.2).
@@ -159,10 +160,10 @@ func (s *session) run(command, original string) {
 	// The words after the first may be secret.
 	first, _, _ := strings.Cut(strings.TrimSpace(command), " ")
 	s.Log(fmt.Sprintf("runs %.40q: %s", cmp.Or(first, "a session"), s.connection))
-	s.mu.Lock()
-	p, err := s.start(args, original)
-	s.process = p
-	s.mu.Unlock()
+	p, err := s.launch(args, original)
+	if errors.Is(err, errGone) {
+		return
+	}
 	if err != nil {
 		s.fail(err, 1)
 		return
@@ -178,6 +179,19 @@ func (s *session) run(command, original string) {
 		return
 	}
 	s.exit(uint32(status))
+}
+
+var errGone = errors.New("the client has gone")
+
+// launch starts a program, unless hangUp was there first and would never see it.
+func (s *session) launch(args []string, original string) (p *process, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gone {
+		return nil, errGone
+	}
+	s.process, err = s.start(args, original)
+	return s.process, err
 }
 
 // arguments are those of the program that runs a command.
@@ -253,6 +267,7 @@ const hangUpLimit = 10 * time.Second
 func (s *session) hangUp(ended <-chan struct{}) {
 	s.mu.Lock()
 	p := s.process
+	s.gone = true
 	s.mu.Unlock()
 	if p != nil {
 		p.hangUp()

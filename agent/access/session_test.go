@@ -1,6 +1,7 @@
 package access
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -265,5 +266,26 @@ func TestOnePurpose(t *testing.T) {
 	}
 	if ok, err := session.SendRequest("exec", true, ssh.Marshal(struct{ Command string }{"hang"})); ok || err != nil {
 		t.Errorf("a second command = %v, %v; want it refused", ok, err)
+	}
+}
+
+// TestNothingStartsForNobody: a program whose client has gone before it was started is
+// not started.
+func TestNothingStartsForNobody(t *testing.T) {
+	s, ended := &session{}, make(chan struct{})
+	close(ended)
+	s.hangUp(ended)
+	if p, err := s.launch([]string{"sleep", "3600"}, ""); p != nil || !errors.Is(err, errGone) {
+		t.Errorf("launch = %v, %v; want %v", p, err, errGone)
+	}
+}
+
+func TestNameOf(t *testing.T) {
+	for signal, want := range map[syscall.Signal]string{
+		syscall.SIGTERM: "TERM", syscall.SIGBUS: "BUS@ketch", 34: "34@ketch", 64: "64@ketch",
+	} {
+		if got := nameOf(signal); got != want {
+			t.Errorf("nameOf(%d) = %q; want %q", int(signal), got, want)
+		}
 	}
 }
