@@ -83,7 +83,9 @@ func restrict(o *authkey.Options, c *ssh.Certificate) error {
 			if o.Forced && o.Command != value {
 				return errors.New("it forces another command than its authority")
 			}
-			o.Forced, o.Command = true, value
+			if err := o.Force(value); err != nil {
+				return fmt.Errorf("force-command: %w", err)
+			}
 		case "source-address":
 			from, err := authkey.Patterns(value)
 			if err != nil {

@@ -158,8 +158,7 @@ func (s *session) run(command, original string) {
 		return
 	}
 	// The words after the first may be secret.
-	first, _, _ := strings.Cut(strings.TrimSpace(command), " ")
-	s.Log(fmt.Sprintf("runs %.40q: %s", cmp.Or(first, "a session"), s.connection))
+	s.Log(fmt.Sprintf("runs %.40q: %s", cmp.Or(firstWord(command), "a session"), s.connection))
 	p, err := s.launch(args, original)
 	if errors.Is(err, errGone) {
 		return
@@ -179,6 +178,19 @@ func (s *session) run(command, original string) {
 		return
 	}
 	s.exit(uint32(status))
+}
+
+// firstWord is what of a command may be logged. A shell takes NAME=VALUE before the
+// program's name: the value is not told.
+func firstWord(command string) string {
+	command = strings.TrimSpace(command)
+	if end := strings.IndexAny(command, " \t\r\n"); end >= 0 {
+		command = command[:end]
+	}
+	if name, _, ok := strings.Cut(command, "="); ok {
+		return name + "=…"
+	}
+	return command
 }
 
 var errGone = errors.New("the client has gone")

@@ -289,3 +289,15 @@ func TestNameOf(t *testing.T) {
 		}
 	}
 }
+
+// TestFirstWord: nothing that may be secret is logged.
+func TestFirstWord(t *testing.T) {
+	for command, want := range map[string]string{
+		"": "", " status --json": "status", "login\tsecret": "login", "login\nsecret": "login", "login\r\nsecret": "login",
+		"TOKEN=secret curl": "TOKEN=…", "--token=secret": "--token=…",
+	} {
+		if got := firstWord(command); got != want {
+			t.Errorf("firstWord(%q) = %q; want %q", command, got, want)
+		}
+	}
+}

@@ -217,6 +217,7 @@ func TestCertificates(t *testing.T) {
 		"own, with principals":  {own(`cert-authority,principals="admin" ` + authority), []string{"-n", "admin"}, "ca", nil, "[x]", 0},
 		"own, without its own":  {own(`cert-authority,principals="admin" ` + authority), []string{"-n", "core"}, "ca", nil, "denied", 255},
 		"own, forced":           {own(`cert-authority,command="echo its" ` + authority), []string{"-n", "core"}, "ca", nil, "[its]", 0},
+		"forced to nothing":     {trusted(authority), []string{"-n", "core", "-O", "force-command= "}, "ca", nil, "denied", 255},
 		"own, forced otherwise": {own(`cert-authority,command="echo its" ` + authority), []string{"-n", "core", "-O", "force-command=echo x"}, "ca", nil, "denied", 255},
 		"own, a key but no CA":  {own(authority), []string{"-n", "core"}, "ca", nil, "denied", 255},
 		"own, from elsewhere":   {own(`cert-authority,from="10.0.0.0/8" ` + authority), []string{"-n", "core"}, "ca", nil, "denied", 255},

@@ -119,8 +119,15 @@ func unquote(text string) (value, after string, err error) {
 	return "", "", errors.New("its quote is never closed")
 }
 
-func setCommand(o *Options, value string, _ *time.Location) error {
-	o.Forced, o.Command = true, value
+func setCommand(o *Options, value string, _ *time.Location) error { return o.Force(value) }
+
+// Force has a command run, whatever is asked for. A blank one is an error: it would
+// lead to the prompt, or to a shell.
+func (o *Options) Force(command string) error {
+	if strings.TrimSpace(command) == "" {
+		return errors.New("there is no command in it")
+	}
+	o.Forced, o.Command = true, command
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -33,16 +34,13 @@ func pattern(item string) (p Pattern, err error) {
 	case item == "":
 		return p, errors.New("a pattern is empty")
 	case strings.Contains(item, "/"):
-		p.network, err = netip.ParsePrefix(item)
-		if err == nil && p.network != p.network.Masked() {
-			err = fmt.Errorf("%s has bits beyond its mask", item)
-		}
+		p.network, err = network(item)
 		return p, err
 	case strings.Trim(item, "0123456789abcdefABCDEF.:*?") != "":
 		return p, fmt.Errorf("%.60q is no address, network or wildcard: names are not looked up", item)
 	case strings.ContainsAny(item, "*?"):
 		p.wild = strings.ToLower(item)
-		return p, nil
+		return p, writable(p.wild)
 	}
 	address, err := netip.ParseAddr(item)
 	if err != nil {
@@ -51,6 +49,34 @@ func pattern(item string) (p Pattern, err error) {
 	address = address.Unmap()
 	p.network = netip.PrefixFrom(address, address.BitLen())
 	return p, nil
+}
+
+// network reads one. Addresses are compared without their IPv4-in-IPv6 form, so a
+// network in that form would match nothing, and exclude nothing.
+func network(item string) (netip.Prefix, error) {
+	n, err := netip.ParsePrefix(item)
+	switch {
+	case err != nil:
+		return n, err
+	case n.Addr().Is4In6():
+		return n, fmt.Errorf("%s is an IPv4 address in IPv6: write it as IPv4", item)
+	case n != n.Masked():
+		return n, fmt.Errorf("%s has bits beyond its mask", item)
+	}
+	return n, nil
+}
+
+// writable tells why no address is written as a wildcard has it. Addresses are
+// compared in the form of RFC 5952: no part has leading zeros, parts of zero in a row
+// are "::", and no IPv6 address has dots. What matches nothing would exclude nothing.
+func writable(wild string) error {
+	parts := strings.FieldsFunc(wild, func(r rune) bool { return r == ':' || r == '.' })
+	zeros := slices.ContainsFunc(parts, func(part string) bool { return len(part) > 1 && part[0] == '0' })
+	mixed := strings.Contains(wild, ":") && strings.Contains(wild, ".")
+	if zeros || mixed || strings.Contains(":"+wild+":", ":0:0:") {
+		return fmt.Errorf("addresses are never written as %.60q: want neither leading zeros, nor 0:0 for ::, nor IPv4 in IPv6", wild)
+	}
+	return nil
 }
 
 // matches tells whether an address is the pattern's, its Not aside.
