@@ -173,7 +173,7 @@ func who(by string, pid int) string {
 	comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
 	name := fmt.Sprintf("process %d", pid)
 	if err == nil {
-		name += " " + strings.TrimSpace(string(comm))
+		name += " " + printable.Text(strings.TrimSpace(string(comm)))
 	}
 	if by == "" {
 		return name

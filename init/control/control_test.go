@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -164,6 +165,22 @@ func TestForgedLine(t *testing.T) {
 	}
 	if got := (<-requests).By; strings.ContainsAny(got, "\n\x1b") || !strings.HasPrefix(got, `x\nketch: FATAL: \x1b[2J, process `) {
 		t.Errorf("By = %q; want it escaped", got)
+	}
+}
+
+// TestForgedName: nor does the name that a process gives itself.
+func TestForgedName(t *testing.T) {
+	const comm = "/proc/self/comm"
+	before, err := os.ReadFile(comm)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.WriteFile(comm, before, 0) })
+	if err := os.WriteFile(comm, []byte("x\nFATAL\x1b[2J"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := who("", os.Getpid()), fmt.Sprintf(`process %d x\nFATAL\x1b[2J`, os.Getpid()); got != want {
+		t.Errorf("who = %q; want %q", got, want)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/crypto/ssh"
 
@@ -39,7 +40,7 @@ func Load(dir string) (key ssh.Signer, note string, err error) {
 	text, err := plainfile.Read(path, maxFile)
 	if err == nil {
 		if key, err = parse(text); err == nil {
-			return key, "", writePublic(path, key)
+			return key, publish(path, key, ""), nil
 		}
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -48,8 +49,10 @@ func Load(dir string) (key ssh.Signer, note string, err error) {
 			return nil, "", fmt.Errorf("put unreadable host key aside: %w", err)
 		}
 	}
-	key, err = create(dir, path)
-	return key, note, err
+	if key, err = create(dir, path); err != nil {
+		return nil, "", err
+	}
+	return key, publish(path, key, note), nil
 }
 
 // putAside renames what has the key's name, whatever that is: what was put aside
@@ -92,10 +95,19 @@ func create(dir, path string) (ssh.Signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("use host key: %w", err)
 	}
-	return key, writePublic(path, key)
+	return key, nil
 }
 
-// writePublic puts the public key beside the private one, where it is not there yet.
+// publish puts the public key beside the private one. Others only show it: where it
+// cannot be kept the machine is reached all the same, and the note says why.
+func publish(path string, key ssh.Signer, note string) string {
+	if err := writePublic(path, key); err != nil {
+		return strings.TrimPrefix(note+"; "+err.Error(), "; ")
+	}
+	return note
+}
+
+// writePublic writes the public key, where it is not there yet.
 func writePublic(path string, key ssh.Signer) error {
 	text := ssh.MarshalAuthorizedKey(key.PublicKey())
 	old, err := plainfile.Read(path+".pub", maxFile)

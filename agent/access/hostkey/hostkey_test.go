@@ -1,6 +1,7 @@
 package hostkey
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -96,6 +97,29 @@ func TestOddFiles(t *testing.T) {
 			t.Errorf("Fingerprint = %q, %v, %v", print, err, wrong)
 		}
 	})
+}
+
+// TestPublicUnwritable: a public key that cannot be kept costs a note, not the machine.
+// The directory's path is so long that no stand-in's name fits.
+func TestPublicUnwritable(t *testing.T) {
+	short := t.TempDir()
+	first, _ := load(t, short)
+	text, err := os.ReadFile(filepath.Join(short, File))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const longest = 4095 // PATH_MAX without its zero byte
+	dir := t.TempDir()
+	for room := longest - len("/"+File+".pub") - len(dir); room > 1; room = longest - len("/"+File+".pub") - len(dir) {
+		dir += "/" + strings.Repeat("d", min(room-1, 200))
+	}
+	if err := errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(filepath.Join(dir, File), text, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	key, note := load(t, dir)
+	if !authkey.Equal(first.PublicKey(), key.PublicKey()) || !strings.Contains(note, "keep public host key") {
+		t.Errorf("note %q; want the same key, and why the public one is not kept", note)
+	}
 }
 
 // TestKeygen: OpenSSH reads the private key, and sees the same public one.
