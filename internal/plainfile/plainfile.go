@@ -81,6 +81,34 @@ func ReadIn(root *os.Root, name string, limit int64) ([]byte, error) {
 	return readAll(file, limit)
 }
 
+// ReadBelow returns the content of a plain file of at most limit bytes, under the
+// name that it has for a process whose root directory is dir: links are followed,
+// and lead nowhere else (openat2(2), RESOLVE_IN_ROOT). What is no plain file is not
+// even opened, only looked at: no driver is asked.
+func ReadBelow(dir, name string, limit int64) ([]byte, error) {
+	root, err := os.OpenFile(dir, unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	fd, err := unix.Openat2(int(root.Fd()), name, &unix.OpenHow{
+		Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+	})
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
+	}
+	there, err := plain(os.NewFile(uintptr(fd), name), nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer there.Close()
+	opened, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", fd), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
+	}
+	return readAll(os.NewFile(uintptr(opened), name), limit)
+}
+
 // readAll reads no more than it takes to know that there is too much: a size may be
 // false, as of a file that grows.
 func readAll(file *os.File, limit int64) ([]byte, error) {

@@ -107,6 +107,30 @@ func TestInStaysInside(t *testing.T) {
 	}
 }
 
+// TestReadBelow: a link leads as far as it would with dir as the root directory.
+func TestReadBelow(t *testing.T) {
+	dir := t.TempDir()
+	want := odd(t, dir)
+	want["link"], want["link out"], want["dangling"] = nil, fs.ErrNotExist, fs.ErrNotExist
+	want["link to a device"], want["loop"] = fs.ErrNotExist, unix.ELOOP
+	want["../small"], want["/small"], want["link from the root"], want["link up"] = nil, nil, nil, nil
+	if err := errors.Join(os.Symlink("/small", filepath.Join(dir, "link from the root")), os.Symlink("../../small", filepath.Join(dir, "link up"))); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range want {
+		data, err := ReadBelow(dir, name, 64)
+		if !errors.Is(err, want) || err != nil && data != nil {
+			t.Errorf("ReadBelow(%s) = %d bytes, %v; want %v", name, len(data), err, want)
+		}
+	}
+	if _, err := ReadBelow(dir+"/none", "small", 64); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("ReadBelow in no directory = %v", err)
+	}
+	if _, err := ReadBelow("/dev", "null", 64); !errors.Is(err, ErrForeign) {
+		t.Errorf("ReadBelow(/dev, null) = %v; want %v", err, ErrForeign)
+	}
+}
+
 func TestName(t *testing.T) {
 	for name, ok := range map[string]bool{
 		"a": true, "a.b": true, "...": true, ".a": true, "é": true, "a b": true, strings.Repeat("x", 255): true,
