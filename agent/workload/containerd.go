@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -48,7 +47,7 @@ type Containerd struct {
 	HostIDs bool
 	Ended   func(name string) // called when a container has ended, while its control group is there
 
-	making sync.Mutex // held while a container gets its ids and is made
+	chosen reserved
 }
 
 // Adopt returns the task of the service's container, or nil when there is none. The
@@ -188,14 +187,13 @@ func (c *Containerd) create(ctx context.Context, s compose.Service) (client.Cont
 	if err != nil && !errdefs.IsNotFound(err) {
 		return nil, fmt.Errorf("remove old writable layer: %w", err)
 	}
-	c.making.Lock()
-	defer c.making.Unlock()
 	var own ids
 	var mapped []snapshots.Opt
 	if !c.hostIDs(s) {
-		if own, err = c.chooseIDs(ctx); err != nil {
+		if own, err = c.chosen.reserve(ctx, c.Client.ContainerService()); err != nil {
 			return nil, err
 		}
+		defer c.chosen.release(own)
 		mapped = append(mapped, client.WithUserNSRemapperLabels(own.mapping(), own.mapping()))
 	}
 	container, err := c.Client.NewContainer(ctx, s.Name,
@@ -204,7 +202,7 @@ func (c *Containerd) create(ctx context.Context, s compose.Service) (client.Cont
 		client.WithAdditionalContainerLabels(map[string]string{digestLabel: digest, idsLabel: own.label()}),
 		client.WithSnapshotter(imagestore.Snapshotter),
 		client.WithNewSnapshot(s.Name, found, mapped...),
-		client.WithNewSpec(specOptions(s, own, found, config.Config, c.Version, c.Each)...),
+		client.WithNewSpec(specOptions(s, own, config.Config, c.Version, c.Each)...),
 	)
 	if err != nil {
 		return nil, err

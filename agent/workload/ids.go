@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
+	"sync"
 
 	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -60,14 +62,41 @@ func freeIDs(taken map[ids]bool) (ids, error) {
 	return 0, errNoIDs
 }
 
-// chooseIDs chooses ids that no container has. The containers themselves are the
-// record of what is taken: c.making is held until the new one is among them.
-func (c *Containerd) chooseIDs(ctx context.Context) (ids, error) {
-	all, err := c.Client.ContainerService().List(ctx)
+// reserved are the ids of containers that are being made. Those of containers that
+// exist are noted at them.
+type reserved struct {
+	mu   sync.Mutex
+	held map[ids]bool
+}
+
+// reserve chooses ids that no container has or gets, until they are released: the
+// container exists by then, or never will.
+func (r *reserved) reserve(ctx context.Context, all interface {
+	List(ctx context.Context, filters ...string) ([]containers.Container, error)
+}) (ids, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	exist, err := all.List(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("list containers: %w", err)
 	}
-	return freeIDs(takenIDs(all))
+	taken := takenIDs(exist)
+	maps.Copy(taken, r.held)
+	m, err := freeIDs(taken)
+	if err != nil {
+		return 0, err
+	}
+	if r.held == nil {
+		r.held = map[ids]bool{}
+	}
+	r.held[m] = true
+	return m, nil
+}
+
+func (r *reserved) release(m ids) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.held, m)
 }
 
 func takenIDs(all []containers.Container) map[ids]bool {

@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"testing"
@@ -51,6 +52,36 @@ func TestTakenIDs(t *testing.T) {
 	}
 }
 
+// existing are the containers that there are.
+type existing []containers.Container
+
+func (e existing) List(context.Context, ...string) ([]containers.Container, error) {
+	if e == nil {
+		return nil, errNoIDs
+	}
+	return e, nil
+}
+
+// TestReserve: two containers that are made at the same time share no ids, and ids
+// whose container came to nothing are given again.
+func TestReserve(t *testing.T) {
+	var r reserved
+	there := existing{{Labels: map[string]string{idsLabel: ids(firstIDs).label()}}}
+	for i, step := range []struct {
+		release, want ids
+	}{
+		{0, firstIDs + idCount}, {0, firstIDs + 2*idCount}, {firstIDs + idCount, firstIDs + idCount},
+	} {
+		r.release(step.release)
+		if got, err := r.reserve(t.Context(), there); got != step.want || err != nil {
+			t.Errorf("reservation %d = %d, %v; want %d", i, got, err, step.want)
+		}
+	}
+	if _, err := r.reserve(t.Context(), existing(nil)); err == nil {
+		t.Error("reserve without a list = nil; want an error")
+	}
+}
+
 // TestIDsFit: everybody's last id fits into what the kernel lets ping, and no user
 // of the host's is among them.
 func TestIDsFit(t *testing.T) {
@@ -64,8 +95,8 @@ func TestIDsFit(t *testing.T) {
 func TestSpecOfIDs(t *testing.T) {
 	for _, m := range []ids{0, firstIDs} {
 		spec := &oci.Spec{Linux: new(specs.Linux), Process: new(specs.Process), Mounts: []specs.Mount{{Destination: "/sys", Type: "sysfs"}}}
-		options := specOptions(compose.Service{Name: "a", Command: []string{"x"}}, m, nil, ocispec.ImageConfig{}, "1", bound.Bounds{})
-		for i, option := range options[1:] { // all but that of the image
+		options := specOptions(compose.Service{Name: "a", Command: []string{"x"}}, m, ocispec.ImageConfig{}, "1", bound.Bounds{})
+		for i, option := range options[1:] { // all but the user
 			if err := option(t.Context(), nil, &containers.Container{ID: "a"}, spec); err != nil {
 				t.Fatalf("option %d: %v", i+1, err)
 			}

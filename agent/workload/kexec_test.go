@@ -25,7 +25,7 @@ func TestNoKexec(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, option := range specOptions(compose.Service{Name: "a", Command: []string{"/x"}}, 0, nil, ocispec.ImageConfig{}, "1", bound.Bounds{})[1:] { // the first asks the image
+	for _, option := range specOptions(compose.Service{Name: "a", Command: []string{"/x"}}, 0, ocispec.ImageConfig{}, "1", bound.Bounds{})[1:] { // the first reads the image's files
 		if err := option(ctx, nil, c, spec); err != nil {
 			t.Fatal(err)
 		}

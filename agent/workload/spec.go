@@ -6,7 +6,6 @@ import (
 	"errors"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/containerd/containerd/v2/contrib/seccomp"
@@ -33,11 +32,15 @@ const (
 // no new privileges, masked paths) into the one of a service, whose users are those
 // of m. It may open the devices that runc gives every container, and no other:
 // containerd's list has the machine's console. The seccomp profile comes last,
-// because it depends on the capabilities.
-func specOptions(s compose.Service, m ids, image oci.Image, config ocispec.ImageConfig, version string, each bound.Bounds) []oci.SpecOpts {
+// because it depends on the capabilities. The user comes first: it alone needs the
+// image's files.
+func specOptions(s compose.Service, m ids, config ocispec.ImageConfig, version string, each bound.Bounds) []oci.SpecOpts {
 	options := []oci.SpecOpts{
-		oci.WithImageConfig(image),
+		withUser(cmp.Or(s.User, config.User)),
 		withArgs(s, config),
+		oci.WithProcessCwd(cmp.Or(s.WorkingDir, config.WorkingDir, "/")),
+		oci.WithDefaultPathEnv,
+		oci.WithEnv(config.Env),
 		oci.WithEnv(append([]string{"KETCH_VERSION=" + version}, s.Environment...)),
 		oci.WithRlimit(&specs.POSIXRlimit{Type: "RLIMIT_NOFILE", Soft: softFiles, Hard: hardFiles}),
 		oci.WithCgroup(CgroupParent + "/" + s.Name),
@@ -50,15 +53,6 @@ func specOptions(s compose.Service, m ids, image oci.Image, config ocispec.Image
 	}
 	if m.own() {
 		options = append(options, oci.WithUserNamespace(m.mapping(), m.mapping()), withHostSys)
-	}
-	if s.User != "" {
-		options = append(options, oci.WithUser(s.User))
-		if !strings.Contains(s.User, ":") { // no group is given: those of the image's /etc/group count
-			options = append(options, oci.WithAdditionalGIDs(s.User))
-		}
-	}
-	if s.WorkingDir != "" {
-		options = append(options, oci.WithProcessCwd(s.WorkingDir))
 	}
 	if s.ReadOnly {
 		options = append(options, oci.WithRootFSReadonly())

@@ -4,11 +4,13 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/containerd/v2/pkg/oci"
 	"github.com/google/go-cmp/cmp"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/ketch-os/ketch/agent/bound"
 	"github.com/ketch-os/ketch/internal/compose"
 )
 
@@ -77,6 +79,32 @@ func TestDigest(t *testing.T) {
 	for name, changed := range map[string]string{"user": sum(other), "empty command": sum(cleared), "image": sum(base, "sha256:1")} {
 		if changed == sum(base) {
 			t.Errorf("%s does not change the digest", name)
+		}
+	}
+}
+
+// TestSpecOfImage: what the image says counts, and the service's word over it.
+func TestSpecOfImage(t *testing.T) {
+	image := ocispec.ImageConfig{Env: []string{"A=1", "B=2"}, WorkingDir: "/w", Cmd: []string{"x"}}
+	path := "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	for name, test := range map[string]struct {
+		service compose.Service
+		image   ocispec.ImageConfig
+		cwd     string
+		env     []string
+	}{
+		"nothing":     {compose.Service{Command: []string{"y"}}, ocispec.ImageConfig{}, "/", []string{path, "KETCH_VERSION=1"}},
+		"the image's": {compose.Service{}, image, "/w", []string{path, "A=1", "B=2", "KETCH_VERSION=1"}},
+		"both":        {compose.Service{WorkingDir: "/v", Environment: []string{"B=3", "PATH=/x"}}, image, "/v", []string{"PATH=/x", "A=1", "B=3", "KETCH_VERSION=1"}},
+	} {
+		spec := &oci.Spec{Linux: new(specs.Linux), Process: new(specs.Process)}
+		for _, option := range specOptions(test.service, 0, test.image, "1", bound.Bounds{})[1:] { // all but the user
+			if err := option(t.Context(), nil, &containers.Container{ID: "a"}, spec); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if spec.Process.Cwd != test.cwd || !slices.Equal(spec.Process.Env, test.env) {
+			t.Errorf("%s: directory %s, environment %q; want %s, %q", name, spec.Process.Cwd, spec.Process.Env, test.cwd, test.env)
 		}
 	}
 }
