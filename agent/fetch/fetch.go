@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ketch-os/ketch/internal/bareurl"
 	"github.com/ketch-os/ketch/internal/config"
 )
 
@@ -34,7 +35,7 @@ type Answer struct {
 
 // StatusError is an answer with another status.
 type StatusError struct {
-	URL    string
+	URL    string // as bareurl shows it
 	Status int
 }
 
@@ -97,7 +98,7 @@ func (c *Client) Fetch(ctx context.Context, url string) ([]byte, error) {
 		case len(before) > maxRedirects:
 			return fmt.Errorf("sent elsewhere more than %d times", maxRedirects)
 		case next.URL.Scheme != "https" && before[0].URL.Scheme == "https":
-			return fmt.Errorf("sent to %s, without TLS", next.URL)
+			return fmt.Errorf("sent to %s, without TLS", bareurl.Text(next.URL.String()))
 		}
 		return nil
 	})
@@ -110,7 +111,7 @@ func (c *Client) Fetch(ctx context.Context, url string) ([]byte, error) {
 func (c *Client) send(ctx context.Context, method, url string, header map[string]string, limit int, redirect func(*http.Request, []*http.Request) error) (*Answer, error) {
 	request, err := http.NewRequestWithContext(ctx, method, url, nil)
 	if err != nil {
-		return nil, err
+		return nil, bareurl.Error(err)
 	}
 	for key, value := range header {
 		request.Header.Set(key, value)
@@ -118,15 +119,15 @@ func (c *Client) send(ctx context.Context, method, url string, header map[string
 	client := &http.Client{Transport: c.transport(), CheckRedirect: redirect}
 	response, err := client.Do(request)
 	if err != nil {
-		return nil, err
+		return nil, bareurl.Error(err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return nil, &StatusError{url, response.StatusCode}
+		return nil, &StatusError{bareurl.Text(url), response.StatusCode}
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, int64(limit)+1))
 	if err == nil && len(body) > limit {
-		err = fmt.Errorf("%s: more than %d bytes", url, limit)
+		err = fmt.Errorf("%s: more than %d bytes", bareurl.Text(url), limit)
 	}
 	if err != nil {
 		return nil, err

@@ -73,6 +73,36 @@ func TestAsk(t *testing.T) {
 	}
 }
 
+// TestSecrets: what an error shows of a URL lets nobody get what it leads to.
+func TestSecrets(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/moved" {
+			http.Redirect(w, r, "http://bob:hunter2@127.0.0.1:1/f?hunter2", http.StatusFound)
+			return
+		}
+		w.WriteHeader(http.StatusForbidden)
+	}))
+	defer server.Close()
+	host := server.Listener.Addr().String()
+	for url, want := range map[string]string{
+		"http://bob:hunter2@" + host + "/f?sig=hunter2":     "http://" + host + "/f answers 403",
+		"http://bob:hunter2@" + host + "/moved?sig=hunter2": `"http://127.0.0.1:1/f"`,
+		"http://bob:hunter2@127.0.0.1:1/f?sig=hunter2":      `"http://127.0.0.1:1/f"`,
+		"http://bob:hunter2@127.0.0.1:x/f?sig=hunter2":      "cannot be read",
+	} {
+		contents := config.Contents{Source: url}
+		_, err := new(Client).Fetch(t.Context(), url)
+		_, loadErr := contents.Load(t.Context(), new(Client))
+		_, noneErr := contents.Load(t.Context(), nil)
+		if err == nil || loadErr == nil || noneErr == nil || !strings.Contains(err.Error(), want) || !strings.Contains(loadErr.Error(), want) {
+			t.Errorf("Fetch(%s) = %v, Load = %v; want %q", url, err, loadErr, want)
+		}
+		if text := fmt.Sprint(err, loadErr, noneErr); strings.Contains(text, "hunter2") || strings.Contains(text, "bob") {
+			t.Errorf("errors show a secret: %s", text)
+		}
+	}
+}
+
 // TestFetch: content may be elsewhere, but not without TLS where there was some.
 func TestFetch(t *testing.T) {
 	plain := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

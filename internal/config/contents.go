@@ -15,6 +15,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/ketch-os/ketch/internal/bareurl"
 	"github.com/ketch-os/ketch/internal/config/strict"
 )
 
@@ -111,11 +112,11 @@ func checkURL(source string) error {
 	u, err := url.Parse(source)
 	switch {
 	case err != nil:
-		return fmt.Errorf("%q is no URL", short(source))
+		return errors.New("is no URL")
 	case u.Scheme != "http" && u.Scheme != "https":
-		return fmt.Errorf("%q: want a data:, https: or http: URL", short(source))
+		return fmt.Errorf("%q: want a data:, https: or http: URL", short(bareurl.Text(source)))
 	case u.Host == "" || u.User != nil:
-		return fmt.Errorf("%q: want a host, and no password", short(source))
+		return fmt.Errorf("%q: want a host, and no password", short(bareurl.Text(source)))
 	}
 	return nil
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/ketch-os/ketch/internal/bareurl"
 )
 
 // Fetcher gets what a URL of http or https leads to, at most MaxContents bytes of it.
@@ -21,14 +23,14 @@ func (c Contents) Load(ctx context.Context, from Fetcher) ([]byte, error) {
 		return c.Data, nil
 	}
 	if from == nil {
-		return nil, fmt.Errorf("%s: %w", c.Source, ErrNotFetched)
+		return nil, fmt.Errorf("%s: %w", bareurl.Text(c.Source), ErrNotFetched)
 	}
 	data, err := from.Fetch(ctx, c.Source)
 	if err == nil {
 		data, err = Unpack(data, c.Gzip, c.Hash)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("fetch %s: %w", c.Source, err)
+		return nil, fmt.Errorf("fetch %s: %w", bareurl.Text(c.Source), err)
 	}
 	return data, nil
 }

@@ -29,6 +29,7 @@ import (
 	"github.com/coreos/ignition/v2/config/validate"
 	vcontext "github.com/coreos/vcontext/validate"
 
+	"github.com/ketch-os/ketch/internal/bareurl"
 	"github.com/ketch-os/ketch/internal/config"
 	"github.com/ketch-os/ketch/internal/config/strict"
 )
@@ -99,11 +100,11 @@ func (r *reader) follow(d *document, path string, resource types.Resource, chain
 	contents, err := resourceContents(resource)
 	source := "data URL at " + path
 	if contents.Source != "" {
-		source = contents.Source
+		source = bareurl.Text(contents.Source)
 	}
 	switch {
 	case err != nil:
-	case contents.Source != "" && slices.Contains(chain, source):
+	case contents.Source != "" && slices.Contains(chain, contents.Source):
 		err = fmt.Errorf("%s names itself, by way of what it names", source)
 	case len(chain) == maxDepth:
 		err = fmt.Errorf("configurations name each other more than %d deep", maxDepth)
@@ -115,7 +116,7 @@ func (r *reader) follow(d *document, path string, resource types.Resource, chain
 			err = fmt.Errorf("more than %d bytes in all", maxTotal)
 		}
 		if err == nil {
-			return r.read(text, source, append(slices.Clip(chain), source)), true
+			return r.read(text, source, append(slices.Clip(chain), contents.Source)), true
 		}
 	}
 	if errors.Is(err, config.ErrNotFetched) {
