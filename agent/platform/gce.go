@@ -63,29 +63,37 @@ func gceKeys(ctx context.Context, s *service, to *Facts) error {
 			return err
 		}
 		keys, problems := parseGCEKeys(text, s.h.Now())
-		to.Problems = append(to.Problems, problems...)
+		for _, problem := range problems {
+			to.problem("%s", problem)
+		}
 		to.addKeys(strings.Join(keys, "\n"))
 	}
 	return nil
 }
 
 // parseGCEKeys reads lines "USER:KEY". All are keys of the machine's own user here. A
-// comment "google-ssh {…}" may say when a key ends.
+// comment "google-ssh {…}" may say when a key ends. There are no more problems than are kept.
 func parseGCEKeys(text string, now time.Time) (keys, problems []string) {
+	note := func(format string, args ...any) {
+		if len(problems) < maxProblems {
+			text := fmt.Sprintf("SSH key: "+format, args...)
+			problems = append(problems, text[:min(len(text), maxProblem)])
+		}
+	}
 	for line := range strings.Lines(text) {
 		if line = strings.TrimSpace(line); line == "" {
 			continue
 		}
 		_, key, ok := strings.Cut(line, ":")
 		if !ok {
-			problems = append(problems, fmt.Sprintf("SSH key: %q: want USER:KEY", line[:min(len(line), 40)]))
+			note("%q: want USER:KEY", line[:min(len(line), 40)])
 			continue
 		}
 		key, comment, dated := strings.Cut(key, " google-ssh ")
 		if dated {
 			until, err := gceExpiry(comment)
 			if err != nil {
-				problems = append(problems, fmt.Sprintf("SSH key: %v", err))
+				note("%v", err)
 			}
 			if err != nil || !now.Before(until) {
 				continue

@@ -249,6 +249,15 @@ func TestHostile(t *testing.T) {
 			t.Errorf("parseOpenStack of %s has no error", name)
 		}
 	}
+	for name, line := range map[string]string{"no user": "x\n", "dates that are none": `u:k google-ssh {"expireOn":"` + strings.Repeat("x", maxProblem+100) + "\"}\n"} {
+		h := host{cmdline: "ketch.platform=gce", services: []string{cloud(t, gceCheck, map[string]string{
+			"/computeMetadata/v1/instance/id": "1", "/computeMetadata/v1/instance/attributes/ssh-keys": strings.Repeat(line, 2*maxProblems),
+		})}}.Host()
+		facts := &Facts{}
+		if err := readGCE(t.Context(), h, facts); err != nil || len(facts.Problems) != maxProblems || len(facts.Problems[0]) > maxProblem {
+			t.Errorf("GCE's keys, %s: %v, %d problems, the first of %d bytes; want %d of at most %d", name, err, len(facts.Problems), len(facts.Problems[0]), maxProblems, maxProblem)
+		}
+	}
 	many := &Facts{}
 	for i := range 2 * maxKeys {
 		many.addKeys(fmt.Sprintf("%s %d", key2, i))
