@@ -3,7 +3,6 @@ package image
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -69,10 +68,11 @@ func imageRefs(key string, nodes []yaml.Node, path string) (refs []ImageRef, err
 	return refs, nil
 }
 
-// read reads the Compose file; relative paths start at dir.
+// read reads the Compose file; relative paths start at dir, and stay as they are
+// where there is none.
 func (w *Workload) read(dir string) (err error) {
 	path := w.Compose.Text
-	if !filepath.IsAbs(path) {
+	if dir != "" && !filepath.IsAbs(path) {
 		path = filepath.Join(dir, path)
 	}
 	if w.Text, err = compose.ReadFile(path); err != nil {
@@ -250,9 +250,5 @@ func inEtc(path string) string {
 // CheckCompose checks a Compose file as a build does, without its images.
 func CheckCompose(path string) (*Workload, error) {
 	w := &Workload{Compose: Line{Text: path}}
-	here, err := os.Getwd()
-	if err == nil {
-		err = w.read(here)
-	}
-	return w, err
+	return w, w.read("")
 }

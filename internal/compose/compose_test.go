@@ -115,7 +115,7 @@ func TestParseRefuses(t *testing.T) {
 		{"restart", service("restart: sometimes"), ":5: services.web.restart: restart policy"},
 		{"variable", service("user: $USER"), ":5: error while interpolating services.web.user: variable USER"},
 		{"environment without a value", service("environment: [HOME]"), ":5: services.web.environment.HOME: no value"},
-		{"several faults", service("cpus: 0.001\n  b: {image: demo}"), ":6: services.b.network_mode: \"\" is not supported in this version: it must be host\n/etc/site.yaml:5: services.web.cpus: 0.001 is not between 0.01 and 8192"},
+		{"several faults", service("cpus: 0.001\n  b: {image: demo}"), ":5: services.web.cpus: 0.001 is not between 0.01 and 8192\n/etc/site.yaml:6: services.b.network_mode: \"\" is not supported in this version: it must be host"},
 		{"key twice", service("restart: always\n    restart: always"), ":6: mapping key \"restart\" already defined"},
 		{"fault in what an alias names", "x-a: &a\n  image: demo\n  ports: ['1:1']\nservices:\n  web: {<<: *a, network_mode: host}", ":3: services.web.ports"},
 		{"misspelt label", service("labels: {org.ketch.esential: 'true'}"), ":5: services.web.labels.org.ketch.esential: no such label"},

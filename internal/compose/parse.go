@@ -1,20 +1,24 @@
 package compose
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/compose-spec/compose-go/v2/loader"
 	"github.com/compose-spec/compose-go/v2/template"
 	"github.com/compose-spec/compose-go/v2/tree"
 	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/distribution/reference"
+	"github.com/sirupsen/logrus"
 )
 
 // keys are the attributes of the Compose specification that this version acts
@@ -68,15 +72,28 @@ func Parse(path string, text []byte) ([]Service, error) {
 		services = append(services, service)
 	}
 	if len(faults) > 0 {
-		return nil, errors.Join(faults...)
+		return nil, joined(faults)
 	}
 	return services, nil
+}
+
+// joined joins faults in the order of their lines.
+func joined(faults []error) error {
+	line := func(err error) int {
+		if fault, ok := errors.AsType[*Fault](err); ok {
+			return fault.Line
+		}
+		return 0
+	}
+	slices.SortStableFunc(faults, func(a, b error) int { return cmp.Compare(line(a), line(b)) })
+	return errors.Join(faults...)
 }
 
 // load has compose-go read the file: schema, short and long forms. Variables
 // have no values here, other files are not read.
 func (d document) load(path string, text []byte) (*types.Project, error) {
 	var refused []error
+	defer quiet()()
 	project, err := loader.LoadWithContext(context.Background(), types.ConfigDetails{
 		WorkingDir:  filepath.Dir(path),
 		ConfigFiles: []types.ConfigFile{{Filename: path, Content: text}},
@@ -88,11 +105,11 @@ func (d document) load(path string, text []byte) (*types.Project, error) {
 	}, loader.WithSupportedAttributes(keys[:], func(found []loader.UnsupportedAttribute) {
 		for _, attribute := range found {
 			field := strings.ReplaceAll(string(attribute.Path), dot, ".")
-			refused = append(refused, &Fault{File: path, Line: d.line(plainField(field)), Field: field, Err: errNotSupported})
+			refused = append(refused, &Fault{File: path, Line: d.line(plainField(field)), Field: field, Err: notSupported(field)})
 		}
 	}))
 	if len(refused) > 0 {
-		return nil, errors.Join(refused...)
+		return nil, joined(refused)
 	}
 	if err != nil {
 		return nil, d.fault(path, err)
@@ -103,8 +120,52 @@ func (d document) load(path string, text []byte) (*types.Project, error) {
 // dot stands for a dot in a key where compose-go writes a path.
 const dot = "👻"
 
+// quietly lets one at a time keep compose-go's log to itself.
+var quietly sync.Mutex
+
+// quiet keeps what compose-go logs off the standard error until the function that it
+// returns is called: that version is obsolete, in a form that is not ours. No option
+// of compose-go does that.
+func quiet() func() {
+	quietly.Lock()
+	out := logrus.StandardLogger().Out
+	logrus.SetOutput(io.Discard)
+	return func() {
+		logrus.SetOutput(out)
+		quietly.Unlock()
+	}
+}
+
 // errNotSupported is the cause of an attribute that nothing acts on.
 var errNotSupported = errors.New("not supported in this version")
+
+// cures are what to do in place of attributes that people miss first.
+var cures = map[string]string{
+	"ports":       "containers use the machine's ports (network_mode: host); drop it, and reach them with ketch run --port",
+	"volumes":     "nothing is mounted into a container; what it reads belongs into its image",
+	"build":       "build the image before, save it, and list it under workloads: images in the definition, such as archive:FILE",
+	"healthcheck": "drop it: restart: says what is started again, and the label " + EssentialLabel + " makes a boot good only with the service",
+}
+
+// cured is an error with a cure.
+type cured struct {
+	error
+	cure string
+}
+
+func (c cured) Unwrap() error { return c.error }
+
+// Hint is the cure.
+func (c cured) Hint() string { return c.cure }
+
+// notSupported is the cause of a field that nothing acts on.
+func notSupported(field string) error {
+	parts := strings.Split(field, ".")
+	if cure := cures[parts[min(2, len(parts)-1)]]; cure != "" {
+		return cured{errNotSupported, cure}
+	}
+	return errNotSupported
+}
 
 // substitute replaces $VARIABLES as Compose does, but refuses one that would
 // silently become nothing.
