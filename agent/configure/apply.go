@@ -206,7 +206,7 @@ func plainError(err error) error {
 }
 
 // in calls do with the directory at the top that a path lies in, which nothing leads out
-// of, and the rest of the path.
+// of, and the rest of the path. Where its parents lead may be written too.
 func (a *Applier) in(name string, do func(root *os.Root, name string) error) error {
 	if err := config.CheckPath(name); err != nil {
 		return err
@@ -217,6 +217,9 @@ func (a *Applier) in(name string, do func(root *os.Root, name string) error) err
 		return err
 	}
 	defer root.Close()
+	if err := checkPlace(root, path.Dir(rest), path.Base(rest)); err != nil {
+		return err
+	}
 	return do(root, rest)
 }
 
@@ -287,7 +290,11 @@ func permissions(bits uint32) fs.FileMode {
 	return mode
 }
 
+// makeDirectory makes a directory, or changes the one that a link in its place leads to.
 func makeDirectory(root *os.Root, name string, d config.Directory) error {
+	if err := checkPlace(root, name, ""); err != nil {
+		return err
+	}
 	if err := root.MkdirAll(name, defaultDirectory); err != nil {
 		return err
 	}

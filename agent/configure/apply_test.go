@@ -169,6 +169,54 @@ func TestNoWayOut(t *testing.T) {
 	}
 }
 
+// TestNoWayIn: a link of an earlier configuration, or of the same one at the boot before,
+// does not lead to what none may write.
+func TestNoWayIn(t *testing.T) {
+	dir := root(t)
+	key := filepath.Join(dir, "var/lib/ketch/ssh/host_ed25519")
+	if err := errors.Join(os.Mkdir(filepath.Dir(key), 0o700), os.WriteFile(key, []byte("the machine's"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	a := &Applier{Root: dir, SetTimeServers: func([]string) {}}
+	const links = "links: [{path: /var/lib/x, target: ketch/ssh}, {path: /var/lib/y, target: ./z/../x/}, {path: /var/lib/top, target: ..}, " +
+		"{path: /var/lib/loop, target: loop/a}, {path: /var/lib/fine, target: data}]\ndirectories: [{path: /var/lib/data}, {path: /var/lib/z}]"
+	if errs := a.Apply(t.Context(), parsed(t, links), none{}); len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	errs := a.Apply(t.Context(), parsed(t, `
+files:
+- {path: /var/lib/x/host_ed25519, once: false, contents: mine}
+- {path: /var/lib/y/host_ed25519, once: false, contents: mine}
+- {path: /var/lib/top/lib/ketch/ssh/host_ed25519, once: false, contents: mine}
+- {path: /var/lib/loop/f, contents: mine}
+- {path: /var/lib/fine/f, contents: mine}
+directories: [{path: /var/lib/x, mode: 0777}, {path: /var/lib/y/d, mode: 0777}, {path: /var/lib/top, mode: 0777}]
+links: [{path: /var/lib/x/l, target: a}]
+`), none{})
+	text := errors.Join(errs...)
+	for _, want := range []string{
+		"/var/lib/x/host_ed25519: a link leads it to /var/lib/ketch/ssh/host_ed25519: ", "/var/lib/y/host_ed25519: a link leads it to /var/lib/ketch/ssh/host_ed25519: ",
+		"/var/lib/top/lib/ketch/ssh/host_ed25519: a link", "/var/lib/loop/f: more than 40 links", "/var/lib/x: a link leads it to /var/lib/ketch/ssh: ",
+		"/var/lib/y/d: a link", "/var/lib/top: a link leads it to /var: ", "/var/lib/x/l: a link",
+	} {
+		if text == nil || !strings.Contains(text.Error(), want) {
+			t.Errorf("errors\n%v\nwant %q", text, want)
+		}
+	}
+	if got := read(t, dir, "var/lib/ketch/ssh/host_ed25519"); got != "the machine's" {
+		t.Errorf("the key is %q", got)
+	}
+	if info, err := os.Stat(filepath.Dir(key)); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("the key's directory: %v, %v", info, err)
+	}
+	if entries, err := os.ReadDir(filepath.Dir(key)); err != nil || len(entries) != 1 {
+		t.Errorf("beside the key there are %v, %v", entries, err)
+	}
+	if got := read(t, dir, "var/lib/data/f"); got != "mine" {
+		t.Errorf("behind a link that is fine there is %q", got)
+	}
+}
+
 // TestInTheWay: what is there and is no file stays, and says so; the rest is written.
 func TestInTheWay(t *testing.T) {
 	dir := root(t)
