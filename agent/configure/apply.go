@@ -106,12 +106,27 @@ func (a *Applier) hostname(_ context.Context, m config.Merged, _ config.Fetcher)
 	if before, err := plainfile.Read(kept, 1<<10); err != nil || string(before) != m.Hostname+"\n" {
 		errs = append(errs, atomicfile.WriteFile(kept, []byte(m.Hostname+"\n"), 0o644))
 	}
-	hosts, err := os.ReadFile(a.path("/etc/hosts"))
+	return errors.Join(append(errs, a.ownHosts(m.Hostname))...)
+}
+
+// maxHosts bounds a hosts(5) file, in bytes.
+const maxHosts = 1 << 20
+
+// ownHosts changes the machine's own name in /etc/hosts, which a configuration may have
+// made a link: nothing is read or written behind one.
+func (a *Applier) ownHosts(name string) error {
+	hosts := a.path("/etc/hosts")
+	before, err := plainfile.Read(hosts, maxHosts)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return errors.Join(append(errs, err)...)
+		return err
 	}
 	// In place: containers have bound the file.
-	return errors.Join(append(errs, os.WriteFile(a.path("/etc/hosts"), ownName(hosts, m.Hostname), 0o644))...)
+	file, err := plainfile.Open(hosts, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(ownName(before, name))
+	return errors.Join(err, file.Close())
 }
 
 // ownName replaces the machine's own name in a hosts(5) file.
@@ -151,10 +166,7 @@ func (a *Applier) authorities(ctx context.Context, m config.Merged, from config.
 		all = append(bytes.TrimRight(all, "\n"), '\n')
 		all = append(all, data...)
 	}
-	if err := os.MkdirAll(filepath.Dir(a.path("/etc"+bundle)), 0o755); err != nil {
-		return err
-	}
-	return errors.Join(append(errs, atomicfile.WriteFile(a.path("/etc"+bundle), all, 0o644))...)
+	return errors.Join(append(errs, a.write(config.File{Node: config.Node{Path: "/etc" + bundle, Owner: a.owner}}, all))...)
 }
 
 // workloads writes the Compose files. Those that were refused are not written: the

@@ -3,6 +3,7 @@ package configure
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -214,6 +215,28 @@ links: [{path: /var/lib/x/l, target: a}]
 	}
 	if got := read(t, dir, "var/lib/data/f"); got != "mine" {
 		t.Errorf("behind a link that is fine there is %q", got)
+	}
+}
+
+// TestNoWayRound: what the machine writes of itself is not written behind a link either.
+func TestNoWayRound(t *testing.T) {
+	dir := root(t)
+	own := filepath.Join(dir, "var/lib/ketch/certs/ca-certificates.crt")
+	if err := errors.Join(
+		os.Mkdir(filepath.Dir(own), 0o755), os.WriteFile(own, []byte("the machine's"), 0o600), os.Remove(filepath.Join(dir, "etc/hosts")),
+		os.Symlink("../var/lib/ketch", filepath.Join(dir, "etc/ssl")), os.Symlink("ssl/certs/ca-certificates.crt", filepath.Join(dir, "etc/hosts")),
+	); err != nil {
+		t.Fatal(err)
+	}
+	a := &Applier{Root: dir, SetHostname: func(string) error { return nil }, SetTimeServers: func([]string) {}, owner: config.Owner{UID: os.Getuid(), GID: os.Getgid()}}
+	text := fmt.Sprint(a.Apply(t.Context(), parsed(t, "hostname: web-1"), none{}))
+	for _, want := range []string{"host name: open " + filepath.Join(dir, "etc/hosts") + ": is no plain file", "certificate authorities: a link leads out"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("errors %s; want %q", text, want)
+		}
+	}
+	if got := read(t, dir, "var/lib/ketch/certs/ca-certificates.crt"); got != "the machine's" {
+		t.Errorf("behind the links there is %q", got)
 	}
 }
 
