@@ -321,7 +321,8 @@ func TestBackInSteps(t *testing.T) {
 		var w *world
 		w = newWorld(0, map[string]func(*sntp.Packet){"a:123": func(p *sntp.Packet) {
 			if time.Since(began) > 10*time.Minute {
-				off(w.now().Sub(time.Now()) - maxBack + time.Minute)(p)
+				at := sntp.Stamp(w.now().Add(-maxBack + time.Minute))
+				p.Receive, p.Transmit = at, at
 			}
 		}})
 		w.runs(t, []string{"a"}, 24*time.Hour)
