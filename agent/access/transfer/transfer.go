@@ -19,7 +19,7 @@ import (
 	"github.com/pkg/sftp"
 )
 
-// maxOpen is how many files one session may have open.
+// maxOpen is how many files and directories one session may have open.
 const maxOpen = 128
 
 // Confined serves one session that sees a directory and nothing else. It returns
@@ -90,6 +90,16 @@ func (f *file) Close() error {
 }
 
 func (t *tree) openFile(name string, flags int) (*file, error) {
+	return t.take(name, flags, func(info fs.FileInfo) error {
+		if !info.Mode().IsRegular() {
+			return errors.New("it is no file")
+		}
+		return nil
+	})
+}
+
+// take opens what has a name, and keeps it open when it is what is wanted.
+func (t *tree) take(name string, flags int, check func(fs.FileInfo) error) (*file, error) {
 	if t.open.Add(1) > maxOpen {
 		t.open.Add(-1)
 		return nil, errors.New("too many files are open")
@@ -97,8 +107,8 @@ func (t *tree) openFile(name string, flags int) (*file, error) {
 	f, err := t.root.OpenFile(inside(name), flags, 0o644)
 	if err == nil {
 		var info fs.FileInfo
-		if info, err = f.Stat(); err == nil && !info.Mode().IsRegular() {
-			err = errors.New("it is no file")
+		if info, err = f.Stat(); err == nil {
+			err = check(info)
 		}
 		if err != nil {
 			f.Close()
@@ -214,13 +224,26 @@ func (t *tree) Filelist(r *sftp.Request) (sftp.ListerAt, error) {
 		info, err := t.root.Stat(inside(r.Filepath))
 		return list{info}, err
 	}
-	dir, err := t.root.Open(inside(r.Filepath))
+	dir, err := t.take(r.Filepath, os.O_RDONLY|nonBlocking, func(info fs.FileInfo) error {
+		if !info.IsDir() {
+			return errors.New("it is no directory")
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	defer dir.Close()
-	infos, err := dir.Readdir(-1)
-	return list(infos), err
+	return &directory{dir}, nil
+}
+
+// directory is an open one. It is read as the client asks for more: what it holds is
+// never in memory at once, however much that is.
+type directory struct{ *file }
+
+// ListAt reads the next entries. Clients have no way to ask for others.
+func (d *directory) ListAt(to []fs.FileInfo, _ int64) (int, error) {
+	infos, err := d.Readdir(len(to))
+	return copy(to, infos), err
 }
 
 // Lstat tells of a file, and of a link as one.
