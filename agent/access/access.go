@@ -22,6 +22,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -43,9 +44,18 @@ const (
 	// keepaliveLimit how long its answer may take.
 	keepaliveEvery = 30 * time.Second
 	keepaliveLimit = 60 * time.Second
-	// maxChannels is how many channels one connection may have open: sessions and
-	// forwarded connections.
-	maxChannels = 64
+	// maxChannels is how many channels all connections may have open together: sessions
+	// and forwarded connections. Of each up to 2 MiB that nobody has read yet is in
+	// memory, and the service has 128 MiB with all that it runs.
+	maxChannels = 24
+	// maxOwnChannels is how many of them one connection may have, and maxSessions how
+	// many of its own may be sessions.
+	maxOwnChannels = 16
+	maxSessions    = 10
+	// beginLimit is how long a session may take to say what it is for.
+	beginLimit = 10 * time.Second
+	// closeLimit is how long a client may take to close a channel that is closed here.
+	closeLimit = keepaliveLimit
 )
 
 // Server lets people in. All fields but Shell are needed.
@@ -59,7 +69,8 @@ type Server struct {
 	Limits  admit.Limits
 	Now     func() time.Time
 
-	told told
+	told     told
+	channels atomic.Int32 // that are open
 }
 
 // Algorithms are what a connection may use. docs/access.md has the reasons.

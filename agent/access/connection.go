@@ -19,15 +19,16 @@ type connection struct {
 	conn  *ssh.ServerConn
 	may   *right
 
-	slots     chan struct{} // one for each channel
-	noMore    atomic.Bool   // sessions: the client has said so
+	channels  atomic.Int32 // that are open
+	sessions  atomic.Int32 // of them
+	noMore    atomic.Bool  // sessions: the client has said so
 	listeners listeners
 	work      sync.WaitGroup
 }
 
 func newConnection(ctx context.Context, close context.CancelFunc, g *guest, conn *ssh.ServerConn) *connection {
 	may := conn.Permissions.ExtraData[rightKey{}].(*right)
-	return &connection{guest: g, ctx: ctx, close: close, conn: conn, may: may, slots: make(chan struct{}, maxChannels)}
+	return &connection{guest: g, ctx: ctx, close: close, conn: conn, may: may}
 }
 
 func (c *connection) String() string {
@@ -42,16 +43,53 @@ func (c *connection) serve(channels <-chan ssh.NewChannel, requests <-chan *ssh.
 	c.work.Go(func() { c.global(requests) })
 	c.work.Go(c.keepAlive)
 	for offered := range channels {
-		select {
-		case c.slots <- struct{}{}:
-		default:
+		if !c.take() {
 			offered.Reject(ssh.ResourceShortage, "too many channels are open")
 			continue
 		}
 		c.work.Go(func() {
-			defer func() { <-c.slots }()
+			defer c.give()
 			c.open(offered)
 		})
+	}
+}
+
+// take takes a place for a channel, of the connection's and of all.
+func (c *connection) take() bool {
+	if !within(&c.channels, maxOwnChannels) {
+		return false
+	}
+	if !within(&c.Server.channels, maxChannels) {
+		c.channels.Add(-1)
+		return false
+	}
+	return true
+}
+
+// give gives back what take took, once the channel takes no memory any more.
+func (c *connection) give() {
+	c.Server.channels.Add(-1)
+	c.channels.Add(-1)
+}
+
+// within counts one more, unless there are so many already.
+func within(count *atomic.Int32, limit int32) bool {
+	if count.Add(1) <= limit {
+		return true
+	}
+	count.Add(-1)
+	return false
+}
+
+// finish closes a channel and waits until the client has closed it, too: until then
+// there is memory for what it sends. A client that never does loses the connection.
+func (c *connection) finish(channel ssh.Channel, closed <-chan struct{}) {
+	channel.Close()
+	select {
+	case <-closed:
+	case <-c.ctx.Done():
+	case <-time.After(closeLimit):
+		c.close()
 	}
 }
 
@@ -63,6 +101,11 @@ func (c *connection) open(offered ssh.NewChannel) {
 			offered.Reject(ssh.Prohibited, "the client has said that there are no more sessions")
 			return
 		}
+		if !within(&c.sessions, maxSessions) {
+			offered.Reject(ssh.ResourceShortage, "too many sessions are open")
+			return
+		}
+		defer c.sessions.Add(-1)
 		c.session(offered)
 	case "direct-tcpip":
 		c.forward(offered)

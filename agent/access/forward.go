@@ -67,8 +67,7 @@ func (c *connection) forward(offered ssh.NewChannel) {
 		to.Close()
 		return
 	}
-	go ssh.DiscardRequests(requests)
-	join(c.ctx, channel, to.(*net.TCPConn))
+	c.relay(channel, requests, to.(*net.TCPConn))
 }
 
 // unmarshalEndpoints reads two endpoints.
@@ -82,6 +81,17 @@ func unmarshalEndpoints(payload []byte, to, from *endpoint) error {
 	err := ssh.Unmarshal(payload, &both)
 	*to, *from = endpoint{both.ToHost, both.ToPort}, endpoint{both.FromHost, both.FromPort}
 	return err
+}
+
+// relay joins a channel and a TCP connection until both have ended.
+func (c *connection) relay(channel ssh.Channel, requests <-chan *ssh.Request, tcp *net.TCPConn) {
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		ssh.DiscardRequests(requests)
+	}()
+	join(c.ctx, channel, tcp)
+	c.finish(channel, closed)
 }
 
 // join passes on what either side says until both have ended, or ctx has. The end of
@@ -214,14 +224,12 @@ func (c *connection) accept(l net.Listener, asked endpoint) {
 		if err != nil {
 			return
 		}
-		select {
-		case c.slots <- struct{}{}:
-		default:
+		if !c.take() {
 			conn.Close()
 			continue
 		}
 		c.work.Go(func() {
-			defer func() { <-c.slots }()
+			defer c.give()
 			c.backward(conn.(*net.TCPConn), asked)
 		})
 	}
@@ -241,8 +249,7 @@ func (c *connection) backward(conn *net.TCPConn, asked endpoint) {
 		conn.Close()
 		return
 	}
-	go ssh.DiscardRequests(requests)
-	join(c.ctx, channel, conn)
+	c.relay(channel, requests, conn)
 }
 
 // cancel ends the listening on a port.

@@ -50,20 +50,24 @@ func (c *connection) session(offered ssh.NewChannel) {
 	}
 	defer channel.Close()
 	s := &session{connection: c, Channel: channel}
-	ended := make(chan struct{})
+	ended, closed := make(chan struct{}), make(chan struct{})
+	late := time.AfterFunc(beginLimit, func() { c.finish(channel, closed) })
+	defer late.Stop()
 	for r := range requests {
 		run, ok := s.answer(r)
 		if r.WantReply {
 			r.Reply(ok, nil)
 		}
 		if run != nil {
+			late.Stop()
 			go func() {
-				defer close(ended)
 				run()
-				channel.Close() // which ends requests
+				close(ended)
+				c.finish(channel, closed) // which ends requests
 			}()
 		}
 	}
+	close(closed)
 	if s.begun {
 		s.hangUp(ended)
 	}

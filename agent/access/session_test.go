@@ -226,7 +226,7 @@ func TestChannels(t *testing.T) {
 	f := one(t, nil)
 	client := f.dial(t)
 	var sessions []*ssh.Session
-	for range maxChannels {
+	for range maxSessions {
 		session, err := client.NewSession()
 		if err != nil {
 			t.Fatal(err)
@@ -234,7 +234,18 @@ func TestChannels(t *testing.T) {
 		sessions = append(sessions, session)
 	}
 	if _, err := client.NewSession(); err == nil || !strings.Contains(err.Error(), "too many") {
-		t.Errorf("one more: %v; want too many", err)
+		t.Errorf("one session more: %v; want too many", err)
+	}
+	there := "127.0.0.1:" + answering(t)
+	for range maxOwnChannels - maxSessions {
+		conn, err := client.Dial("tcp", there)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+	}
+	if _, err := client.Dial("tcp", there); err == nil || !strings.Contains(err.Error(), "too many") {
+		t.Errorf("one forwarded connection more: %v; want too many", err)
 	}
 	sessions[0].Close()
 	testkit.Eventually(t, "a place is free again", func() bool {
