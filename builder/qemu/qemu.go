@@ -24,8 +24,8 @@ import (
 type Options struct {
 	// Image is the disk, a raw file. The machine writes to it: give it a Copy.
 	Image string
-	// Dir keeps the machine's firmware variables from one start to the next;
-	// by default they go with the machine.
+	// Dir keeps the machine's firmware variables (VariablesFile) from one start to
+	// the next; by default they go with the machine.
 	Dir string
 
 	Memory int // MiB; default 512
@@ -74,6 +74,9 @@ type Options struct {
 	Drive string   // appended to the -drive of the disk: "readonly=on"
 	Extra []string // appended to the command line
 }
+
+// VariablesFile is the name of the file of firmware variables in Options.Dir.
+const VariablesFile = "variables.fd"
 
 // The networks of a machine.
 const (

@@ -38,15 +38,9 @@ func Start(ctx context.Context, o Options) (vm *VM, err error) {
 	if err != nil {
 		return nil, err
 	}
-	vm = &VM{done: make(chan struct{}), Accel: o.Accel}
-	if vm.Accel == "" {
-		kept, err := cache.Dir()
-		if err != nil {
-			kept = filepath.Join(os.TempDir(), "ketch") // what is known of this host can be found out again
-		}
-		if vm.Accel, _, err = Acceleration(ctx, kept); err != nil {
-			return nil, err
-		}
+	vm = &VM{done: make(chan struct{})}
+	if vm.Accel, err = o.accel(ctx); err != nil {
+		return nil, err
 	}
 	if vm.runtime, err = os.MkdirTemp("", "ketch-vm-"); err != nil {
 		return nil, err
@@ -60,7 +54,7 @@ func Start(ctx context.Context, o Options) (vm *VM, err error) {
 		o.Dir = vm.runtime
 	}
 	var fw firmware
-	variables := filepath.Join(o.Dir, "variables.fd")
+	variables := filepath.Join(o.Dir, VariablesFile)
 	if o.Kernel == "" {
 		if fw, err = findFirmware(o.SecureBoot); err != nil {
 			return nil, err
@@ -79,6 +73,33 @@ func Start(ctx context.Context, o Options) (vm *VM, err error) {
 		return nil, fmt.Errorf("start %s: %w", program, err)
 	}
 	return vm, nil
+}
+
+// Check finds out, before anything is written, what this host lacks for the machine.
+func (o Options) Check(ctx context.Context) error {
+	if _, err := Find(); err != nil {
+		return err
+	}
+	if o.Kernel == "" {
+		if _, err := findFirmware(o.SecureBoot); err != nil {
+			return err
+		}
+	}
+	_, err := o.accel(ctx)
+	return err
+}
+
+// accel is the acceleration asked for, or what this host has.
+func (o Options) accel(ctx context.Context) (string, error) {
+	if o.Accel != "" {
+		return o.Accel, nil
+	}
+	kept, err := cache.Dir()
+	if err != nil {
+		kept = filepath.Join(os.TempDir(), "ketch") // what is known of this host can be found out again
+	}
+	accel, _, err := Acceleration(ctx, kept)
+	return accel, err
 }
 
 // prepareVariables makes the machine's own firmware variables, unless it has some.
