@@ -69,9 +69,10 @@ func runCommand() *cobra.Command {
 			return cli.Between(0, 1, "one definition or image")(cmd, ours)
 		},
 		Long: `
-The machine gets a copy of the disk, which is kept beside the image with its
+The machine gets a copy of the disk, which is kept in IMAGE.machine/ with its
 firmware variables, so that /var lasts from one run to the next; a newer image
-or --fresh starts over. A definition is built first where that is needed.
+or --fresh starts over. One machine at a time runs from it. A definition is
+built first where that is needed.
 
 With --test the machine is thrown away afterwards: ketch waits for it to boot,
 runs CMD in its shell (the image must have the tools layer), prints what CMD
@@ -110,7 +111,7 @@ Ctrl-A X ends the machine, Ctrl-A C leads to QEMU's monitor and back.`,
 	f.BoolVar(&o.ssh, "ssh", false, "let SSH into the machine, and print how; with CMD run that")
 	f.Var(&o.memory, "memory", "memory of the machine: a `SIZE` as 512M or 1G; MiB without a letter")
 	f.IntVar(&o.cpus, "cpus", 2, "`N` processors of the machine")
-	f.Var(&o.ports, "port", "forward a port of this host's loopback: `HOST:GUEST` (repeatable)")
+	f.VarP(&o.ports, "port", "p", "forward a port of this host's loopback: `HOST:GUEST` (repeatable)")
 	f.StringVar(&o.network, "network", qemu.NetworkRestricted, "what the machine reaches: `NETWORK` user, restricted or none")
 	_ = cmd.RegisterFlagCompletionFunc("network", cobra.FixedCompletions(qemu.Networks(), cobra.ShellCompDirectiveNoFileComp))
 	f.BoolVar(&o.json, "json", false, "with --test: print the result, and what CMD prints, as JSON")
@@ -144,7 +145,7 @@ func (o *runOptions) run(ctx context.Context, e *env, args []string) error {
 	if len(args) > 0 {
 		what = args[0]
 	}
-	if _, err := qemu.Find(); err != nil {
+	if err := o.machine().Check(ctx); err != nil {
 		return err
 	}
 	if err := o.checkConfig(ctx, e); err != nil {
@@ -176,10 +177,17 @@ func (o *runOptions) check() error {
 		return cli.Usagef("--ssh: a machine with --network none is not reached")
 	case o.ssh && o.test != "":
 		return cli.Usagef("--ssh or --test: a command goes one way; for SSH: ketch run --ssh -- CMD")
+	case o.cpus < 1:
+		return cli.Usagef("--cpus %d: a machine has at least one", o.cpus)
 	case len(o.remote) > 0 && !o.ssh:
 		return cli.Usagef("%q after --: that is for --ssh", o.remote[0])
 	case o.memory.Bytes < leastMemory:
 		return cli.Usagef("--memory %s: the firmware needs %d MiB", &o.memory, leastMemory/layout.MiB)
+	}
+	for i, f := range o.ports {
+		if slices.ContainsFunc(o.ports[:i], func(other qemu.Forward) bool { return other.Host == f.Host }) {
+			return cli.Usagef("--port: port %d of this host is given twice", f.Host)
+		}
 	}
 	return nil
 }
@@ -191,7 +199,7 @@ func (o *runOptions) checkConfig(ctx context.Context, e *env) error {
 	}
 	checked, err := checkConfig(ctx, nil, o.config)
 	if err != nil {
-		return err
+		return fmt.Errorf("--config: %w", err)
 	}
 	for _, p := range checked.Problems {
 		printable.Fprintln(e.stderr, "ketch run: warning:", printable.Text(p.In(o.config)))
@@ -247,9 +255,16 @@ func (o *runOptions) machine() qemu.Options {
 }
 
 // runInteractive gives the machine this process's terminal.
-func (o *runOptions) runInteractive(ctx context.Context, e *env, path string) error {
-	dir := filepath.Join(filepath.Dir(path), "run")
-	disk, err := o.machineDisk(dir, path)
+func (o *runOptions) runInteractive(ctx context.Context, e *env, path string) (err error) {
+	if err := o.portsFree(); err != nil {
+		return err
+	}
+	kept, err := lockMachine(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, kept.release()) }()
+	disk, err := o.machineDisk(kept)
 	if err != nil {
 		return err
 	}
@@ -258,72 +273,40 @@ func (o *runOptions) runInteractive(ctx context.Context, e *env, path string) er
 		o.ports = defaultForwards(promised.ports)
 	}
 	m := o.machine()
-	m.Image, m.Dir = disk, dir
-	said := &announcer{out: e.stdout, after: layout.ConsolePrefix + layout.SayGood, text: o.reach(promised)}
-	m.Interactive = said
+	m.Image, m.Dir = disk, kept.path
+	ready := announcement{after: layout.ConsolePrefix + layout.SayGood, text: o.reach(promised)}
 	if o.ssh {
-		d, err := newDoor(dir)
+		d, err := newDoor(kept.path)
 		if err == nil {
 			err = d.configure(ctx, &m)
 		}
 		if err != nil {
 			return err
 		}
-		said.after, said.found = hostKey, d.know
-		said.text = "ketch run: " + d.String() + "\r\n" + said.text
+		ready.after, ready.found = hostKey, d.know
+		ready.text = "ketch run: " + d.String() + "\r\n" + ready.text
 	}
-	for _, f := range o.ports {
-		if err := portFree(f.Host); err != nil {
-			return hint.Add(err, "give another: --port %d:%d", f.Host+1, f.Guest)
-		}
-	}
+	early := announcement{after: layout.ConsolePrefix + layout.SayVersion, text: sayEnd}
+	m.Interactive = &announcer{out: e.stdout, next: []announcement{early, ready}}
 	restore := rawTerminal()
 	defer restore()
 	vm, err := qemu.Start(ctx, m)
 	if err != nil {
 		return err
 	}
+	defer vm.Stop() // the lock outlives the machine
 	printable.Fprintf(e.stderr, "ketch run: %s, %d MiB, %d processors (%s); Ctrl-A X ends it\r\n", path, o.memory.Bytes/layout.MiB, o.cpus, vm.Accel)
 	return vm.Wait(ctx)
 }
 
-// machineDisk returns the machine's copy of the image in dir, made anew where
-// the image is another than the copy was made from.
-func (o *runOptions) machineDisk(dir, image string) (string, error) {
-	info, err := os.Stat(image)
-	if err != nil {
-		return "", err
+// portsFree tells whether the ports that were asked for can be had.
+func (o *runOptions) portsFree() error {
+	for _, f := range o.ports {
+		if err := portFree(f.Host); err != nil {
+			return hint.Add(err, "give another: --port %d:%d", f.Host+1, f.Guest)
+		}
 	}
-	stamp := fmt.Sprintf("%d bytes, %s\n", info.Size(), info.ModTime().UTC().Format(time.RFC3339Nano))
-	disk, made := filepath.Join(dir, "disk.raw"), filepath.Join(dir, "made-from")
-	if old, err := os.ReadFile(made); err == nil && string(old) == stamp && !o.fresh {
-		return disk, o.sameSize(disk)
-	}
-	src, err := o.openImage(image)
-	if err != nil {
-		return "", err
-	}
-	defer src.Close()
-	if err := os.RemoveAll(dir); err != nil {
-		return "", err
-	}
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return "", err
-	}
-	if err := qemu.CopyFile(disk, src, o.disk.Bytes); err != nil {
-		return "", err
-	}
-	return disk, os.WriteFile(made, []byte(stamp), 0o666)
-}
-
-// sameSize refuses another size for a disk that a machine has used already.
-func (o *runOptions) sameSize(disk string) error {
-	info, err := os.Stat(disk)
-	if err == nil && o.sized && o.disk.Bytes != info.Size() {
-		has := cli.Size{Bytes: info.Size()}
-		return hint.Add(fmt.Errorf("--disk-size %s: the machine's disk has %s", &o.disk, &has), "--fresh starts over with a new disk")
-	}
-	return err
+	return nil
 }
 
 // runTest boots a machine for one command.
@@ -346,6 +329,7 @@ func (o *runOptions) runTest(ctx context.Context, e *env, path string) (err erro
 		return err
 	}
 	defer vm.Stop()
+	waits(e, "starting a machine from %s (%s)", path, vm.Accel)
 	if o.serial != "" {
 		defer func() {
 			err = errors.Join(err, os.WriteFile(o.serial, []byte(vm.Console.String()), 0o666))
@@ -409,6 +393,7 @@ func (o *runOptions) execute(ctx context.Context, e *env, vm *qemu.VM) (int, err
 	if _, err := vm.Console.WaitLine(ctx, layout.ConsolePrefix+layout.SayGood); err != nil {
 		return 0, err
 	}
+	waits(e, "the machine is up; running %s", o.test)
 	stdin, err := testInput(e.stdin)
 	if err != nil {
 		return 0, err

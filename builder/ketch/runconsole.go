@@ -10,6 +10,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/ketch-os/ketch/builder/qemu"
+	"github.com/ketch-os/ketch/internal/cli"
 	"github.com/ketch-os/ketch/internal/printable"
 )
 
@@ -22,9 +23,19 @@ func (o *runOptions) reach(promised promise) string {
 	if promised.debug {
 		text.WriteString("ketch run: Enter gets a shell on the machine, Ctrl-A X ends it\r\n")
 	} else {
-		text.WriteString("ketch run: Ctrl-A X ends the machine\r\n")
+		text.WriteString(sayEnd)
 	}
 	return text.String()
+}
+
+// sayEnd is said early, too: a machine that does not come up has to be ended.
+const sayEnd = "ketch run: Ctrl-A X ends the machine\r\n"
+
+// waits tells somebody at a terminal what a command that prints nothing waits for.
+func waits(e *env, format string, args ...any) {
+	if cli.Terminal(e.stderr) {
+		printable.Fprintf(e.stderr, "ketch run: "+format+"\n", args...)
+	}
 }
 
 // defaultForwards makes the ports that an image serves reachable: under the same
@@ -47,41 +58,61 @@ func defaultForwards(ports []int) (list forwards) {
 	return list
 }
 
-// announcer passes a console on, and says something once a certain line has
-// come: the firmware clears the screen, so what is said before is not seen.
+// announcer passes a console on, and says something once certain lines have come:
+// the firmware clears the screen, so what is said before is not seen.
 type announcer struct {
-	out         io.Writer
+	out  io.Writer
+	next []announcement // those to come, in the order of their lines
+	line []byte
+}
+
+// announcement is what is said after the first line that contains something.
+type announcement struct {
 	after, text string
 	found       func(line string) error // is told of the line, before the text; nil: nobody is
-	line        []byte
-	said        bool
 }
 
 func (a *announcer) Write(p []byte) (int, error) {
-	if a.said {
-		return a.out.Write(p)
-	}
+	written := 0
 	for i, b := range p {
+		if len(a.next) == 0 {
+			break
+		}
 		a.line = append(a.line, b)
 		if b != '\n' {
 			continue
 		}
-		a.said = strings.Contains(string(a.line), a.after)
-		if a.said && a.found != nil {
-			if err := a.found(string(a.line)); err != nil {
-				return 0, err
-			}
-		}
+		line := string(a.line)
 		a.line = a.line[:0]
-		if a.said {
-			if _, err := a.out.Write(append(p[:i+1:i+1], a.text...)); err != nil {
-				return i, err
-			}
-			n, err := a.out.Write(p[i+1:])
-			return i + 1 + n, err
+		text, err := a.answer(line)
+		if err != nil {
+			return written, err
+		}
+		if text == "" {
+			continue
+		}
+		if _, err := a.out.Write(append(p[written:i+1:i+1], text...)); err != nil {
+			return written, err
+		}
+		written = i + 1
+	}
+	n, err := a.out.Write(p[written:])
+	return written + n, err
+}
+
+// answer is what is said after a line.
+func (a *announcer) answer(line string) (string, error) {
+	said := a.next[0]
+	if !strings.Contains(line, said.after) {
+		return "", nil
+	}
+	a.next = a.next[1:]
+	if said.found != nil {
+		if err := said.found(line); err != nil {
+			return "", err
 		}
 	}
-	return a.out.Write(p)
+	return said.text, nil
 }
 
 // rawTerminal notes the terminal's state, which QEMU changes, and returns what restores it.

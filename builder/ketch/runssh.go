@@ -39,6 +39,13 @@ type door struct {
 	keys []string // lines of authorized_keys: its own, and those of who calls
 }
 
+// The files of a door.
+const (
+	doorKey    = "id_ed25519"
+	doorKnown  = "known_hosts"
+	doorConfig = "config" // the machine's, with the keys
+)
+
 // firstDoor is the port that is tried first.
 const firstDoor = 2222
 
@@ -58,8 +65,8 @@ func newDoor(dir string) (*door, error) {
 	return d, nil
 }
 
-func (d *door) private() string { return filepath.Join(d.dir, "id_ed25519") }
-func (d *door) known() string   { return filepath.Join(d.dir, "known_hosts") }
+func (d *door) private() string { return filepath.Join(d.dir, doorKey) }
+func (d *door) known() string   { return filepath.Join(d.dir, doorKnown) }
 
 // key returns the door's own public key.
 func (d *door) key() (string, error) {
@@ -125,7 +132,7 @@ func (d *door) configure(ctx context.Context, m *qemu.Options) error {
 			return err
 		}
 	}
-	m.Config = filepath.Join(d.dir, "config")
+	m.Config = filepath.Join(d.dir, doorConfig)
 	m.Ports = append(m.Ports, qemu.Forward{Host: d.port, Guest: port})
 	return os.WriteFile(m.Config, text, 0o600)
 }
@@ -191,11 +198,13 @@ func (o *runOptions) runSSH(ctx context.Context, e *env, path string) error {
 	if err := errors.Join(qemu.CopyFile(m.Image, src, o.disk.Bytes), src.Close(), d.configure(ctx, &m)); err != nil {
 		return err
 	}
+	promised, _ := promiseOf(m.Image) // a disk of somebody else's promises nothing
 	vm, err := qemu.Start(ctx, m)
 	if err != nil {
 		return err
 	}
 	defer vm.Stop()
+	waits(e, "starting a machine from %s (%s)", path, vm.Accel)
 	line, err := vm.Console.WaitLine(ctx, hostKey)
 	if err == nil {
 		err = d.know(line)
@@ -204,7 +213,24 @@ func (o *runOptions) runSSH(ctx context.Context, e *env, path string) error {
 		printable.Fprintln(e.stderr, printable.Ours(printable.Lines(tail(vm.Console.String(), 20))))
 		return fmt.Errorf("--ssh: %w", o.explain(err))
 	}
-	return throughDoor(ctx, e, client, append(d.command()[1:], o.remote...))
+	waits(e, "SSH answers; running %s", strings.Join(o.remote, " "))
+	err = throughDoor(ctx, e, client, append(d.command()[1:], o.remote...))
+	if advice := o.notInShell(err, promised); advice != "" {
+		printable.Fprintln(e.stderr, "hint:", advice)
+	}
+	return err
+}
+
+// notFound is the status of a shell that does not find a command.
+const notFound = 127
+
+// notInShell is for those who know production images, where ketchctl answers.
+func (o *runOptions) notInShell(err error, promised promise) string {
+	status, ok := errors.AsType[cli.Status](err)
+	if !ok || status != notFound || !promised.debug || o.remote[0] == "ketchctl" {
+		return ""
+	}
+	return "a debug image has a shell: -- ketchctl " + strings.Join(o.remote, " ")
 }
 
 // throughDoor runs the client, which ends as the command on the machine does.

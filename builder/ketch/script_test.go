@@ -347,12 +347,13 @@ func blob(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Fatalf("no image %s", args[1])
 }
 
-// The announcement comes once, after the whole line, wherever writes are cut.
+// Each announcement comes once, after the whole line, wherever writes are cut.
 func TestAnnouncer(t *testing.T) {
-	const console, want = "one\r\nketch: good\r\ntwo\r\nketch: good\r\n", "one\r\nketch: good\r\n[TEXT]two\r\nketch: good\r\n"
+	const console, want = "one\r\nketch: good\r\nversion\r\ntwo\r\nketch: good\r\nversion\r\nketch: good\r\n",
+		"one\r\nketch: good\r\nversion\r\n[END]two\r\nketch: good\r\n[TEXT]version\r\nketch: good\r\n"
 	for size := 1; size <= len(console); size++ {
 		var out bytes.Buffer
-		a := &announcer{out: &out, after: "ketch: good", text: "[TEXT]"}
+		a := &announcer{out: &out, next: []announcement{{after: "version", text: "[END]"}, {after: "ketch: good", text: "[TEXT]"}}}
 		for rest := []byte(console); len(rest) > 0; {
 			part := rest[:min(size, len(rest))]
 			if n, err := a.Write(part); n != len(part) || err != nil {
