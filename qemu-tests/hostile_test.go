@@ -52,6 +52,7 @@ var attacks = []struct {
 	{"pipes", "small", "", "had a process killed"},
 	{"inotify", "host", "", "had a process killed"},
 	{"epoll", "host", "", "had a process killed"},
+	{"ofd", "small", "refused after 0", ""},
 	{"locks", "small", "", "was ended"},
 	{"lines", "wild", "begun", "its log was cut"},
 	{"disk", "wild", "begun", "its writable layer has"},

@@ -48,3 +48,39 @@ func TestEndLockers(t *testing.T) {
 		t.Error("EndLockers without /proc = nil; want an error")
 	}
 }
+
+// TestLocksOfThreads: locks that no descriptor of the process's first thread shows are
+// those of the process that took them; and when nobody took them who lives, that is told.
+func TestLocksOfThreads(t *testing.T) {
+	const by7, by9 = "1: POSIX  ADVISORY  WRITE 7 fe:08:131 0 EOF\n", "2: -> POSIX  ADVISORY  WRITE 9 fe:08:131 0 EOF\n"
+	const hidden = "3: OFDLCK ADVISORY  READ -1 00:26:131 0 0\nshort\n"
+	dir := group(t, map[string]string{
+		"many/cgroup.procs": "7\n8\n", "many/cgroup.kill": "", "few/cgroup.procs": "9\n", "few/cgroup.kill": "",
+	})
+	m := &Meter{Group: dir, Now: func() time.Time { return time.Unix(1e9, 0) }}
+	killed := func(name string) bool {
+		text, err := os.ReadFile(filepath.Join(string(dir), name, "cgroup.kill"))
+		return err == nil && string(text) == "1"
+	}
+	for _, test := range []struct {
+		name, locks string
+		many, few   bool
+		says        string
+	}{
+		{"as many as they may", strings.Repeat(by7+by9, mostLocks), false, false, ""},
+		{"hidden, not many", strings.Repeat(hidden, manyLocks/2), false, false, ""},
+		{"hidden", strings.Repeat(hidden, manyLocks/2) + by7, false, false, "no workload is seen"},
+		{"who waits", strings.Repeat(by9, mostLocks+1), false, true, ""},
+		{"who holds", strings.Repeat(by7, mostLocks+1) + strings.Repeat(hidden, manyLocks), true, true, ""},
+	} {
+		proc := t.TempDir()
+		put(t, proc, map[string]string{"locks": test.locks})
+		err := m.EndLockers(proc, []string{"many", "few"})
+		if killed("many") != test.many || killed("few") != test.few {
+			t.Errorf("%s: killed many: %v, few: %v", test.name, killed("many"), killed("few"))
+		}
+		if test.says == "" && err != nil || test.says != "" && (err == nil || !strings.Contains(err.Error(), test.says)) {
+			t.Errorf("%s: EndLockers = %v; want %q", test.name, err, test.says)
+		}
+	}
+}

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/containerd/containerd/v2/contrib/seccomp"
 	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/containerd/v2/pkg/oci"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -61,7 +60,7 @@ func specOptions(s compose.Service, m ids, config ocispec.ImageConfig, version s
 	limits.Memory = cmp.Or(limits.Memory, each.Memory)
 	limits.PIDs = cmp.Or(limits.PIDs, each.PIDs)
 	options = append(options, limitOptions(limits)...)
-	return append(options, seccomp.WithDefaultProfile())
+	return append(options, withSeccomp)
 }
 
 // period is what a share of the processors is a share of (cgroup-v2.rst, cpu.max).
