@@ -19,6 +19,7 @@ import (
 // of the machine, told in the status, not an error of the question.
 func (n *Node) status(ctx context.Context) *node.Status {
 	s := &node.Status{Workloads: n.workloads.Status(), Links: []node.Link{}, Listening: []node.Socket{}, Images: []node.Image{}}
+	s.Hostname, _ = os.Hostname()
 	n.mu.Lock()
 	for _, p := range n.problems {
 		s.Problems = append(s.Problems, p.text)

@@ -61,6 +61,7 @@ func example() *node.Status {
 	exit := uint32(1)
 	return &node.Status{
 		State:    node.Degraded,
+		Hostname: "web-1",
 		Problems: []string{"workload demo-web: failed (exited with status 1)"},
 		System: &pid1.Status{
 			Version: "1.2.3", Development: true, SecureBoot: true, Uptime: 93.4, Ready: true, Good: true, Disk: "vda", Slot: "A", Entry: "ketch_1.2.3+2-1.efi",
@@ -81,7 +82,8 @@ func example() *node.Status {
 
 var lastAsked = time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
 
-const shown = `state        degraded
+const shown = `machine      web-1
+state        degraded
 version      1.2.3, signed with development keys
 secure boot  on
 boot         up 1m33s, runtime-ready after 1.9 s, good after 3.2 s
@@ -137,6 +139,16 @@ func TestStatusWithoutPID1(t *testing.T) {
 	got, err := ketchctl("status")
 	if err != nil || !strings.Contains(got, "ask PID 1") {
 		t.Errorf("status = %q, %v; want the problem in it", got, err)
+	}
+	if strings.Contains(got, "\n\n") {
+		t.Errorf("status =\n%s\nwant no table without a row", got)
+	}
+}
+
+func TestPendingChecks(t *testing.T) {
+	gate := []pid1.Check{{Name: "containerd serves", Passed: true}, {Name: "ketchd is ready", Reason: "it is not"}, {Name: "demo-web runs"}}
+	if got, want := pendingChecks(gate), "ketchd is ready: it is not; demo-web runs"; got != want {
+		t.Errorf("pendingChecks = %q; want %q", got, want)
 	}
 }
 
@@ -214,7 +226,7 @@ func TestHelpAndVersion(t *testing.T) {
 func TestForgedStatus(t *testing.T) {
 	const forged = "x\nstate\thealthy\r\x1b[2J\u009b2J\u202e"
 	status := &node.Status{
-		State: node.Degraded, Problems: []string{forged},
+		State: node.Degraded, Hostname: forged, Problems: []string{forged},
 		System: &pid1.Status{
 			Version: forged, Entry: forged, Disk: forged, GoingDown: forged,
 			Record:   &pid1.Record{Why: forged, Versions: []pid1.RecordedVersion{{Version: forged, Words: forged, GoodAt: forged}}},

@@ -16,6 +16,9 @@ import (
 // show prints a status for a person.
 func show(out io.Writer, s *node.Status) error {
 	w := printable.NewTable(out)
+	if s.Hostname != "" {
+		w.Row("machine", s.Hostname)
+	}
 	colour := cli.Green
 	if s.State != node.Healthy {
 		colour = cli.Red
@@ -87,7 +90,7 @@ func pendingChecks(gate []pid1.Check) string {
 	var names []string
 	for _, check := range gate {
 		if !check.Passed {
-			names = append(names, strings.TrimSpace(check.Name+" "+check.Reason))
+			names = append(names, strings.TrimSuffix(check.Name+": "+check.Reason, ": "))
 		}
 	}
 	if len(names) == 0 {
@@ -121,6 +124,9 @@ func showClock(w *printable.Table, c *node.Clock) {
 		state += "; " + c.Problem
 	}
 	w.Row("clock", state)
+	if len(c.Servers) == 0 {
+		return
+	}
 	w.Row()
 	w.Row("TIME SERVER", "FROM", "AGREES", "OFFSET", "DELAY", "STRATUM", "ERROR")
 	for _, s := range c.Servers {
@@ -147,6 +153,9 @@ func showListening(w *printable.Table, sockets []node.Socket) {
 func milliseconds(usec int64) string { return fmt.Sprintf("%.3f ms", float64(usec)/1e3) }
 
 func showLinks(w *printable.Table, links []node.Link) {
+	if len(links) == 0 {
+		return
+	}
 	w.Row()
 	w.Row("LINK", "ADDRESSES", "DHCP", "DNS")
 	for _, l := range links {
@@ -155,6 +164,9 @@ func showLinks(w *printable.Table, links []node.Link) {
 }
 
 func showServices(w *printable.Table, services []pid1.Service) {
+	if len(services) == 0 {
+		return
+	}
 	w.Row()
 	w.Row("SERVICE", "STATE", "PID", "RESTARTS", "LAST EXIT")
 	for _, s := range services {
@@ -177,6 +189,9 @@ func showTrouble(w *printable.Table, s pid1.Service) {
 }
 
 func showWorkloads(w *printable.Table, workloads []node.Workload) {
+	if len(workloads) == 0 {
+		return
+	}
 	w.Row()
 	w.Row("WORKLOAD", "STATE", "PID", "RESTARTS", "LAST EXIT", "IMAGE")
 	for _, l := range workloads {
@@ -195,10 +210,13 @@ func showWorkloads(w *printable.Table, workloads []node.Workload) {
 }
 
 func showImages(w *printable.Table, images []node.Image) {
+	if len(images) == 0 {
+		return
+	}
 	w.Row()
 	w.Row("IMAGE", "DIGEST", "SIZE")
 	for _, i := range images {
-		w.Row(i.Name, shortDigest(i.Digest), fmt.Sprintf("%.1f MiB", float64(i.Size)/(1<<20)))
+		w.Row(i.Name, shortDigest(i.Digest), cli.Bytes(i.Size))
 	}
 }
 

@@ -31,6 +31,7 @@ const (
 // Status is the answer to GET /v1/status.
 type Status struct {
 	State     string       `json:"state"`              // Healthy or Degraded
+	Hostname  string       `json:"hostname,omitempty"` // the machine's
 	Problems  []string     `json:"problems,omitempty"` // each reason to be degraded
 	System    *pid1.Status `json:"system,omitempty"`   // what PID 1 says; missing when it does not answer
 	Memory    pid1.Memory  `json:"memory"`             // now

@@ -188,6 +188,9 @@ func (v *verification) readEntries() (detail string, err error) {
 	if err == nil && len(v.entries) == 0 {
 		err = errNoEntry
 	}
+	if len(v.entries) == 1 {
+		return "1 boot entry", err
+	}
 	return fmt.Sprintf("%d boot entries", len(v.entries)), err
 }
 

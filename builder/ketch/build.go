@@ -101,8 +101,8 @@ func (o *buildOptions) build(ctx context.Context, e *env, path string) (string, 
 		printable.Fprintf(e.stdout, "%s: %s is up to date\n", result.Path, result.Version)
 		return result.Path, nil
 	}
-	printable.Fprintf(e.stdout, "%s: %s, usr %.1f MiB, root hash %s…, built in %.2f s\n",
-		result.Path, result.Version, float64(result.UsrSize)/(1<<20), result.RootHash[:16], time.Since(start).Seconds())
+	printable.Fprintf(e.stdout, "%s: %s, usr %s, root hash %s…, built in %.2f s\n",
+		result.Path, result.Version, cli.Bytes(result.UsrSize), result.RootHash[:16], time.Since(start).Seconds())
 	return result.Path, nil
 }
 

@@ -87,6 +87,6 @@ func convertImage(ctx context.Context, e *env, c convert.Conversion, format stri
 	if asJSON {
 		return cli.JSON(e.stdout, converted{c.Output, c.Format.Name, info.Size(), took.Microseconds()})
 	}
-	printable.Fprintf(e.stdout, "%s: %s, %.1f MiB, in %.2f s\n", c.Output, c.Format.Name, float64(info.Size())/(1<<20), took.Seconds())
+	printable.Fprintf(e.stdout, "%s: %s, %s, in %.2f s\n", c.Output, c.Format.Name, cli.Bytes(info.Size()), took.Seconds())
 	return nil
 }

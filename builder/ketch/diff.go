@@ -73,7 +73,7 @@ func (o diffOptions) print(out io.Writer, r *compare.Report) error {
 		name string
 		side compare.Side
 	}{{"A", r.A}, {"B", r.B}} {
-		printable.Fprintf(w, "%s\t%s\t%s %s\tusr %.1f MiB\troot hash %s…\n", s.name, s.side.Path, s.side.Name, s.side.Version, float64(s.side.UsrSize)/(1<<20), s.side.RootHash[:16])
+		printable.Fprintf(w, "%s\t%s\t%s %s\tusr %s\troot hash %s…\n", s.name, s.side.Path, s.side.Name, s.side.Version, cli.Bytes(s.side.UsrSize), s.side.RootHash[:16])
 	}
 	if r.Equal() {
 		printable.Fprintf(w, "\nno differences\n")
@@ -248,11 +248,15 @@ func sizeChange(delta int64) string {
 
 // signed is a number of bytes with its sign.
 func signed(delta int64) string {
-	switch size := max(delta, -delta); {
+	size, sign := delta, "+"
+	if delta < 0 {
+		size, sign = -delta, "-"
+	}
+	switch {
 	case size < 10<<10:
 		return fmt.Sprintf("%+d bytes", delta)
 	case size < 10<<20:
 		return fmt.Sprintf("%+.1f KiB", float64(delta)/(1<<10))
 	}
-	return fmt.Sprintf("%+.1f MiB", float64(delta)/(1<<20))
+	return sign + cli.Bytes(size)
 }

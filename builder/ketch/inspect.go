@@ -49,7 +49,7 @@ func printReport(out io.Writer, r *image.Report) error {
 	w.Row()
 	w.Row("#", "label", "size", "UUID", "type")
 	for _, p := range r.Partitions {
-		w.Row(p.Number, p.Label, fmt.Sprintf("%.1f MiB", float64(p.Size)/(1<<20)), p.ID, p.Kind)
+		w.Row(p.Number, p.Label, cli.Bytes(p.Size), p.ID, p.Kind)
 	}
 	for _, e := range r.Entries {
 		w.Row()

@@ -40,6 +40,15 @@ func (s *Size) Set(text string) error {
 	return err
 }
 
+// Bytes writes a number of bytes for people: "5.0 MiB", "1.5 GiB".
+func Bytes(n int64) string {
+	mib := float64(n) / (1 << 20)
+	if mib >= 1023.95 { // which one digit shows as 1024.0
+		return fmt.Sprintf("%.1f GiB", mib/1024)
+	}
+	return fmt.Sprintf("%.1f MiB", mib)
+}
+
 // ParseSize reads a number with K, M, G or T (powers of 1024); without a letter it
 // counts units of unit bytes.
 func ParseSize(text string, unit int64) (int64, error) {

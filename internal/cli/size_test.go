@@ -5,6 +5,14 @@ import (
 	"testing"
 )
 
+func TestBytes(t *testing.T) {
+	for n, want := range map[int64]string{0: "0.0 MiB", 5 << 20: "5.0 MiB", 1023 << 20: "1023.0 MiB", 1<<30 - 1: "1.0 GiB", 1 << 30: "1.0 GiB", 3 << 29: "1.5 GiB"} {
+		if got := Bytes(n); got != want {
+			t.Errorf("Bytes(%d) = %q; want %q", n, got, want)
+		}
+	}
+}
+
 // FuzzParseSize: a size is never negative, and reads the same when it is shown and
 // read again.
 func FuzzParseSize(f *testing.F) {
