@@ -129,7 +129,7 @@ func (d *Definition) load(path string, depth int) error {
 	}
 	f, err := parse(data)
 	if err != nil {
-		return hint.Else(fmt.Errorf("definition %s: %w", path, err), "docs/definition.md lists the keys of a definition")
+		return hint.Else(unreadable(path, err), "docs/definition.md lists the keys of a definition")
 	}
 	if f.Extends != "" {
 		if depth == 0 {
@@ -144,6 +144,27 @@ func (d *Definition) load(path string, depth int) error {
 		}
 	}
 	return d.add(f, path)
+}
+
+// unreadable is the error of a definition that is not read: each fault of the YAML with
+// its line and column, where package yaml tells them.
+func unreadable(path string, err error) error {
+	var faults []*yaml.LoadError
+	if several, ok := errors.AsType[*yaml.LoadErrors](err); ok {
+		faults = several.Errors
+	} else if one, ok := errors.AsType[*yaml.LoadError](err); ok {
+		faults = append(faults, one)
+	}
+	var all []error
+	for _, f := range faults {
+		if f.Mark.Line > 0 {
+			all = append(all, fmt.Errorf("definition %s:%d:%d: %s", path, f.Mark.Line, max(f.Mark.Column, 1), f.Message))
+		}
+	}
+	if len(all) == 0 || len(all) < len(faults) {
+		return fmt.Errorf("definition %s: %w", path, err)
+	}
+	return errors.Join(all...)
 }
 
 // parse decodes one document strictly: an unknown key is an error with its line.

@@ -10,10 +10,15 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
+	"slices"
+	"strings"
 
+	"github.com/ketch-os/ketch/builder/hint"
 	"github.com/ketch-os/ketch/builder/image"
 	"github.com/ketch-os/ketch/builder/input"
 	"github.com/ketch-os/ketch/disk/erofs"
+	"github.com/ketch-os/ketch/layout"
 )
 
 // Tree is the files of an image.
@@ -105,9 +110,19 @@ func usrOf(d *image.Disk, e image.Entry, slot string) (*erofs.FS, error) {
 func (t *Tree) Lookup(name string, follow bool) (*File, error) {
 	f, err := t.resolve(name, follow)
 	if err != nil {
-		return nil, &fs.PathError{Op: "look up", Path: name, Err: withoutPath(err)}
+		err = &fs.PathError{Op: "look up", Path: name, Err: withoutPath(err)}
+		if errors.Is(err, fs.ErrNotExist) && t.outside(name) {
+			err = hint.Add(err, "an image has /usr and the ESP, /efi, and no more; what becomes /etc is in %s", layout.EtcSkeleton)
+		}
+		return nil, err
 	}
 	return f, nil
+}
+
+// outside tells whether a path lies where an image has nothing, such as in /etc.
+func (t *Tree) outside(name string) bool {
+	top, _, _ := strings.Cut(path.Clean("/" + name)[1:], "/")
+	return !t.bare() && t.volumes[top] == nil && !slices.Contains(merged[:], top)
 }
 
 // Walk visits a file and, where it is a directory, what lies in it, sorted by
