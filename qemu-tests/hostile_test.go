@@ -61,7 +61,8 @@ var attacks = []struct {
 
 // TestHostileWorkload: whatever a container takes, of every kind of thing that the
 // kernel has to give, the machine stays good, no service of it ends, what it is
-// asked it answers, its other workload too, and it says who did it.
+// asked it answers, its other workload too, and it says who did it. So it is after the
+// next boot.
 func TestHostileWorkload(t *testing.T) {
 	t.Parallel()
 	disk := copyOf(t, buildVersion(t, "", hostileWorkload(t)), 0)
@@ -89,6 +90,12 @@ func TestHostileWorkload(t *testing.T) {
 			t.Errorf("a container has written to the console: %s", line)
 		}
 	}
+
+	// Whatever they have left, the disk included, the next boot is good.
+	m = boot(t, o)
+	m.get(demo)
+	m.powerOff()
+	cleanState(t, disk)
 }
 
 // order tells a service what to do, as soon as its container is there to be told. Its
