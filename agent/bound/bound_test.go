@@ -110,11 +110,20 @@ func TestMeter(t *testing.T) {
 	}
 	says("first", "workload bomb: was refused a process or thread 7 times")
 	says("again", "workload bomb: was refused a process or thread 7 times")
-	put(t, string(dir), map[string]string{"bomb/pids.events": "max 2\n", "bomb/memory.events": "oom_kill 3\n"})
+	next := func(content map[string]string) { // the old group stays aside: its inode is not given to the new one
+		t.Helper()
+		if err := os.Rename(filepath.Join(string(dir), "bomb"), filepath.Join(t.TempDir(), "old")); err != nil {
+			t.Fatal(err)
+		}
+		put(t, string(dir), content)
+	}
+	next(map[string]string{"bomb/pids.events": "max 2\n", "bomb/memory.events": "oom_kill 3\n"})
 	says("another container", "workload bomb: had a process killed 3 times", "workload bomb: was refused a process or thread 9 times")
+	next(map[string]string{"bomb/pids.events": "max 0\n", "bomb/memory.events": "oom_kill 3\n"})
+	says("one that has counted as many", "workload bomb: had a process killed 6 times", "workload bomb: was refused a process or thread 9 times")
 	os.RemoveAll(filepath.Join(string(dir), "bomb"))
 	now = now.Add(remembered - 1)
-	says("it is gone", "workload bomb: had a process killed 3 times", "workload bomb: was refused a process or thread 9 times")
+	says("it is gone", "workload bomb: had a process killed 6 times", "workload bomb: was refused a process or thread 9 times")
 	now = now.Add(1)
 	says("long ago")
 	for range flood {

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/ketch-os/ketch/linux/cgroup"
 )
 
@@ -29,8 +31,9 @@ var counters = [...]counter{
 
 // reached is what is known of one counter of one workload.
 type reached struct {
-	seen  int64 // in the present control group
-	total int64 // in all that it has had
+	group uint64 // the control group that was looked at last, by its inode
+	seen  int64  // in that control group
+	total int64  // in all that it has had
 	last  time.Time
 }
 
@@ -56,7 +59,7 @@ func (t *tally) add(name string, now time.Time) {
 		(*t)[name] = new(reached)
 	}
 	r := (*t)[name]
-	r.note(r.seen+1, now)
+	r.note(r.group, r.seen+1, now)
 }
 
 // Look notes what the control group of a workload has counted. It is to be called
@@ -70,19 +73,35 @@ func (m *Meter) Look(name string) {
 	if m.of[name] == nil {
 		m.of[name] = new([len(counters)]reached)
 	}
+	dir := filepath.Join(string(m.Group), name)
+	group, err := inode(dir)
+	if err != nil {
+		return // it has no container now
+	}
 	for i, c := range counters {
-		text, err := os.ReadFile(filepath.Join(string(m.Group), name, c.file))
+		text, err := os.ReadFile(filepath.Join(dir, c.file))
 		if err != nil {
-			continue // it has no container now
+			continue
 		}
-		m.of[name][i].note(count(string(text), c.key), m.Now())
+		m.of[name][i].note(group, count(string(text), c.key), m.Now())
 	}
 }
 
-// note takes a count. One that is lower than before is that of another group.
-func (r *reached) note(n int64, now time.Time) {
-	if n < r.seen {
-		r.seen = 0
+// inode tells a control group from all others there have been: the kernel gives no
+// number twice.
+func inode(dir string) (uint64, error) {
+	var s unix.Stat_t
+	if err := unix.Stat(dir, &s); err != nil {
+		return 0, err
+	}
+	return s.Ino, nil
+}
+
+// note takes a count. Each control group counts from nothing: one that has counted as
+// many as the one before it has counted them anew.
+func (r *reached) note(group uint64, n int64, now time.Time) {
+	if group != r.group {
+		r.group, r.seen = group, 0
 	}
 	if n > r.seen {
 		r.total, r.last = r.total+n-r.seen, now
